@@ -1,0 +1,166 @@
+"""Any recording, in any of the forms it comes in, to 16 kHz mono float32 samples, or one clear refusal.
+
+The one place that decodes, resamples and refuses audio: for the builders, the commands and the pipeline.
+It travels to the Hub with the weights, so it needs numpy alone until a file is decoded or resampled.
+"""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+
+try:
+    import soundfile
+except (ImportError, OSError):  # OSError: the Python package is there, the libsndfile library is not
+    soundfile = None
+try:
+    import soxr
+except ImportError:
+    soxr = None
+
+# 7.1 surround. An array with more rows is a batch or a spectrogram, and averaging those would be wrong.
+MAX_CHANNELS = 8
+FRAMES_PER_READ = 2**20
+
+
+class AudioError(ValueError):
+    """A recording that cannot be used; the message names it and says what to do."""
+
+
+def load_audio(source, sampling_rate=None, target_sampling_rate=16000, name=None):
+    """Load one recording as float32 mono samples in -1..1, shape (samples,), at `target_sampling_rate` Hz.
+
+    Silence, a constant and clips as short as one sample are returned as they are: the processor pads them.
+
+    Args:
+        source: a path; the bytes of a wav, flac, ogg or mp3 file; a `datasets` row {"bytes", "path"};
+            {"array" or "raw", "sampling_rate"}; or samples as a numpy array, list or torch tensor of shape
+            (samples,), (samples, channels) or (channels, samples), where the shorter axis is the channels.
+            Floats are taken as they are, integers are divided by their type's range.
+        sampling_rate: Hz of samples that do not carry their own rate; files do.
+        name: what to call the recording in an error, where `source` has no path.
+
+    Raises:
+        AudioError: nothing there, not audio, empty, NaN or infinite, or without a usable sampling rate.
+    """
+    if isinstance(source, dict):
+        source, sampling_rate, name = _unpack(source, sampling_rate, name)
+    if isinstance(source, (str, Path)):
+        name = name or str(source) or "an empty path"
+        source = _read_file(source, name)
+    name = name or "the recording"
+
+    if isinstance(source, (bytes, bytearray)):
+        samples, sampling_rate = _decode(source, name)
+    else:
+        samples = _to_float(_to_array(source, name), name)
+    if samples.size == 0:
+        raise AudioError(f"{name}: the recording holds no samples; record it again or leave it out.")
+    samples = _to_mono(samples, name)
+    if not np.isfinite(samples).all():
+        raise AudioError(
+            f"{name}: the recording holds NaN or infinite samples; export it again or leave it out."
+        )
+    return _resample(samples, _check_rate(sampling_rate, name), target_sampling_rate)
+
+
+def _unpack(row, sampling_rate, name):
+    name = name or row.get("path")
+    if row.get("sampling_rate") is not None:
+        sampling_rate = row["sampling_rate"]
+    for key in ("bytes", "array", "raw", "path"):
+        if row.get(key) is not None:
+            return row[key], sampling_rate, name
+    name = name or "the recording"
+    raise AudioError(f"{name}: no audio in it; give 'bytes', 'path', or 'array' and 'sampling_rate'.")
+
+
+def _read_file(path, name):
+    path = Path(path)
+    if path.is_dir():
+        raise AudioError(f"{name}: this is a folder; give the recordings in it one by one.")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise AudioError(f"{name}: there is no such file; check the path.") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise AudioError(f"{name!r} cannot be read ({error}); check its name and permissions.") from error
+
+
+def _decode(data, name):
+    """Bytes of an audio file to float32 samples (samples, channels) and their rate."""
+    if soundfile is None:
+        raise AudioError(f"{name}: install soundfile to decode audio files (pip install soundfile).")
+    if not data:
+        raise AudioError(f"{name}: the file is empty; record it again or leave it out.")
+    blocks = []
+    try:
+        # In blocks, because the length in the header of a streamed or damaged file may be astronomical.
+        with soundfile.SoundFile(io.BytesIO(data)) as recording:
+            while len(block := recording.read(FRAMES_PER_READ, dtype="float32", always_2d=True)):
+                blocks.append(block)
+            sampling_rate, channels = recording.samplerate, recording.channels
+    except soundfile.SoundFileError as error:
+        raise AudioError(
+            f"{name}: not an audio file that can be decoded, or damaged; convert it to wav, flac, ogg or mp3."
+        ) from error
+    return np.concatenate(blocks or [np.zeros((0, channels), np.float32)]), sampling_rate
+
+
+def _to_array(source, name):
+    if hasattr(source, "detach"):  # a torch tensor: numpy knows neither gradients, devices nor bfloat16
+        source = source.detach().cpu()
+        source = source.float() if source.is_floating_point() else source
+    try:
+        samples = np.asarray(source)
+    except ValueError as error:  # a ragged list
+        raise AudioError(f"{name}: the samples do not form an array; give one list of numbers.") from error
+    if samples.dtype.kind not in "iuf" and samples.size:
+        raise AudioError(
+            f"{name}: samples of type {samples.dtype} are not audio; give a path, bytes, or floats in -1..1."
+        )
+    return samples
+
+
+def _to_float(samples, name):
+    if samples.dtype.kind == "f" or samples.size == 0:
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which is refused later
+            return samples.astype(np.float32)
+    if samples.dtype.itemsize > 4:
+        raise AudioError(
+            f"{name}: {samples.dtype} samples have no known full scale; give int16 or floats in -1..1."
+        )
+    full_scale = 2 ** (8 * samples.dtype.itemsize - 1)
+    silence = full_scale if samples.dtype.kind == "u" else 0
+    return ((samples.astype(np.float64) - silence) / full_scale).astype(np.float32)
+
+
+def _to_mono(samples, name):
+    if samples.ndim == 1:
+        return samples
+    if samples.ndim != 2 or min(samples.shape) > MAX_CHANNELS:
+        raise AudioError(f"{name}: an array of shape {samples.shape} is not one recording; give (samples,).")
+    return samples.mean(axis=0 if samples.shape[0] < samples.shape[1] else 1)
+
+
+def _check_rate(sampling_rate, name):
+    if sampling_rate is None:
+        raise AudioError(f"{name}: samples without a sampling rate; pass sampling_rate in Hz.")
+    try:
+        rate = float(sampling_rate)
+    except (TypeError, ValueError):
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise AudioError(f"{name}: {sampling_rate!r} is not a sampling rate; pass it in Hz, as 16000.")
+    return rate
+
+
+def _resample(samples, rate, target_rate):
+    if rate == target_rate:
+        return samples
+    if soxr is None:
+        raise AudioError(f"install soxr to resample from {rate:g} to {target_rate:g} Hz (pip install soxr).")
+    resampled = soxr.resample(samples, rate, target_rate)
+    # A clip shorter than half a target sample rounds to nothing: its first sample stands for it.
+    return resampled if len(resampled) else samples[:1]
