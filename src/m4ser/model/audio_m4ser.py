@@ -77,11 +77,10 @@ def _unpack(row, sampling_rate, name):
 
 
 def _read_file(path, name):
-    path = Path(path)
-    if path.is_dir():
-        raise AudioError(f"{name}: this is a folder; give the recordings in it one by one.")
     try:
-        return path.read_bytes()
+        return Path(path).read_bytes()
+    except IsADirectoryError as error:
+        raise AudioError(f"{name}: this is a folder; give the recordings in it one by one.") from error
     except FileNotFoundError as error:
         raise AudioError(f"{name}: there is no such file; check the path.") from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
