@@ -1,0 +1,153 @@
+"""The measures of speech emotion recognition and of its transcripts: pure functions and `evaluate` metrics.
+
+Predictions and references are sequences of class indices, one a recording. The functions are the definition;
+the `evaluate.Metric` classes at the end only give them the Hugging Face interface, without the network.
+"""
+
+import datasets
+import evaluate
+import jiwer
+import numpy as np
+
+
+def accuracy(predictions, references):
+    """Share of the recordings whose emotion is right, in 0..1."""
+    predictions, references = _as_indices(predictions, references)
+    return float(np.mean(predictions == references))
+
+
+def weighted_accuracy(predictions, references):
+    """Plain accuracy, WA in the emotion literature.
+
+    The field calls it weighted because it is the mean of the classes' recalls, each weighted by how often the
+    class occurs. Elsewhere "weighted accuracy" often means the opposite, the balanced one: that is
+    `unweighted_accuracy` here.
+    """
+    return accuracy(predictions, references)
+
+
+def unweighted_accuracy(predictions, references):
+    """Mean recall over the classes that occur in the references, UA or UAR: every emotion counts the same."""
+    predictions, references = _as_indices(predictions, references)
+    recalls = [np.mean(predictions[references == label] == label) for label in np.unique(references)]
+    return float(np.mean(recalls))
+
+
+def weighted_f1(predictions, references):
+    """F1 of each class, averaged with the classes' frequencies in the references as weights."""
+    matrix = confusion_matrix(predictions, references)
+    support, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    # A class that is neither there nor predicted has F1 0/0; its weight is 0.
+    f1 = 2 * np.diag(matrix) / np.maximum(support + predicted, 1)
+    return float(np.average(f1, weights=support))
+
+
+def confusion_matrix(predictions, references, num_labels=None):
+    """Counts of shape (num_labels, num_labels): rows are references, columns predictions.
+
+    Raises:
+        ValueError: empty or unequal input, or an index outside 0..num_labels - 1.
+    """
+    predictions, references = _as_indices(predictions, references)
+    highest = int(max(predictions.max(), references.max()))
+    num_labels = highest + 1 if num_labels is None else num_labels
+    if highest >= num_labels or min(predictions.min(), references.min()) < 0:
+        raise ValueError(f"Class indices must lie in 0..{num_labels - 1}; check the labels' names and order.")
+    matrix = np.zeros((num_labels, num_labels), dtype=np.int64)
+    np.add.at(matrix, (references, predictions), 1)
+    return matrix
+
+
+def evaluate_predictions(predictions, references, num_labels):
+    """Every emotion measure at once, as plain numbers and lists that JSON can hold."""
+    return {
+        "n": len(references),
+        "weighted_accuracy": weighted_accuracy(predictions, references),
+        "unweighted_accuracy": unweighted_accuracy(predictions, references),
+        "weighted_f1": weighted_f1(predictions, references),
+        "confusion_matrix": confusion_matrix(predictions, references, num_labels).tolist(),
+    }
+
+
+def word_error_rate(hypotheses, references):
+    """Substitutions, deletions and insertions over the number of reference words, over the whole corpus.
+
+    Words are separated by white space and compared as they are: normalise both sides first. A recording whose
+    reference is empty adds no words, and every word heard in it is an insertion.
+
+    Raises:
+        ValueError: no recordings, unequal numbers of them, or not one reference word among them.
+    """
+    _check_pairs(hypotheses, references, "hypotheses")
+    hypotheses = [" ".join(text.split()) for text in hypotheses]
+    references = [" ".join(text.split()) for text in references]
+    spoken = [(heard, said) for heard, said in zip(hypotheses, references, strict=True) if said]
+    if not spoken:
+        raise ValueError("The word error rate of references without a single word is undefined.")
+    output = jiwer.process_words([said for _, said in spoken], [heard for heard, _ in spoken])
+    # jiwer refuses an empty reference, so the words heard in silence are counted here.
+    inserted = sum(len(heard.split()) for heard, said in zip(hypotheses, references, strict=True) if not said)
+    errors = output.substitutions + output.deletions + output.insertions + inserted
+    return errors / (output.hits + output.substitutions + output.deletions)
+
+
+def _as_indices(predictions, references):
+    _check_pairs(predictions, references, "predictions")
+    predictions, references = np.asarray(predictions), np.asarray(references)
+    for indices in (predictions, references):
+        if indices.ndim != 1 or indices.dtype.kind not in "iu":
+            raise ValueError(
+                "Class indices must be one integer a recording; take the argmax of scores first."
+            )
+    return predictions.astype(np.int64), references.astype(np.int64)
+
+
+def _check_pairs(given, references, what):
+    if len(given) != len(references):
+        raise ValueError(f"{len(given)} {what} for {len(references)} references; there must be one for each.")
+    if len(references) == 0:
+        raise ValueError("There is nothing to score: the references are empty.")
+
+
+class _PureMetric(evaluate.Metric):
+    """A function (predictions, references) -> number as an `evaluate.Metric`; its name is the result's key."""
+
+    function = None
+    dtype = "int64"
+
+    def _info(self):
+        features = datasets.Features(
+            {"predictions": datasets.Value(self.dtype), "references": datasets.Value(self.dtype)}
+        )
+        return evaluate.MetricInfo(
+            description=type(self).function.__doc__, citation="", inputs_description="", features=features
+        )
+
+    def _compute(self, predictions, references):
+        function = type(self).function
+        return {function.__name__: function(predictions, references)}
+
+
+class WeightedAccuracy(_PureMetric):
+    """`weighted_accuracy` as an `evaluate.Metric`."""
+
+    function = staticmethod(weighted_accuracy)
+
+
+class UnweightedAccuracy(_PureMetric):
+    """`unweighted_accuracy` as an `evaluate.Metric`."""
+
+    function = staticmethod(unweighted_accuracy)
+
+
+class WeightedF1(_PureMetric):
+    """`weighted_f1` as an `evaluate.Metric`."""
+
+    function = staticmethod(weighted_f1)
+
+
+class WordErrorRate(_PureMetric):
+    """`word_error_rate` as an `evaluate.Metric`; predictions are the hypotheses."""
+
+    function = staticmethod(word_error_rate)
+    dtype = "string"
