@@ -26,8 +26,8 @@ KEEP, DELETE, CHANGE = 0, 1, 2
 class EditScript:
     """What turns a hypothesis of n tokens into its reference.
 
-    tags: n + 1 entries of KEEP, DELETE, CHANGE. Entry 0 belongs to the start ([CLS]), never DELETE; entry i to
-        hypothesis token i - 1.
+    tags: n + 1 entries of KEEP, DELETE, CHANGE. Entry 0 belongs to the start ([CLS]), never DELETE; entry
+        i to hypothesis token i - 1.
     corrections: the replacement of each CHANGE, by its index in `tags`.
     kept: how many hypothesis tokens stay, the LCS length: a CHANGE that begins with its own token counts.
     """
