@@ -110,7 +110,7 @@ def _check_pairs(given, references, what):
 
 
 class _PureMetric(evaluate.Metric):
-    """A function (predictions, references) -> number as an `evaluate.Metric`; its name is the result's key."""
+    """A function (predictions, references) -> number as an `evaluate.Metric`, under its own name."""
 
     function = None
     dtype = "int64"

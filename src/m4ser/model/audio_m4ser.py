@@ -62,7 +62,7 @@ def load_audio(source, sampling_rate=None, target_sampling_rate=16000, name=None
         raise AudioError(
             f"{name}: the recording holds NaN or infinite samples; export it again or leave it out."
         )
-    return _resample(samples, _check_rate(sampling_rate, name), target_sampling_rate)
+    return _resample(samples, _check_rate(sampling_rate, name), target_sampling_rate, name)
 
 
 def _unpack(row, sampling_rate, name):
@@ -155,11 +155,13 @@ def _check_rate(sampling_rate, name):
     return rate
 
 
-def _resample(samples, rate, target_rate):
+def _resample(samples, rate, target_rate, name):
     if rate == target_rate:
         return samples
     if soxr is None:
-        raise AudioError(f"install soxr to resample from {rate:g} to {target_rate:g} Hz (pip install soxr).")
+        raise AudioError(
+            f"{name}: install soxr to resample from {rate:g} to {target_rate:g} Hz (pip install soxr)."
+        )
     resampled = soxr.resample(samples, rate, target_rate)
     # A clip shorter than half a target sample rounds to nothing: its first sample stands for it.
     return resampled if len(resampled) else samples[:1]

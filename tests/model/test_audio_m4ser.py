@@ -1,0 +1,198 @@
+"""Every recording gives 16 kHz mono samples or one sentence that names it and says what to do."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from m4ser.model import audio_m4ser
+from m4ser.model.audio_m4ser import AudioError, load_audio
+
+TONE = 440
+
+
+def sine(rate, seconds=1.0, frequency=TONE):
+    return (0.5 * np.sin(2 * np.pi * frequency * np.arange(int(rate * seconds)) / rate)).astype(np.float32)
+
+
+def loudest_frequency(samples, rate=16000):
+    return np.argmax(np.abs(np.fft.rfft(samples))) * rate / len(samples)
+
+
+def encoded(samples, rate, format="WAV", **options):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=format, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
+def test_a_file_of_any_rate_keeps_its_pitch_and_its_length(tmp_path, rate):
+    soundfile.write(tmp_path / "tone.wav", sine(rate), rate, subtype="PCM_16")
+    samples = load_audio(tmp_path / "tone.wav")
+    assert samples.dtype == np.float32 and samples.shape == (16000,)
+    assert loudest_frequency(samples) == TONE
+    assert np.abs(samples[1000:-1000]).max() == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG", "MP3"])
+def test_each_format_is_read_from_a_path_and_from_bytes(tmp_path, format):
+    data = encoded(sine(16000), 16000, format)
+    (tmp_path / "tone").write_bytes(data)
+    from_path, from_bytes = load_audio(str(tmp_path / "tone")), load_audio(data)
+    assert loudest_frequency(from_path[:16000]) == pytest.approx(TONE, abs=2)
+    np.testing.assert_array_equal(from_path, from_bytes)
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = sine(16000), np.zeros(16000, np.float32)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([left, right], axis=1), 16000, subtype="FLOAT")
+    np.testing.assert_allclose(load_audio(tmp_path / "stereo.wav"), left / 2)
+
+
+@pytest.mark.parametrize("shape", [(2, 1000), (1000, 2), (1, 1000), (1000, 1), (1000,)])
+def test_the_shorter_axis_of_an_array_is_its_channels(shape):
+    samples = load_audio(np.full(shape, 0.25), sampling_rate=16000)
+    np.testing.assert_array_equal(samples, np.full(1000, 0.25, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.array([-32768, 0, 16384], np.int16), [-1, 0, 0.5]),
+        (np.array([-(2**31), 0, 2**30], np.int32), [-1, 0, 0.5]),
+        (np.array([0, 128, 192], np.uint8), [-1, 0, 0.5]),
+        (np.array([-1, 0, 0.5], np.float64), [-1, 0, 0.5]),
+        ([-1.0, 0.0, 0.5], [-1, 0, 0.5]),
+        (torch.tensor([-1, 0, 0.5], dtype=torch.bfloat16, requires_grad=True), [-1, 0, 0.5]),
+        (torch.tensor([-32768, 0, 16384], dtype=torch.int16), [-1, 0, 0.5]),
+    ],
+)
+def test_samples_of_any_type_become_floats_between_minus_one_and_one(array, expected):
+    samples = load_audio(array, sampling_rate=16000)
+    assert samples.dtype == np.float32
+    np.testing.assert_array_equal(samples, np.array(expected, np.float32))
+
+
+def test_the_dicts_of_datasets_and_of_the_pipeline_are_read(tmp_path):
+    tone = sine(16000)
+    data = encoded(tone, 16000, subtype="FLOAT")
+    (tmp_path / "tone.wav").write_bytes(data)
+    for source in [
+        {"bytes": data, "path": "gone.wav"},
+        {"bytes": None, "path": str(tmp_path / "tone.wav")},
+        {"array": tone, "sampling_rate": 16000},
+        {"raw": tone.tolist(), "sampling_rate": 16000, "path": None},
+    ]:
+        before = dict(source)
+        np.testing.assert_array_equal(load_audio(source), tone)
+        assert source == before
+
+
+@pytest.mark.parametrize("samples", [np.zeros(16000), np.full(100, 0.3), np.full(1, 0.3)])
+def test_silence_a_constant_and_very_short_clips_are_answered_as_they_are(samples):
+    np.testing.assert_array_equal(load_audio(samples, 16000), samples.astype(np.float32))
+
+
+def test_a_clip_too_short_to_resample_keeps_a_sample():
+    assert load_audio(np.full(1, 0.3), 48000).shape == (1,)
+
+
+def test_a_truncated_wav_gives_the_part_that_is_there(tmp_path):
+    data = encoded(sine(16000), 16000)
+    (tmp_path / "cut.wav").write_bytes(data[: len(data) // 2])
+    assert 7900 < len(load_audio(tmp_path / "cut.wav")) <= 8000
+
+
+FLAC = encoded(sine(16000), 16000, "FLAC")
+BAD_FILES = {
+    "empty.wav": (b"", "file is empty"),
+    "header_only.wav": (encoded(np.zeros(0), 16000), "no samples"),
+    "page.wav": (b"<!DOCTYPE html><html>Not found</html>" * 20, "not an audio file"),
+    "cut.flac": (FLAC[: len(FLAC) // 2], "damaged"),
+    # The 36 bits of the header's length all set: seven weeks of it, were they believed.
+    "endless.flac": (FLAC[:21] + bytes([FLAC[21] | 0x0F]) + b"\xff" * 4 + FLAC[26:], "damaged"),
+    "nan.wav": (encoded(np.full(1000, np.nan), 16000, subtype="FLOAT"), "NaN"),
+    "inf.wav": (encoded(np.full(1000, np.inf), 16000, subtype="FLOAT"), "NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_is_refused_by_name(tmp_path, name):
+    data, reason = BAD_FILES[name]
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(AudioError, match=reason) as refusal:
+        load_audio(tmp_path / name)
+    assert str(tmp_path / name) in str(refusal.value)
+    with pytest.raises(AudioError, match=f"^clip 7: .*{reason}"):
+        load_audio(data, name="clip 7")
+
+
+def test_a_path_that_is_no_file_is_refused_by_name(tmp_path):
+    with pytest.raises(AudioError, match=r"nowhere\.wav: there is no such file"):
+        load_audio(tmp_path / "nowhere.wav")
+    with pytest.raises(AudioError, match="this is a folder"):
+        load_audio(tmp_path)
+    with pytest.raises(AudioError, match="cannot be read"):
+        load_audio("nul\0character.wav")
+
+
+@pytest.mark.parametrize("rate", [None, 0, -16000, float("nan"), float("inf"), "fast"])
+def test_samples_without_a_usable_sampling_rate_are_refused(rate):
+    with pytest.raises(AudioError, match=r"clip 7: .*sampling.rate"):
+        load_audio(np.zeros(100), sampling_rate=rate, name="clip 7")
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ([], "no samples"),
+        (np.zeros((0, 2)), "no samples"),
+        ([0.0, float("nan")], "NaN"),
+        ([1e300], "infinite"),
+        ([[1.0], [1.0, 2.0]], "do not form an array"),
+        (np.zeros((16, 1000)), "not one recording"),
+        (np.zeros((2, 2, 1000)), "not one recording"),
+        (np.float32(1), "not one recording"),
+        (np.zeros(100, np.int64), "full scale"),
+        (np.zeros(100, bool), "type bool"),
+        (np.zeros(100, complex), "type complex"),
+        (["a", "b"], "not audio"),
+        (None, "not audio"),
+        ({}, "no audio"),
+        ({"bytes": None, "path": None}, "no audio"),
+    ],
+)
+def test_samples_that_are_not_a_recording_are_refused(source, reason):
+    with pytest.raises(AudioError, match=f"^clip 7: .*{reason}"):
+        load_audio(source, sampling_rate=16000, name="clip 7")
+
+
+def test_without_the_audio_libraries_the_refusal_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(audio_m4ser, "soundfile", None)
+    monkeypatch.setattr(audio_m4ser, "soxr", None)
+    assert load_audio(np.zeros(10), 16000).shape == (10,)
+    with pytest.raises(AudioError, match="clip 7: install soundfile"):
+        load_audio(encoded(sine(16000), 16000), name="clip 7")
+    with pytest.raises(AudioError, match="clip 7: install soxr"):
+        load_audio(np.zeros(10), 8000, name="clip 7")
+
+
+def test_the_file_stands_alone_without_soundfile_soxr_torch_or_m4ser():
+    program = (
+        "import sys, runpy\n"
+        "for name in ('soundfile', 'soxr', 'torch', 'm4ser'): sys.modules[name] = None\n"
+        f"names = runpy.run_path({audio_m4ser.__file__!r})\n"
+        "print(names['load_audio']([0.5], 16000))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "[0.5]", done.stderr
+
+
+def test_a_real_stereo_recording_at_44100_hz(shared_data):
+    samples = load_audio(shared_data / "asr_speech" / "jfk.flac")
+    assert samples.shape == (176000,) and samples.dtype == np.float32
+    assert 0.5 < np.abs(samples).max() < 1
