@@ -1,0 +1,97 @@
+"""AED and AEC targets on WordPieces (Sec. III-C and III-D): what `align` finds, as the model reads it."""
+
+import json
+
+import datasets
+from datasets.fingerprint import Hasher
+from transformers import PreTrainedTokenizerBase
+
+from m4ser.data.alignment import align
+
+IGNORED = -100  # PyTorch's cross-entropy leaves these out
+MAX_LENGTH = 128
+MAX_CORRECTION_LENGTH = 16
+LABEL_FEATURES = {
+    "aed_labels": datasets.List(datasets.Value("int64")),
+    "correction_positions": datasets.List(datasets.Value("int64")),
+    "correction_ids": datasets.List(datasets.List(datasets.Value("int64"))),
+}
+
+
+def aligned_labels(
+    tokenizer: PreTrainedTokenizerBase,
+    hypothesis: str | None,
+    transcript: str | None,
+    max_length: int = MAX_LENGTH,
+    max_correction_length: int = MAX_CORRECTION_LENGTH,
+) -> dict[str, list]:
+    """Label the input tokens [CLS] w_1 ... w_n [SEP] of a hypothesis, of which at most `max_length` stay.
+
+    Returns a dict:
+        aed_labels: KEEP, DELETE or CHANGE for [CLS] and each w; IGNORED for [SEP], and for every token where
+            the hypothesis or the transcript is None.
+        correction_positions: the index of each CHANGE among the input tokens.
+        correction_ids: the token ids of each replacement and an EOS ([SEP]), cut after
+        `max_correction_length`:
+            a replacement that is too long has no EOS, so that nobody learns to end there.
+    """
+    tokens = _token_ids(tokenizer, hypothesis)
+    length = min(len(tokens) + 2, max_length)
+    if hypothesis is None or transcript is None:
+        return {"aed_labels": [IGNORED] * length, "correction_positions": [], "correction_ids": []}
+    script = align(tokens, _token_ids(tokenizer, transcript))
+    positions = sorted(index for index in script.corrections if index < length - 1)
+    replacements = [[*script.corrections[index], tokenizer.sep_token_id] for index in positions]
+    return {
+        "aed_labels": [*script.tags[: length - 1], IGNORED],
+        "correction_positions": positions,
+        "correction_ids": [ids[:max_correction_length] for ids in replacements],
+    }
+
+
+def add_labels(
+    dataset: datasets.Dataset | datasets.DatasetDict,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int = MAX_LENGTH,
+    max_correction_length: int = MAX_CORRECTION_LENGTH,
+) -> datasets.Dataset | datasets.DatasetDict:
+    """Add (or replace) the columns of `aligned_labels`. Cached by the tokenizer's content and the lengths."""
+    if isinstance(dataset, datasets.DatasetDict):
+        return datasets.DatasetDict(
+            {
+                name: add_labels(split, tokenizer, max_length, max_correction_length)
+                for name, split in dataset.items()
+            }
+        )
+
+    def label(hypotheses, transcripts):
+        rows = [
+            aligned_labels(tokenizer, hypothesis, transcript, max_length, max_correction_length)
+            for hypothesis, transcript in zip(hypotheses, transcripts, strict=True)
+        ]
+        return {column: [row[column] for row in rows] for column in LABEL_FEATURES}
+
+    dataset = dataset.remove_columns([column for column in LABEL_FEATURES if column in dataset.column_names])
+    texts = dataset.select_columns(["hypothesis", "transcript"])
+    content = (texts._fingerprint, _content(tokenizer), max_length, max_correction_length)
+    # On the texts alone, so that the recordings are neither read nor copied.
+    labels = texts.map(
+        label,
+        batched=True,
+        input_columns=texts.column_names,
+        remove_columns=texts.column_names,
+        features=datasets.Features(LABEL_FEATURES),
+        new_fingerprint=Hasher.hash(content),
+        desc="Aligning",
+    )
+    return datasets.concatenate_datasets([dataset, labels], axis=1)
+
+
+def _token_ids(tokenizer: PreTrainedTokenizerBase, text: str | None) -> list[int]:
+    return tokenizer(text or "", add_special_tokens=False, verbose=False).input_ids
+
+
+def _content(tokenizer: PreTrainedTokenizerBase) -> dict:
+    """What decides on the token ids; padding and truncation change with every call and don't."""
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    return content | {"truncation": None, "padding": None, "end": tokenizer.sep_token_id}
