@@ -1,0 +1,112 @@
+"""What every dataset builder shares: its command line, hypotheses files, recordings, and how it refuses."""
+
+import argparse
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import soundfile
+
+from m4ser.data.schema import SAMPLING_RATE, DataError
+from m4ser.model.audio_m4ser import AudioError, load_audio
+
+# Formats that soundfile reads from bytes and that lose nothing when they are kept as they are.
+KEPT_FORMATS = {"FLAC", "WAV", "OGG", "MP3"}
+
+
+def argument_parser(description: str, raw_data: str | None) -> argparse.ArgumentParser:
+    """The arguments of a builder. `raw_data` says what --data_dir holds; None where a builder needs none."""
+    parser = argparse.ArgumentParser(description=description)
+    if raw_data:
+        parser.add_argument("--data_dir", type=Path, required=True, help=raw_data)
+        parser.add_argument("--hypotheses", type=Path, help="JSON lines with id (or file) and hypothesis")
+    parser.add_argument("--output_dir", type=Path, required=True, help="where the dataset goes")
+    parser.add_argument("--tokenizer", help="a tokenizer's id or folder: adds the AED and AEC label columns")
+    return parser
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a builder: what is wrong with the data becomes one message and exit code 1."""
+    try:
+        main()
+    except (DataError, AudioError) as error:
+        sys.exit(f"error: {error}")
+
+
+def load_tokenizer(name: str | None):
+    """The tokenizer of --tokenizer, or None."""
+    if name is None:
+        return None
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise DataError(f"No tokenizer at {name!r}: {error}") from error
+
+
+def read_hypotheses(path: Path | None) -> dict[str, str]:
+    """The hypothesis of each id; a `file` stands for itself without its extension.
+
+    Raises:
+        DataError: no such file, or a line that is not an object with `id` or `file` and a `hypothesis` string.
+    """
+    hypotheses = {}
+    for number, line in numbered_lines(path) if path else ():
+        row = json_object(line, f"{path}, line {number}")
+        key = row.get("id") or os.path.splitext(row.get("file") or "")[0]
+        if not key or not isinstance(row.get("hypothesis"), str):
+            raise DataError(f"{path}, line {number}: needs an id (or file) and a hypothesis, both strings.")
+        hypotheses[key] = row["hypothesis"]
+    return hypotheses
+
+
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a text file that are not empty, numbered from 1."""
+    lines = enumerate(read_text(path).split("\n"), start=1)  # not splitlines: JSON may hold U+2028
+    return [(number, line) for number, line in lines if line.strip()]
+
+
+def json_object(line: str, place: str) -> dict:
+    """A line of a JSON lines file. Raises DataError naming `place`."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place}: not JSON ({error}).") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{place}: not a JSON object.")
+    return row
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file (with or without a byte order mark)."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"Cannot read {path}: {error}.") from error
+
+
+def read_recording(path: Path) -> tuple[bytes, str, float]:
+    """A recording as (bytes of an audio file, its name, seconds).
+
+    Kept as it is where it already is 16 kHz mono, else made into 16 kHz mono FLAC of 16 bits.
+
+    Raises:
+        AudioError: naming the file, where it cannot be read as audio.
+    """
+    audio = load_audio(path)
+    seconds = len(audio) / SAMPLING_RATE
+    info = soundfile.info(path)
+    if (info.samplerate, info.channels) == (SAMPLING_RATE, 1) and info.format in KEPT_FORMATS:
+        return path.read_bytes(), path.name, seconds
+    return encode_flac(audio), f"{path.stem}.flac", seconds
+
+
+def encode_flac(audio) -> bytes:
+    """Samples of shape (samples,) in -1..1 at 16 kHz as a FLAC file of 16 bits."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, audio, SAMPLING_RATE, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
