@@ -59,9 +59,7 @@ def load_audio(source, sampling_rate=None, target_sampling_rate=16000, name=None
         raise AudioError(f"{name}: the recording holds no samples; record it again or leave it out.")
     samples = _to_mono(samples, name)
     if not np.isfinite(samples).all():
-        raise AudioError(
-            f"{name}: the recording holds NaN or infinite samples; export it again or leave it out."
-        )
+        raise AudioError(f"{name}: the recording holds NaN or infinite samples; export it again or leave it out.")
     return _resample(samples, _check_rate(sampling_rate, name), target_sampling_rate, name)
 
 
@@ -127,9 +125,7 @@ def _to_float(samples, name):
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which is refused later
             return samples.astype(np.float32)
     if samples.dtype.itemsize > 4:
-        raise AudioError(
-            f"{name}: {samples.dtype} samples have no known full scale; give int16 or floats in -1..1."
-        )
+        raise AudioError(f"{name}: {samples.dtype} samples have no known full scale; give int16 or floats in -1..1.")
     full_scale = 2 ** (8 * samples.dtype.itemsize - 1)
     silence = full_scale if samples.dtype.kind == "u" else 0
     return ((samples.astype(np.float64) - silence) / full_scale).astype(np.float32)
@@ -159,9 +155,7 @@ def _resample(samples, rate, target_rate, name):
     if rate == target_rate:
         return samples
     if soxr is None:
-        raise AudioError(
-            f"{name}: install soxr to resample from {rate:g} to {target_rate:g} Hz (pip install soxr)."
-        )
+        raise AudioError(f"{name}: install soxr to resample from {rate:g} to {target_rate:g} Hz (pip install soxr).")
     resampled = soxr.resample(samples, rate, target_rate)
     # A clip shorter than half a target sample rounds to nothing: its first sample stands for it.
     return resampled if len(resampled) else samples[:1]

@@ -1,0 +1,42 @@
+"""What may happen to a training recording without changing its emotion."""
+
+import zlib
+
+import numpy as np
+import soxr
+
+
+class WaveformAugmentation:
+    """Random speed, noise and crop; the same for the same seed, epoch and row.
+
+    Args:
+        speed: a recording plays between 1 - speed and 1 + speed times as fast, its pitch with it: the same sentence
+            from a smaller or a larger speaker (Ko et al. 2015).
+        noise: white noise of 20 to 40 dB below the recording, with this probability.
+        crop: up to this share of the recording is cut off at its ends.
+        seed: with the epoch and the row's id, all that the outcome depends on.
+    """
+
+    def __init__(self, speed: float = 0.0, noise: float = 0.0, crop: float = 0.0, seed: int = 0):
+        self.speed = speed
+        self.noise = noise
+        self.crop = crop
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __call__(self, waveform: np.ndarray, row_id: str) -> np.ndarray:
+        """`waveform` (samples,) float32 to another one, of another length where the speed changes."""
+        rng = np.random.default_rng((self.seed, self.epoch, zlib.crc32(row_id.encode())))
+        factor = 1 + self.speed * rng.uniform(-1, 1)
+        if self.speed:
+            waveform = soxr.resample(waveform, 1.0, 1 / factor, quality="LQ")
+        cut = int(self.crop * rng.uniform() * len(waveform))
+        start = int(rng.integers(cut + 1))
+        waveform = waveform[start : len(waveform) - (cut - start)]
+        if rng.uniform() < self.noise:
+            level = waveform.std() * 10 ** (-rng.uniform(20, 40) / 20)
+            waveform = waveform + level * rng.standard_normal(len(waveform))
+        return waveform.astype(np.float32)

@@ -1,0 +1,59 @@
+"""Rows of a data set to one padded batch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from m4ser.model.audio_m4ser import load_audio
+
+IGNORED = -100
+
+
+class M4SERCollator:
+    """Decode, process and pad rows; gather all CHANGE positions of the batch into one list.
+
+    Args:
+        processor: an [`M4SERProcessor`].
+        text_column: "hypothesis", or "transcript" for the human text (Table VI).
+        augment: what happens to a training waveform, (samples, row id) -> samples.
+    """
+
+    def __init__(
+        self,
+        processor,
+        text_column: str = "hypothesis",
+        augment: Callable[[np.ndarray, str], np.ndarray] | None = None,
+    ):
+        self.processor = processor
+        self.text_column = text_column
+        self.augment = augment
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Rows with the columns of `m4ser.data.schema`, label columns included.
+
+        Returns:
+            The processor's four inputs, `labels` (B,), `aed_labels` (B, n), `correction_positions` (K, 2) as row and
+            token, `correction_ids` (K, c).
+        """
+        rate = self.processor.feature_extractor.sampling_rate
+        waveforms = [load_audio(row["audio"], target_sampling_rate=rate) for row in rows]
+        if self.augment is not None:
+            waveforms = [self.augment(wave, row["id"]) for wave, row in zip(waveforms, rows, strict=True)]
+        texts = [row[self.text_column] or "" for row in rows]
+        batch = dict(self.processor(waveforms, texts, sampling_rate=rate))
+        batch["labels"] = torch.tensor([row["emotion"] for row in rows])
+        batch["aed_labels"] = _pad([row["aed_labels"] for row in rows], batch["input_ids"].shape[1])
+        positions = [(index, position) for index, row in enumerate(rows) for position in row["correction_positions"]]
+        replacements = [ids for row in rows for ids in row["correction_ids"]]
+        batch["correction_positions"] = torch.tensor(positions, dtype=torch.long).reshape(-1, 2)
+        batch["correction_ids"] = _pad(replacements, max(map(len, replacements), default=1))
+        return batch
+
+
+def _pad(sequences: Sequence[Sequence[int]], length: int) -> torch.Tensor:
+    padded = torch.full((len(sequences), length), IGNORED)
+    for row, sequence in zip(padded, sequences, strict=True):
+        row[: len(sequence)] = torch.tensor(sequence, dtype=torch.long)
+    return padded

@@ -1,0 +1,59 @@
+"""Multi-head attention from one sequence to another, and the transformer layer built on it."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers.activations import ACT2FN
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of queries (B, q, d) to a memory (B, k, d); masked memory never counts.
+
+    Vaswani et al. 2017, the paper's [42]. A row whose memory is masked everywhere gets zeros, not NaN.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.num_heads = config.num_attention_heads
+        self.query = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key = nn.Linear(config.hidden_size, config.hidden_size)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, query, memory, memory_mask=None, is_causal=False):
+        """`memory_mask` (B, k) bool, True where the memory is valid. Returns (B, q, d)."""
+        q, k, v = (
+            self._split_heads(layer(states))
+            for layer, states in ((self.query, query), (self.key, memory), (self.value, memory))
+        )
+        mask = None if memory_mask is None else memory_mask[:, None, None, :]
+        if self.config._attn_implementation == "eager":
+            context = eager_attention(q, k, v, mask, is_causal)
+        else:
+            context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal)
+        return self.output(context.transpose(1, 2).flatten(2))
+
+    def _split_heads(self, states):
+        return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+def eager_attention(query, key, value, mask, is_causal):
+    """What scaled_dot_product_attention computes, step by step."""
+    scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+    allowed = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device)
+    allowed = allowed.tril() if is_causal else allowed
+    allowed = allowed if mask is None else allowed & mask
+    weights = scores.masked_fill(~allowed, float("-inf")).softmax(-1, dtype=torch.float32)
+    return weights.nan_to_num().to(value.dtype) @ value
+
+
+class FeedForward(nn.Sequential):
+    """Two linear layers with GELU between them."""
+
+    def __init__(self, hidden_size, intermediate_size):
+        super().__init__(
+            nn.Linear(hidden_size, intermediate_size),
+            ACT2FN["gelu"],
+            nn.Linear(intermediate_size, hidden_size),
+        )

@@ -1,0 +1,102 @@
+"""The two auxiliary tasks on the text: ASR error detection (Sec. III-C) and correction (Sec. III-D)."""
+
+import torch
+from torch import nn
+
+from .attention_m4ser import CrossAttention, FeedForward
+
+KEEP, DELETE, CHANGE = 0, 1, 2
+
+
+class CorrectionDecoder(nn.Module):
+    """AEC (eq. 4 to 6): one transformer decoder layer that writes all replacements of a batch in parallel.
+
+    Each CHANGE position is a sequence of its own (K of them in a batch). A step's input is the token before it, its
+    place, and the state of the token to be replaced; its memory is the whole hypothesis that the token stands in.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        text_config = config.text_config
+        embedding_size = getattr(text_config, "embedding_size", None) or text_config.hidden_size
+        self.bos_token_id = config.correction_bos_token_id
+        self.eos_token_id = config.correction_eos_token_id
+        self.max_length = config.max_correction_length
+        self.position_embeddings = nn.Embedding(config.max_correction_length, embedding_size)
+        self.input_projection = nn.Linear(embedding_size + config.hidden_size, config.hidden_size)
+        self.self_attention = CrossAttention(config)
+        self.self_attention_norm = nn.LayerNorm(config.hidden_size)
+        self.memory_attention = CrossAttention(config)
+        self.memory_attention_norm = nn.LayerNorm(config.hidden_size)
+        self.feed_forward = FeedForward(config.hidden_size, config.correction_intermediate_size)
+        self.output_norm = nn.LayerNorm(config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.vocabulary = nn.Linear(config.hidden_size, text_config.vocab_size)
+
+    def forward(self, token_ids, error_states, memory, memory_mask, word_embeddings):
+        """Logits of each next token.
+
+        Args:
+            token_ids: (K, c), what stands before each step, the first being BOS.
+            error_states: (K, d), h_T of the token to be replaced.
+            memory: (K, n, d), H_T of its hypothesis. memory_mask: (K, n), bool.
+            word_embeddings: the text encoder's own, TE of eq. 1 and 4.
+
+        Returns:
+            (K, c, vocabulary).
+        """
+        length = token_ids.shape[1]
+        places = torch.arange(length, device=token_ids.device)
+        tokens = word_embeddings(token_ids) + self.position_embeddings(places)
+        errors = error_states[:, None].expand(-1, length, -1)
+        states = self.input_projection(torch.cat([tokens, errors], dim=-1))  # eq. 4
+        attended = self.self_attention(states, states, is_causal=True)
+        states = self.self_attention_norm(states + self.dropout(attended))
+        attended = self.memory_attention(states, memory, memory_mask)
+        states = self.memory_attention_norm(states + self.dropout(attended))
+        states = self.output_norm(states + self.dropout(self.feed_forward(states)))  # eq. 5
+        return self.vocabulary(states)  # eq. 6
+
+    def shift_right(self, correction_ids):
+        """Targets (K, c) with -100 after their end to decoder inputs (K, c)."""
+        start = correction_ids.new_full((len(correction_ids), 1), self.bos_token_id)
+        shifted = torch.cat([start, correction_ids[:, :-1]], dim=1)
+        return shifted.masked_fill(shifted == -100, self.eos_token_id)
+
+    @torch.no_grad()
+    def generate(self, error_states, memory, memory_mask, word_embeddings):
+        """Greedy decoding of all K replacements at once: a list of K lists of token ids, without BOS and EOS."""
+        token_ids = torch.full((len(error_states), 1), self.bos_token_id, device=error_states.device)
+        finished = torch.zeros(len(error_states), dtype=torch.bool, device=error_states.device)
+        for _ in range(self.max_length):
+            if finished.all():
+                break
+            logits = self(token_ids, error_states, memory, memory_mask, word_embeddings)
+            next_ids = logits[:, -1].argmax(-1).masked_fill(finished, self.eos_token_id)
+            finished |= next_ids == self.eos_token_id
+            token_ids = torch.cat([token_ids, next_ids[:, None]], dim=1)
+        return [_until(row, self.eos_token_id) for row in token_ids[:, 1:].tolist()]
+
+
+def _until(token_ids, stop):
+    return token_ids[: token_ids.index(stop)] if stop in token_ids else token_ids
+
+
+def apply_corrections(token_ids, tags, corrections):
+    """The corrected tokens of one hypothesis.
+
+    Args:
+        token_ids: the n tokens of the input, [CLS] first and [SEP] last.
+        tags: n entries of KEEP, DELETE, CHANGE; that of [CLS] speaks of what is missing before the first word.
+        corrections: index of a CHANGE to its replacement.
+
+    Returns:
+        A list of token ids, without [CLS] and [SEP].
+    """
+    corrected = []
+    for index, tag in enumerate(tags[:-1]):
+        if tag == CHANGE:
+            corrected.extend(corrections[index])
+        elif tag == KEEP and index > 0:
+            corrected.append(token_ids[index])
+    return corrected

@@ -1,0 +1,142 @@
+"""Multimodal fusion (Sec. III-E): modality-specific and modality-invariant representations of speech and text."""
+
+import torch
+from torch import nn
+
+from .attention_m4ser import CrossAttention, FeedForward
+
+
+class CrossModalEncoder(nn.Module):
+    """CME (Fig. 3): a transformer layer whose queries come from one modality and whose memory from the other."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.attention = CrossAttention(config)
+        self.attention_norm = nn.LayerNorm(config.hidden_size)
+        self.feed_forward = FeedForward(config.hidden_size, config.intermediate_size)
+        self.output_norm = nn.LayerNorm(config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(self, query, memory, memory_mask):
+        """Queries (B, q, d) and memory (B, k, d) with mask (B, k) to (B, q, d)."""
+        states = self.attention_norm(query + self.dropout(self.attention(query, memory, memory_mask)))
+        return self.output_norm(states + self.dropout(self.feed_forward(states)))
+
+
+class HybridModalAttention(nn.Module):
+    """HMA (Fig. 4b, eq. 14 and 15): what one modality shares with both, filtered by a learnt mask."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.attention = CrossAttention(config)
+        # A 1x1 convolution over time is a linear layer on the features.
+        self.mask = nn.Linear(2 * config.hidden_size, config.hidden_size)
+
+    def forward(self, specific, combined, frame_mask):
+        """`specific` H_i^(spe) and `combined` H_ST, both (B, m, d), to H_i^(b) (B, m, d)."""
+        shared = self.attention(combined, specific, frame_mask)  # eq. 14
+        return shared * torch.sigmoid(self.mask(torch.cat([specific, combined], dim=-1)))  # eq. 15
+
+
+class InvariantGenerator(nn.Module):
+    """The MIR generator G (Fig. 4a, eq. 11 to 13)."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.speech_attention = HybridModalAttention(config)
+        self.text_attention = HybridModalAttention(config)
+        self.speech_convolution = _pointwise_convolution(config.hidden_size)
+        self.text_convolution = _pointwise_convolution(config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size)
+
+    def forward(self, speech_specific, text_specific, combined, frame_mask):
+        """Three streams (B, m, d) to H_ST^(inv) (B, m, d)."""
+        speech = self.speech_convolution(self.speech_attention(speech_specific, combined, frame_mask))
+        text = self.text_convolution(self.text_attention(text_specific, combined, frame_mask))
+        return self.norm(combined + speech + text)  # eq. 12
+
+
+def _pointwise_convolution(hidden_size):
+    return nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.PReLU())
+
+
+class MultimodalFusion(nn.Module):
+    """The MF module of Fig. 2(d).
+
+    ```
+    H_S (B, m, d) ──┬─────────────── query ─┐
+                    ├─ memory ─> CME ─ memory ─> CME ──> H_S^(spe) ─┐
+    H_T (B, n, d) ──┼─ query ──────┘                                ├─> G ──> H_ST^(inv)
+                    ├─ memory ─> CME (query H_S) ──────> H_T^(spe) ─┤
+                    └─ resampled to m, || H_S, FC ─────> H_ST ──────┘
+    ```
+    Without "specific", H_S and the resampled H_T take the places of the specific representations; without
+    "invariant" there is no generator; with neither only H_ST is left, which is the concat baseline of Table IV.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.has_specific = "specific" in config.representations
+        self.has_invariant = "invariant" in config.representations
+        if self.has_specific:
+            self.speech_to_text = CrossModalEncoder(config)
+            self.text_to_speech = CrossModalEncoder(config)
+            self.text_specific = CrossModalEncoder(config)
+        if self.has_invariant or not self.has_specific:
+            self.combination = nn.Linear(2 * config.hidden_size, config.hidden_size)
+        if self.has_invariant:
+            self.generator = InvariantGenerator(config)
+
+    def forward(self, speech, text, frame_mask, text_mask):
+        """`speech` (B, m, d), `text` (B, n, d) with masks (B, m), (B, n), bool.
+
+        Returns:
+            A dict of the streams to pool, each (B, m, d): "speech_specific", "text_specific", "invariant" as far as
+            they are built, or "combined" alone.
+        """
+        streams = {}
+        if self.has_specific:
+            heard = self.speech_to_text(text, speech, frame_mask)  # eq. 8
+            streams["speech_specific"] = self.text_to_speech(speech, heard, text_mask)  # eq. 9
+            streams["text_specific"] = self.text_specific(speech, text, text_mask)  # eq. 10
+            if not self.has_invariant:
+                return streams
+        aligned_text = resample(text, text_mask, frame_mask)
+        combined = self.combination(torch.cat([speech, aligned_text], dim=-1))  # FC(H_ST) of eq. 11
+        if not self.has_invariant:
+            return {"combined": combined}
+        sources = streams.get("speech_specific", speech), streams.get("text_specific", aligned_text)
+        streams["invariant"] = self.generator(*sources, combined, frame_mask)
+        return streams
+
+
+def resample(states, mask, target_mask):
+    """Stretch each row's valid steps over the target's valid steps by linear interpolation.
+
+    The paper concatenates H_T (n rows) with H_S (m rows) without saying how n becomes m. Same positions as
+    torch.nn.functional.interpolate(mode="linear", align_corners=False) on each row alone.
+
+    Args:
+        states: (B, n, d). mask: (B, n), bool. target_mask: (B, m), bool.
+
+    Returns:
+        (B, m, d).
+    """
+    count = mask.sum(-1, keepdim=True).clamp(min=1)
+    target_count = target_mask.sum(-1, keepdim=True).clamp(min=1)
+    step = torch.arange(target_mask.shape[-1], device=states.device)
+    position = (step + 0.5) * (count / target_count) - 0.5
+    position = torch.minimum(position.clamp(min=0), count - 1)
+    below = position.floor().long()
+    above = torch.minimum(below + 1, count - 1)
+    weight = (position - below).unsqueeze(-1).to(states.dtype)
+    width = states.shape[-1]
+    lower = states.gather(1, below.unsqueeze(-1).expand(-1, -1, width))
+    upper = states.gather(1, above.unsqueeze(-1).expand(-1, -1, width))
+    return lower + weight * (upper - lower)
+
+
+def masked_mean(states, mask):
+    """Mean over the valid steps: (B, m, d) and (B, m) to (B, d)."""
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1).clamp(min=1)

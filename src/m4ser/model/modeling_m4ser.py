@@ -1,0 +1,259 @@
+"""M4SER as a transformers model: the whole network of Fig. 2, one class."""
+
+import inspect
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from .configuration_m4ser import UNREGULARISED_SPEECH, M4SERConfig
+from .correction_m4ser import CHANGE, CorrectionDecoder, apply_corrections
+from .fusion_m4ser import MultimodalFusion, masked_mean
+from .speech_encoder_m4ser import SpeechEncoder
+
+
+@dataclass
+class M4SEROutput(ModelOutput):
+    """What one forward gives. B recordings, m frames, n tokens, width d, e emotions, K replacements of c tokens.
+
+    Args:
+        loss: cross-entropy of the emotions (eq. 19), when `labels` are given.
+        logits (B, e): emotions.
+        embeddings (B, d): H_ST^(ap) of eq. 17, what the emotion head and the contrastive loss look at.
+        speech_specific, text_specific, invariant (B, m, d): the streams of eq. 9, 10 and 13 that are built.
+        frame_mask (B, m): True on valid frames.
+        text_hidden_states (B, n, d): H_T of eq. 1.
+        aed_logits (B, n, 3): KEEP, DELETE, CHANGE (eq. 2), when `detect_errors` is set.
+        aec_logits (K, c, vocabulary): replacements (eq. 6), when `correction_ids` are given.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    embeddings: torch.FloatTensor | None = None
+    speech_specific: torch.FloatTensor | None = None
+    text_specific: torch.FloatTensor | None = None
+    invariant: torch.FloatTensor | None = None
+    frame_mask: torch.BoolTensor | None = None
+    text_hidden_states: torch.FloatTensor | None = None
+    aed_logits: torch.FloatTensor | None = None
+    aec_logits: torch.FloatTensor | None = None
+
+
+@dataclass
+class Correction:
+    """A corrected hypothesis: `tags`, one a token of the input, and `token_ids`, the corrected text's tokens."""
+
+    tags: list
+    token_ids: list
+
+
+class TextEncoder(nn.Module):
+    """H_T of eq. 1: token ids (B, n) to (B, n, d)."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.encoder = AutoModel.from_config(config.text_config, **_without_pooler(config.text_config))
+        text_size = config.text_config.hidden_size
+        self.projection = (
+            nn.Linear(text_size, config.hidden_size) if text_size != config.hidden_size else nn.Identity()
+        )
+
+    def forward(self, input_ids, attention_mask):
+        hidden_states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return self.projection(hidden_states)
+
+
+def _without_pooler(text_config):
+    """BERT's pooler would be trained by nothing; encoders that have none do not know the argument."""
+    model_class = AutoModel._model_mapping[type(text_config)]
+    knows = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
+    return {"add_pooling_layer": False} if knows else {}
+
+
+class M4SERModel(PreTrainedModel):
+    """Speech and ASR hypothesis in, emotion out (Fig. 2).
+
+    ```
+    input_values ─> SpeechEncoder ─> H_S ─┐
+                                          ├─> MultimodalFusion ─> mean over time ─> emotion head ─> logits
+    input_ids ────> TextEncoder ───> H_T ─┤
+                                          ├─> error detection (KEEP, DELETE, CHANGE)   when asked for
+                                          └─> error correction (CHANGE positions)      when asked for
+    ```
+    """
+
+    config_class = M4SERConfig
+    base_model_prefix = "m4ser"
+    main_input_name = "input_values"
+    input_modalities = ("audio", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.speech_encoder = SpeechEncoder(config) if "speech" in config.modalities else None
+        self.text_encoder = TextEncoder(config) if "text" in config.modalities else None
+        self.fusion = MultimodalFusion(config) if config.fuses else None
+        has_text = self.text_encoder is not None
+        detects = has_text and "detection" in config.auxiliary_tasks
+        corrects = has_text and "correction" in config.auxiliary_tasks
+        self.error_detector = nn.Linear(config.hidden_size, 3) if detects else None
+        self.error_corrector = CorrectionDecoder(config) if corrects else None
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    @classmethod
+    def from_encoders(cls, speech_id, text_id, **config):
+        """A new M4SER around two pretrained encoders, the rest at random (Alg. 1, line 3).
+
+        Args:
+            speech_id, text_id: folders or Hub ids, such as "facebook/hubert-base-ls960" and
+                "google-bert/bert-base-uncased".
+            config: fields of [`M4SERConfig`].
+        """
+        speech_config, text_config = (
+            AutoConfig.from_pretrained(speech_id),
+            AutoConfig.from_pretrained(text_id),
+        )
+        speech_config.update({**UNREGULARISED_SPEECH, **config.pop("speech_config", {})})
+        text_config.update(config.pop("text_config", {}))
+        model = cls(M4SERConfig(speech_config=speech_config, text_config=text_config, **config))
+        if model.speech_encoder is not None:
+            model.speech_encoder.encoder = AutoModel.from_pretrained(speech_id, config=speech_config)
+        if model.text_encoder is not None:
+            model.text_encoder.encoder = AutoModel.from_pretrained(
+                text_id, config=text_config, **_without_pooler(text_config)
+            )
+        return model
+
+    def forward(
+        self,
+        input_values=None,
+        attention_mask=None,
+        input_ids=None,
+        text_attention_mask=None,
+        labels=None,
+        detect_errors=False,
+        correction_positions=None,
+        correction_ids=None,
+        return_dict=None,
+    ):
+        """One pass through the network.
+
+        Args:
+            input_values (B, samples), attention_mask (B, samples): 16 kHz waveforms, right-padded.
+            input_ids (B, n), text_attention_mask (B, n): hypotheses, right-padded.
+            labels (B,): emotions; gives `loss`.
+            detect_errors: compute `aed_logits`.
+            correction_positions (K, 2): row and token of each CHANGE.
+            correction_ids (K, c): the replacements, each closed by EOS and then -100; gives `aec_logits`.
+
+        Returns:
+            [`M4SEROutput`], or its values as a tuple where `return_dict` is False.
+        """
+        output = M4SEROutput()
+        if self.text_encoder is not None:
+            if text_attention_mask is None:
+                text_attention_mask = torch.ones_like(input_ids)
+            output.text_hidden_states = self.text_encoder(input_ids, text_attention_mask)
+            self._read_errors(output, text_attention_mask, detect_errors, correction_positions, correction_ids)
+        streams = self._represent(output, input_values, attention_mask, text_attention_mask)
+        # Concatenation in time, then pooling, is the mean of the streams' means (eq. 16 and 17).
+        output.embeddings = torch.stack([masked_mean(states, output.frame_mask) for states in streams]).mean(0)
+        output.logits = self.classifier(self.dropout(output.embeddings))  # eq. 18
+        if labels is not None:
+            output.loss = F.cross_entropy(output.logits, labels)
+        return output if return_dict is not False else output.to_tuple()
+
+    def _represent(self, output, input_values, attention_mask, text_attention_mask):
+        """Fill in the representations of speech and text; return the streams (B, m, d) to pool."""
+        if self.speech_encoder is None:
+            output.frame_mask = text_attention_mask.bool()
+            return [output.text_hidden_states]
+        speech, output.frame_mask = self.speech_encoder(input_values, attention_mask)
+        if self.fusion is None:
+            return [speech]
+        streams = self.fusion(speech, output.text_hidden_states, output.frame_mask, text_attention_mask.bool())
+        for name in ("speech_specific", "text_specific", "invariant"):
+            setattr(output, name, streams.get(name))
+        return list(streams.values())
+
+    def _read_errors(self, output, text_attention_mask, detect_errors, correction_positions, correction_ids):
+        if self.error_detector is not None and detect_errors:
+            output.aed_logits = self.error_detector(output.text_hidden_states)
+        if self.error_corrector is not None and correction_ids is not None:
+            rows, positions = correction_positions.unbind(-1)
+            output.aec_logits = self.error_corrector(
+                self.error_corrector.shift_right(correction_ids),
+                output.text_hidden_states[rows, positions],
+                output.text_hidden_states[rows],
+                text_attention_mask.bool()[rows],
+                self.get_input_embeddings(),
+            )
+
+    @torch.no_grad()
+    def correct(self, input_ids, text_attention_mask=None, text_hidden_states=None):
+        """Correct hypotheses: detect, then rewrite all CHANGE positions of the batch in parallel.
+
+        Args:
+            input_ids (B, n), text_attention_mask (B, n): hypotheses as the tokenizer gives them.
+            text_hidden_states (B, n, d): those of an earlier forward, to save the text encoder's work.
+
+        Returns:
+            A list of B [`Correction`].
+
+        Raises:
+            ValueError: this model was built without error detection or without correction.
+        """
+        if self.error_detector is None or self.error_corrector is None:
+            raise ValueError('Correcting a text needs auxiliary_tasks=["detection", "correction"] in the config.')
+        if text_attention_mask is None:
+            text_attention_mask = torch.ones_like(input_ids)
+        mask = text_attention_mask.bool()
+        if text_hidden_states is None:
+            text_hidden_states = self.text_encoder(input_ids, text_attention_mask)
+        tags = self.error_detector(text_hidden_states).argmax(-1)
+        last = mask.sum(-1, keepdim=True) - 1  # [SEP] is no token of the hypothesis
+        readable = torch.arange(input_ids.shape[1], device=input_ids.device) < last
+        places = ((tags == CHANGE) & readable).nonzero()
+        rows, positions = places.unbind(-1)
+        replacements = self.error_corrector.generate(
+            text_hidden_states[rows, positions],
+            text_hidden_states[rows],
+            mask[rows],
+            self.get_input_embeddings(),
+        )
+        by_row = [{} for _ in range(len(input_ids))]
+        for (row, position), replacement in zip(places.tolist(), replacements, strict=True):
+            by_row[row][position] = replacement
+        lengths = mask.sum(-1).tolist()
+        return [
+            Correction(row_tags[:length], apply_corrections(row_ids[:length], row_tags[:length], corrections))
+            for row_ids, row_tags, corrections, length in zip(
+                input_ids.tolist(), tags.tolist(), by_row, lengths, strict=True
+            )
+        ]
+
+    def get_input_embeddings(self):
+        return None if self.text_encoder is None else self.text_encoder.encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value):
+        self.text_encoder.encoder.set_input_embeddings(value)
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
+            if getattr(module, "bias", None) is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.PReLU):
+            init.constant_(module.weight, 0.25)

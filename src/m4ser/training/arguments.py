@@ -1,0 +1,131 @@
+"""What a training run is told: dataclasses, filled from a YAML file and the command line, in that order."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import yaml
+from transformers import HfArgumentParser
+
+from m4ser.model.configuration_m4ser import PRESETS
+
+
+@dataclass
+class ModelArguments:
+    """The network: a preset from scratch, or two pretrained encoders."""
+
+    preset: str = field(default="base", metadata={"help": f"size of a model from scratch: {', '.join(PRESETS)}"})
+    speech_encoder: str | None = field(default=None, metadata={"help": "pretrained speech encoder, folder or Hub id"})
+    text_encoder: str | None = field(default=None, metadata={"help": "pretrained text encoder, folder or Hub id"})
+    config: dict | str | None = field(default=None, metadata={"help": "fields of M4SERConfig to change, as JSON"})
+
+    def __post_init__(self):
+        self.config = json.loads(self.config) if isinstance(self.config, str) else dict(self.config or {})
+        if (self.speech_encoder is None) != (self.text_encoder is None):
+            raise ValueError("Give both speech_encoder and text_encoder, or neither for a preset from scratch.")
+
+
+@dataclass
+class DataArguments:
+    """The corpus and how its text is read."""
+
+    dataset: str | None = field(default=None, metadata={"help": "folder of a builder, or Hub id"})
+    text_column: str = field(default="hypothesis", metadata={"help": "hypothesis, or transcript (Table VI)"})
+    normalization: str = field(default="none", metadata={"help": "of both texts: none or basic"})
+    vocabulary_size: int = field(default=512, metadata={"help": "of the tokenizer trained for a preset"})
+    asr_model_id: str | None = field(default=None, metadata={"help": "recogniser that made the hypotheses"})
+    augment_speed: float = field(default=0.0, metadata={"help": "largest change of speed, 0.1 for 10 %%"})
+    augment_noise: float = field(default=0.0, metadata={"help": "share of recordings with noise"})
+    augment_crop: float = field(default=0.0, metadata={"help": "largest share cut off a recording"})
+
+
+@dataclass
+class ObjectiveArguments:
+    """The weights of eq. 22; the defaults are Table I's."""
+
+    alpha: float = field(default=0.1, metadata={"help": "weight of both auxiliary tasks"})
+    beta: float = field(default=3.0, metadata={"help": "weight of error detection within them"})
+    gamma: float = field(default=0.01, metadata={"help": "weight of the adversarial loss; 0 builds no discriminator"})
+    lambda_: float = field(default=0.1, metadata={"help": "weight of the contrastive loss"})
+    temperature: float = field(default=0.07, metadata={"help": "tau of the contrastive loss"})
+
+
+@dataclass
+class TrainingArguments:
+    """The run; the defaults are Table I's and Sec. IV-B's."""
+
+    output_dir: str | None = field(default=None, metadata={"help": "folder of the run"})
+    name: str | None = field(default=None, metadata={"help": "of the run in tables; the folder's by default"})
+    epochs: int = 100
+    batch_size: int = field(default=16, metadata={"help": "recordings a device and step"})
+    learning_rate: float = 1e-5
+    schedule: str = field(default="constant", metadata={"help": "of both optimizers; a name of transformers"})
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    max_grad_norm: float = field(default=1.0, metadata={"help": "0 for no clipping"})
+    gradient_accumulation_steps: int = 1
+    mixed_precision: str = field(default="no", metadata={"help": "no, bf16 or fp16"})
+    selection_metric: str = field(default="unweighted_accuracy", metadata={"help": "chooses the best epoch"})
+    resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
+    seed: int = 0
+
+
+@dataclass
+class Arguments:
+    """All four together."""
+
+    model: ModelArguments = field(default_factory=ModelArguments)
+    data: DataArguments = field(default_factory=DataArguments)
+    objective: ObjectiveArguments = field(default_factory=ObjectiveArguments)
+    training: TrainingArguments = field(default_factory=TrainingArguments)
+
+    def __post_init__(self):
+        if not self.data.dataset:
+            raise ValueError("No data set: give --dataset FOLDER, as one of datasets_builders makes it.")
+        if not self.training.output_dir:
+            raise ValueError("Nowhere to write: give --output_dir FOLDER.")
+
+    def as_dict(self):
+        return {group.name: asdict(getattr(self, group.name)) for group in fields(self)}
+
+
+GROUPS = (ModelArguments, DataArguments, ObjectiveArguments, TrainingArguments)
+
+
+def parse_arguments(argv):
+    """Read `[CONFIG.yaml] [--name value ...]`; the command line has the last word.
+
+    Raises:
+        ValueError: a config file that is not there, or a name in it that no argument has.
+    """
+    parser = HfArgumentParser(GROUPS, description="Train M4SER (Alg. 1).")
+    parser.add_argument(
+        "config_file", nargs="?", help="YAML file of the arguments below, such as configs/ravdess.yaml"
+    )
+    config_file = parser.parse_known_args(argv)[0].config_file
+    if config_file is not None:
+        values = read_config(Path(config_file))
+        known = {item.name for group in GROUPS for item in fields(group)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"{config_file}: there is no argument {', '.join(unknown)}; see train.py --help.")
+        parser.set_defaults(**values)
+    *groups, _ = parser.parse_args_into_dataclasses(argv)
+    return Arguments(*groups)
+
+
+def read_config(path):
+    """A YAML file on top of the one that its `base` names, relative to it; mappings are merged key by key."""
+    if not path.is_file():
+        raise ValueError(f"There is no config file {path}.")
+    values = yaml.safe_load(path.read_text()) or {}
+    base = values.pop("base", None)
+    return values if base is None else _merge(read_config(path.parent / base), values)
+
+
+def _merge(base, changes):
+    merged = dict(base)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if nested else value
+    return merged

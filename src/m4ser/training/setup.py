@@ -1,0 +1,98 @@
+"""From arguments to what is trained: the corpus with its labels, the processor and the network."""
+
+from dataclasses import dataclass
+
+import datasets
+from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2FeatureExtractor
+
+from m4ser.data.labels import add_labels
+from m4ser.data.schema import DataError
+from m4ser.data.tokenizer import train_tokenizer, with_normalization
+from m4ser.evaluation.protocols import check_disjoint
+from m4ser.model.configuration_m4ser import M4SERConfig
+from m4ser.model.modeling_m4ser import M4SERModel
+from m4ser.model.processing_m4ser import M4SERProcessor
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass
+class Experiment:
+    """What one run trains: `corpus` by split, label columns included."""
+
+    corpus: datasets.DatasetDict
+    processor: M4SERProcessor
+    model: M4SERModel
+
+
+def build_experiment(arguments):
+    """Load the corpus, make or load the tokenizer, build the network and label the ASR errors.
+
+    Raises:
+        DataError: no such data set, a split or hypotheses missing, speakers on both sides of a split.
+    """
+    corpus = load_corpus(arguments.data)
+    processor = build_processor(arguments, corpus["train"])
+    model = build_model(arguments, processor.tokenizer, corpus["train"].features["emotion"].names)
+    corpus = datasets.DatasetDict(
+        {
+            split: add_labels(
+                rows,
+                processor.tokenizer,
+                max_length=processor.tokenizer.model_max_length,
+                max_correction_length=model.config.max_correction_length,
+            )
+            for split, rows in corpus.items()
+        }
+    )
+    return Experiment(corpus, processor, model)
+
+
+def load_corpus(arguments):
+    """The three splits of a data set, checked to share no speaker, dialogue or recording."""
+    try:
+        corpus = datasets.load_dataset(arguments.dataset)
+    except (FileNotFoundError, ConnectionError) as error:
+        raise DataError(f"There is no data set {arguments.dataset}: build it with datasets_builders first.") from error
+    missing = [split for split in SPLITS if split not in corpus]
+    if missing:
+        raise DataError(f"{arguments.dataset} has no {' and no '.join(missing)} split.")
+    if all(text is None for text in corpus["train"][arguments.text_column]):
+        raise DataError(
+            f"{arguments.dataset} has no {arguments.text_column}: transcribe it with hub_scripts/transcribe.py and "
+            "build it again with --hypotheses."
+        )
+    check_disjoint(corpus)
+    return corpus
+
+
+def build_processor(arguments, train_split):
+    """Pretrained parts where encoders are named; else a tokenizer trained on the training split's own texts."""
+    model, data = arguments.model, arguments.data
+    if model.text_encoder is None:
+        texts = [text for column in ("hypothesis", "transcript") for text in train_split[column] if text]
+        tokenizer = train_tokenizer(texts, data.vocabulary_size, data.normalization)
+        feature_extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
+    else:
+        tokenizer = with_normalization(AutoTokenizer.from_pretrained(model.text_encoder), data.normalization)
+        feature_extractor = AutoFeatureExtractor.from_pretrained(model.speech_encoder)
+    return M4SERProcessor(feature_extractor, tokenizer, asr_model_id=data.asr_model_id)
+
+
+def build_model(arguments, tokenizer, labels):
+    """The network for these labels and this tokenizer, whose length limit is set to the text encoder's."""
+    fields = {
+        "id2label": dict(enumerate(labels)),
+        "correction_bos_token_id": tokenizer.cls_token_id,
+        "correction_eos_token_id": tokenizer.sep_token_id,
+        **arguments.model.config,
+    }
+    if arguments.model.speech_encoder is not None:
+        model = M4SERModel.from_encoders(arguments.model.speech_encoder, arguments.model.text_encoder, **fields)
+    else:
+        vocabulary = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+        fields["text_config"] = {**vocabulary, **fields.get("text_config", {})}
+        model = M4SERModel(M4SERConfig.preset(arguments.model.preset, **fields))
+    positions = getattr(model.config.text_config, "max_position_embeddings", tokenizer.model_max_length)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+    return model
