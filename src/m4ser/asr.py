@@ -8,8 +8,11 @@ from pathlib import Path
 from tqdm import tqdm
 from transformers import pipeline
 
+from m4ser.data.schema import DataError
+
 # Recordings are sorted by length within this many batches, so that a corpus need not fit into memory.
 BATCHES_SORTED_TOGETHER = 8
+LINE_START = b'{"id": '
 
 
 def transcribe(items, asr, output_file, batch_size=8, total=None):
@@ -23,36 +26,57 @@ def transcribe(items, asr, output_file, batch_size=8, total=None):
         asr: a `transformers.AutomaticSpeechRecognitionPipeline`, or the id or folder of a model for one.
         output_file: a JSON lines file; it and its folder are made where they do not exist.
         batch_size: recordings recognised at once; those longer than Whisper's 30 s go one by one.
-        total: how many `items` there are, for the progress bar, where it is known.
+        total: how many `items` there are, for the progress bar.
+
+    Raises:
+        DataError: `output_file` holds something else, or there is no such recogniser.
     """
     done = transcribed_ids(output_file)
-    if isinstance(asr, (str, Path)):
-        asr = pipeline("automatic-speech-recognition", model=str(asr))
+    asr = _load_pipeline(asr) if isinstance(asr, (str, Path)) else asr
+    window = getattr(asr.feature_extractor, "n_samples", math.inf)
     output_file = Path(output_file)
     output_file.parent.mkdir(parents=True, exist_ok=True)
     remaining = ((id, audio) for id, audio in items if id not in done)
     with open(output_file, "a", encoding="utf-8") as file, tqdm(total=total, unit="recording") as progress:
         while group := list(islice(remaining, BATCHES_SORTED_TOGETHER * batch_size)):
-            for batch in _batches(group, batch_size, getattr(asr.feature_extractor, "n_samples", math.inf)):
-                for id, hypothesis in _recognise(batch, asr):
-                    file.write(json.dumps({"id": id, "hypothesis": hypothesis}, ensure_ascii=False) + "\n")
+            for batch in _batches(group, batch_size, window):
+                for id, hypothesis in _recognise(batch, asr, window):
+                    file.write(json.dumps({"id": id, "hypothesis": hypothesis}) + "\n")
                 file.flush()
                 progress.update(len(batch))
 
 
 def transcribed_ids(output_file):
-    """The ids in a file that `transcribe` wrote, after dropping a last line that a killed run left cut."""
-    if not Path(output_file).exists():
+    """The ids in a file that `transcribe` wrote. A last line that a killed run left cut is dropped from it.
+
+    Raises:
+        DataError: the file holds something else, and is left as it is.
+    """
+    output_file = Path(output_file)
+    if not output_file.exists():
         return set()
-    with open(output_file, "rb+") as file:
-        lines = file.read()
-        complete = lines[: lines.rfind(b"\n") + 1]
-        file.truncate(len(complete))
-    return {json.loads(line)["id"] for line in complete.splitlines() if line.strip()}
+    *lines, cut = output_file.read_bytes().split(b"\n")
+    try:
+        ids = {json.loads(line)["id"] for line in lines if line.strip()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{output_file} holds other things than hypotheses; choose another file.") from error
+    if not LINE_START.startswith(cut[: len(LINE_START)]):
+        raise DataError(f"{output_file} holds other things than hypotheses; choose another file.")
+    if cut:
+        with open(output_file, "rb+") as file:
+            file.truncate(sum(len(line) + 1 for line in lines))
+    return ids
+
+
+def _load_pipeline(name):
+    try:
+        return pipeline("automatic-speech-recognition", model=str(name))
+    except (OSError, ValueError) as error:
+        raise DataError(f"No speech recogniser at {str(name)!r}: {error}") from error
 
 
 def _batches(group, batch_size, window):
-    """Batches of similar lengths; each recording of more than `window` samples, Whisper's 30 s, on its own."""
+    """Batches of similar lengths; each recording longer than the recogniser's window (samples) on its own."""
     group = sorted(group, key=lambda item: len(item[1]))
     short = [item for item in group if len(item[1]) <= window]
     for start in range(0, len(short), batch_size):
@@ -61,9 +85,9 @@ def _batches(group, batch_size, window):
         yield [item]
 
 
-def _recognise(batch, asr):
+def _recognise(batch, asr, window):
     ids, recordings = zip(*batch, strict=True)
-    # Whisper reads more than one window by the timestamps it sets, and refuses to without them.
-    is_long = len(recordings[-1]) > getattr(asr.feature_extractor, "n_samples", math.inf)
-    outputs = asr(list(recordings), batch_size=len(batch), return_timestamps=is_long)
+    # Whisper walks through more than one window by the timestamps it sets, and refuses to without them.
+    timestamps = {"return_timestamps": True} if len(recordings[-1]) > window else {}
+    outputs = asr(list(recordings), batch_size=len(batch), **timestamps)
     return [(id, output["text"].strip()) for id, output in zip(ids, outputs, strict=True)]
