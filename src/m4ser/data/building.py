@@ -13,13 +13,13 @@ import soundfile
 from m4ser.data.schema import SAMPLING_RATE, DataError
 from m4ser.model.audio_m4ser import AudioError, load_audio
 
-# Formats that soundfile reads from bytes and that lose nothing when they are kept as they are.
+# What anyone can read back; other formats become FLAC.
 KEPT_FORMATS = {"FLAC", "WAV", "OGG", "MP3"}
 
 
 def argument_parser(description: str, raw_data: str | None) -> argparse.ArgumentParser:
     """The arguments of a builder. `raw_data` says what --data_dir holds; None where a builder needs none."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     if raw_data:
         parser.add_argument("--data_dir", type=Path, required=True, help=raw_data)
         parser.add_argument("--hypotheses", type=Path, help="JSON lines with id (or file) and hypothesis")
@@ -56,10 +56,13 @@ def read_hypotheses(path: Path | None) -> dict[str, str]:
     """
     hypotheses = {}
     for number, line in numbered_lines(path) if path else ():
-        row = json_object(line, f"{path}, line {number}")
+        try:
+            row = json_object(line)
+        except DataError as error:
+            raise DataError(f"{path}, line {number}: {error}") from error
         key = row.get("id") or os.path.splitext(row.get("file") or "")[0]
         if not key or not isinstance(row.get("hypothesis"), str):
-            raise DataError(f"{path}, line {number}: needs an id (or file) and a hypothesis, both strings.")
+            raise DataError(f"{path}, line {number}: needs an id (or file) and a hypothesis, both strings")
         hypotheses[key] = row["hypothesis"]
     return hypotheses
 
@@ -70,14 +73,14 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line) for number, line in lines if line.strip()]
 
 
-def json_object(line: str, place: str) -> dict:
-    """A line of a JSON lines file. Raises DataError naming `place`."""
+def json_object(line: str) -> dict:
+    """A line of a JSON lines file. Raises DataError where it holds something else than an object."""
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise DataError(f"{place}: not JSON ({error}).") from error
+        raise DataError(f"not JSON ({error})") from error
     if not isinstance(row, dict):
-        raise DataError(f"{place}: not a JSON object.")
+        raise DataError("not a JSON object")
     return row
 
 

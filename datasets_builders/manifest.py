@@ -1,0 +1,177 @@
+"""Build a dataset from anyone's recordings, listed in a CSV or a JSON lines file.
+
+python datasets_builders/manifest.py --data_dir recordings/manifest.csv --output_dir data/mine
+
+--data_dir is the manifest, or the folder that holds a manifest.csv or manifest.jsonl. Columns: `path` (from the
+manifest's folder) and `emotion`; optional `id`, `transcript`, `hypothesis`, `speaker`, `session`,
+`dialogue` and `split` (train, validation or test). Without a `split` column, speakers are spread over the
+splits, none in two; without speakers too, all is for training. One bad row stops the build, unless
+--skip_bad leaves it out; each is named.
+"""
+
+import csv
+import hashlib
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from m4ser.data.building import (
+    argument_parser,
+    json_object,
+    load_tokenizer,
+    numbered_lines,
+    read_hypotheses,
+    read_recording,
+    read_text,
+    run,
+)
+from m4ser.data.schema import SPLITS, DataError, Utterance, write_dataset
+from m4ser.model.audio_m4ser import AudioError
+
+REQUIRED = ("path", "emotion")
+COLUMNS = (*REQUIRED, "id", "transcript", "hypothesis", "speaker", "session", "dialogue", "split")
+HELD_OUT_SHARE = 0.15  # of the speakers, for each of validation and test
+
+
+@dataclass
+class Manifest:
+    """The rows that are fit so far, and what is wrong with the others, by line number."""
+
+    folder: Path
+    rows: dict[int, dict] = field(default_factory=dict)
+    problems: dict[int, str] = field(default_factory=dict)
+
+    def refuse(self, line: int, reason: str) -> None:
+        self.rows.pop(line, None)
+        self.problems[line] = reason
+
+    def report(self) -> str:
+        lines = (f"  line {line}: {reason}" for line, reason in sorted(self.problems.items()))
+        return "\n".join(["bad rows in the manifest:", *lines])
+
+
+def find_manifest(data_dir: Path) -> Path:
+    if data_dir.is_file():
+        return data_dir
+    for name in ("manifest.csv", "manifest.jsonl"):
+        if (data_dir / name).is_file():
+            return data_dir / name
+    raise DataError(f"No manifest.csv or manifest.jsonl in {data_dir}.")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read the rows and check everything but the recordings themselves."""
+    manifest = Manifest(path.parent)
+    read = read_csv if path.suffix.lower() == ".csv" else read_json_lines
+    for line, values in read(path, manifest):
+        manifest.rows[line] = {column: as_text(values.get(column)) for column in COLUMNS}
+    ids: dict[str, int] = {}
+    splits_are_given = any(row["split"] for row in manifest.rows.values())
+    for line, row in list(manifest.rows.items()):
+        row["id"] = row["id"] or os.path.splitext(row["path"] or "")[0]
+        problem = find_problem(row, manifest.folder, splits_are_given)
+        if row["id"] in ids:
+            problem = problem or f"the id {row['id']!r} is already in line {ids[row['id']]}"
+        if problem:
+            manifest.refuse(line, problem)
+        else:
+            ids[row["id"]] = line
+    if not splits_are_given:
+        spread_speakers(manifest.rows.values())
+    return manifest
+
+
+def read_csv(path: Path, manifest: Manifest) -> Iterator[tuple[int, dict]]:
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    if missing := [column for column in REQUIRED if column not in (reader.fieldnames or ())]:
+        raise DataError(f"{path} has no column {missing[0]}; it needs {' and '.join(REQUIRED)}.")
+    for values in reader:
+        if None in values:
+            manifest.refuse(reader.line_num, "more cells than columns; quote a text that has a comma")
+        else:
+            yield reader.line_num, values
+
+
+def read_json_lines(path: Path, manifest: Manifest) -> Iterator[tuple[int, dict]]:
+    for line, text in numbered_lines(path):
+        try:
+            yield line, json_object(text)
+        except DataError as error:
+            manifest.refuse(line, str(error))
+
+
+def as_text(value) -> str | None:
+    return None if value is None else str(value).strip()
+
+
+def find_problem(row: Mapping[str, str | None], folder: Path, splits_are_given: bool) -> str | None:
+    for column in REQUIRED:
+        if not row[column]:
+            return f"the {column} is empty"
+    if not (folder / row["path"]).is_file():
+        return f"there is no file {row['path']}"
+    if splits_are_given and row["split"] not in SPLITS:
+        return f"unknown split {row['split'] or ''!r}; choose from {', '.join(SPLITS)}"
+    return None
+
+
+def spread_speakers(rows: Iterable[dict]) -> None:
+    """Set each row's split, no speaker in two, the same for the same speakers; unknown speakers train."""
+    rows = list(rows)
+    speakers = sorted(
+        {row["speaker"] for row in rows if row["speaker"]},
+        key=lambda speaker: hashlib.sha256(speaker.encode()).digest(),
+    )
+    held_out = max(1, round(HELD_OUT_SHARE * len(speakers))) if len(speakers) >= len(SPLITS) else 0
+    test, validation = speakers[:held_out], speakers[held_out : 2 * held_out]
+    for row in rows:
+        in_test, in_validation = row["speaker"] in test, row["speaker"] in validation
+        row["split"] = "test" if in_test else "validation" if in_validation else "train"
+
+
+def read_utterances(manifest: Manifest, hypotheses: Mapping[str, str], skip_bad: bool) -> Iterator[Utterance]:
+    """Yield the rows that have a recording; say at the end which rows are bad."""
+    for line, row in list(manifest.rows.items()):
+        try:
+            audio, path, duration = read_recording(manifest.folder / row["path"])
+        except AudioError as error:
+            manifest.refuse(line, str(error))
+            continue
+        texts = {column: row[column] or None for column in ("transcript", "speaker", "session", "dialogue")}
+        yield Utterance(
+            id=row["id"],
+            audio=audio,
+            path=path,
+            emotion=row["emotion"],
+            duration=duration,
+            split=row["split"],
+            hypothesis=hypotheses.get(row["id"], row["hypothesis"]),  # "": a recogniser heard nothing
+            **texts,
+        )
+    if manifest.problems and not skip_bad:
+        raise DataError(f"{manifest.report()}\nNothing was written; mend the rows or leave them out by --skip_bad.")
+    if manifest.problems:
+        print(f"left out {manifest.report()}", file=sys.stderr)
+
+
+def main() -> None:
+    parser = argument_parser(__doc__, raw_data="the manifest, or its folder")
+    parser.add_argument("--skip_bad", action="store_true", help="leave bad rows out instead of stopping")
+    arguments = parser.parse_args()
+    path = find_manifest(arguments.data_dir)
+    manifest = read_manifest(path)
+    write_dataset(
+        read_utterances(manifest, read_hypotheses(arguments.hypotheses), arguments.skip_bad),
+        sorted({row["emotion"] for row in manifest.rows.values()}),
+        arguments.output_dir,
+        title=path.parent.resolve().name,
+        description=f"Built from {path.name}.",
+        tokenizer=load_tokenizer(arguments.tokenizer),
+    )
+
+
+if __name__ == "__main__":
+    run(main)
