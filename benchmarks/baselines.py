@@ -1,0 +1,128 @@
+"""What simple classifiers make of a dataset: the figures that the network has to beat.
+
+python -m benchmarks.baselines --dataset data/ravdess
+
+Each is trained on `train` and scored on `test`, with the same settings for any dataset; the result is JSON.
+"""
+
+import argparse
+import json
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import datasets
+import numpy as np
+from scipy.fft import dct
+from sklearn.dummy import DummyClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from m4ser.data.schema import DataError
+from m4ser.evaluation.metrics import unweighted_accuracy, weighted_accuracy, weighted_f1
+from m4ser.model.audio_m4ser import load_audio
+from m4ser.training.records import hardware
+
+SEED = 0
+SAMPLING_RATE = 16000
+# Frames of 25 ms every 10 ms.
+FRAME, HOP, FFT = 400, 160, 512
+MELS, CEPSTRA = 40, 20
+
+
+def main(arguments=None):
+    """Print the baselines of the dataset on the command line as JSON."""
+    parser = argparse.ArgumentParser(description="Simple classifiers on a built dataset.")
+    parser.add_argument("--dataset", type=Path, required=True, help="the folder of a built dataset")
+    options = parser.parse_args(arguments)
+    splits = datasets.load_dataset(str(options.dataset))
+    if not {"train", "test"} <= splits.keys():
+        raise DataError(f"{options.dataset} has the splits {', '.join(splits)}; the baselines need train and test.")
+    report = {
+        "dataset": options.dataset.resolve().name,
+        "recordings": {name: len(split) for name, split in splits.items()},
+        "classes": splits["train"].features["emotion"].num_classes,
+        "baselines": baselines(splits),
+        "seed": SEED,
+        "hardware": hardware(),
+        "versions": {name: version(name) for name in ("datasets", "numpy", "scipy", "scikit-learn")},
+    }
+    print(json.dumps(report, indent=2))
+
+
+def baselines(splits):
+    """The scores of each baseline by its name; a text column without any text has none."""
+    scores = {"majority": score(DummyClassifier(), texts("hypothesis"), splits)}
+    for column in ("hypothesis", "transcript"):
+        if any(splits["train"][column]):
+            scores[f"TF-IDF + logistic regression, {column}"] = score(text_classifier(), texts(column), splits)
+    scores["MFCC statistics + SVM"] = score(voice_classifier(), voice_features, splits)
+    return scores
+
+
+def score(classifier, features, splits):
+    """Train on `train`, score on `test`; `features` makes a classifier's input of a split. Times are seconds."""
+    start = time.perf_counter()
+    classifier.fit(features(splits["train"]), splits["train"]["emotion"])
+    predictions = classifier.predict(features(splits["test"]))
+    seconds = time.perf_counter() - start
+    references = splits["test"]["emotion"]
+    return {
+        "weighted_accuracy": weighted_accuracy(predictions, references),
+        "unweighted_accuracy": unweighted_accuracy(predictions, references),
+        "weighted_f1": weighted_f1(predictions, references),
+        "seconds": round(seconds, 2),
+    }
+
+
+def text_classifier():
+    # One-letter words count too: recognisers leave many, and a corpus of nothing else has a vocabulary.
+    words = TfidfVectorizer(token_pattern=r"\S+")
+    return make_pipeline(words, LogisticRegression(class_weight="balanced", max_iter=1000, random_state=SEED))
+
+
+def voice_classifier():
+    return make_pipeline(StandardScaler(), SVC(kernel="rbf", class_weight="balanced", random_state=SEED))
+
+
+def texts(column):
+    """A function that gives a split's texts, empty where there is none."""
+    return lambda split: [text or "" for text in split[column]]
+
+
+def voice_features(split):
+    """Mean, standard deviation and percentiles over time of MFCCs and their slopes: (recordings, 10 * CEPSTRA)."""
+    return np.stack([statistics(mfcc(load_audio(audio))) for audio in split["audio"]])
+
+
+def statistics(frames):
+    """Numbers of a fixed length from frames of shape (time, CEPSTRA)."""
+    frames = np.concatenate([frames, np.gradient(frames, axis=0)], axis=1)
+    return np.concatenate([frames.mean(0), frames.std(0), *np.percentile(frames, (10, 50, 90), axis=0)])
+
+
+def mfcc(samples):
+    """Mel-frequency cepstral coefficients (Davis and Mermelstein 1980) of 16 kHz samples: (time, CEPSTRA)."""
+    # At least two frames, so that there is a slope.
+    samples = np.pad(samples, (0, max(0, FRAME + HOP - len(samples))))
+    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP] * np.hamming(FRAME)
+    power = np.abs(np.fft.rfft(frames, FFT)) ** 2
+    return dct(np.log(power @ mel_filters() + 1e-10), norm="ortho")[:, :CEPSTRA]
+
+
+def mel_filters():
+    """Triangles of equal width on the mel scale up to 8 kHz: (FFT / 2 + 1, MELS)."""
+    frequencies = np.fft.rfftfreq(FFT, 1 / SAMPLING_RATE)
+    highest = 2595 * np.log10(1 + SAMPLING_RATE / 2 / 700)
+    corners = 700 * (10 ** (np.linspace(0, highest, MELS + 2) / 2595) - 1)
+    low, centre, high = corners[:-2], corners[1:-1], corners[2:]
+    rising = (frequencies[:, None] - low) / (centre - low)
+    falling = (high - frequencies[:, None]) / (high - centre)
+    return np.maximum(0, np.minimum(rising, falling))
+
+
+if __name__ == "__main__":
+    main()
