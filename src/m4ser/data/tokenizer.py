@@ -4,9 +4,9 @@ The hypothesis and the transcript must be normalised alike before they are align
 inference. So the normalisation is a part of the tokenizer and is saved with it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 SPECIAL_TOKENS = {
@@ -17,6 +17,7 @@ SPECIAL_TOKENS = {
     "mask_token": "[MASK]",
 }
 NORMALIZATIONS = ("none", "basic")
+PRIVATE_USE = 0xF0000  # 65,534 code points that Unicode leaves to anyone
 
 
 def basic_normalizer() -> normalizers.Normalizer:
@@ -65,19 +66,45 @@ def train_tokenizer(
     """Train a WordPiece tokenizer; the same texts give the same tokenizer.
 
     Args:
-        vocab_size: at most so many entries, the five special tokens ([PAD] is 0) included.
+        vocab_size: at most so many entries, the five special tokens ([PAD] is 0) included, unless the
+        characters
+            alone are more.
         max_length: the longest input, [CLS] and [SEP] included.
     """
     if normalization not in NORMALIZATIONS:
         raise ValueError(f"Unknown normalization {normalization!r}; choose from {', '.join(NORMALIZATIONS)}.")
-    backend = Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS["unk_token"]))
-    if normalization == "basic":
-        backend.normalizer = basic_normalizer()
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=list(SPECIAL_TOKENS.values()), show_progress=False
+    normalizer = basic_normalizer() if normalization == "basic" else normalizers.Sequence([])
+    pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special_tokens = list(SPECIAL_TOKENS.values())
+    words = [word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text))]
+    pieces = [*special_tokens, *_learn_pieces(words, vocab_size - len(special_tokens))]
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.add_special_tokens(special_tokens)
+    backend.normalizer = normalizer
+    backend.pre_tokenizer = pre_tokenizer
+    backend.decoder = decoders.WordPiece()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
     )
-    backend.train_from_iterator(texts, trainer)
-    ends = [(token, backend.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
-    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=max_length, **SPECIAL_TOKENS)
+
+
+def _learn_pieces(words: Sequence[str], size: int) -> list[str]:
+    """WordPieces by byte-pair merges.
+
+    WordPieceTrainer numbers the ##characters in random order and breaks ties by these numbers, so no two
+    runs agree. BpeTrainer sorts its alphabet: give it one where "a" and "##a" are two characters.
+    """
+    spelled = [[word[0], *("##" + character for character in word[1:])] for word in words]
+    alphabet = sorted({symbol for symbols in spelled for symbol in symbols})
+    code = {symbol: chr(PRIVATE_USE + index) for index, symbol in enumerate(alphabet)}
+    symbol_of = {character: symbol for symbol, character in code.items()}
+    model = Tokenizer(models.BPE())
+    trainer = trainers.BpeTrainer(vocab_size=size, show_progress=False)
+    model.train_from_iterator(("".join(code[symbol] for symbol in symbols) for symbols in spelled), trainer)
+    pieces = []
+    for merged in sorted(model.get_vocab(), key=model.get_vocab().get):
+        first, *rest = (symbol_of[character] for character in merged)
+        pieces.append(first + "".join(symbol.removeprefix("##") for symbol in rest))
+    return pieces
