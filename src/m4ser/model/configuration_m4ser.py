@@ -7,6 +7,21 @@ MODALITIES = ("speech", "text")
 REPRESENTATIONS = ("specific", "invariant")
 AUXILIARY_TASKS = ("detection", "correction")
 
+# Where transformers finds the classes in a saved folder, where m4ser is not installed.
+AUTO_MAP = {
+    "AutoConfig": "configuration_m4ser.M4SERConfig",
+    "AutoModel": "modeling_m4ser.M4SERModel",
+    "AutoModelForAudioClassification": "modeling_m4ser.M4SERModel",
+    "AutoProcessor": "processing_m4ser.M4SERProcessor",
+}
+CUSTOM_PIPELINES = {
+    "audio-classification": {
+        "impl": "pipeline_m4ser.M4SERPipeline",
+        "pt": ["AutoModelForAudioClassification"],
+        "type": "audio",
+    }
+}
+
 # Layerdrop and SpecAugment's masked-frame embedding leave parameters without a gradient in some steps, which stops
 # training on several devices; a config that wants them says so.
 UNREGULARISED_SPEECH = {"layerdrop": 0.0, "mask_time_prob": 0.0}
@@ -80,6 +95,8 @@ class M4SERConfig(PreTrainedConfig):
         representations (`list[str]`): "specific", "invariant" or both (Table IV B); none is the concat baseline.
         auxiliary_tasks (`list[str]`): "detection", "correction" or both (Table IV C). What is left out of these
             three lists is not built.
+        filterbank_init (`bool`): start the first convolution of an untrained speech encoder as a bank of mel-spaced
+            sines and cosines.
         id2label, label2id (`dict`): the emotions; IEMOCAP's four by default.
 
     Raises:
@@ -106,6 +123,7 @@ class M4SERConfig(PreTrainedConfig):
         modalities=MODALITIES,
         representations=REPRESENTATIONS,
         auxiliary_tasks=AUXILIARY_TASKS,
+        filterbank_init=False,
         initializer_range=0.02,
         id2label=None,
         label2id=None,
@@ -125,6 +143,7 @@ class M4SERConfig(PreTrainedConfig):
         self.modalities = _subset(modalities, MODALITIES, "modalities")
         self.representations = _subset(representations, REPRESENTATIONS, "representations")
         self.auxiliary_tasks = _subset(auxiliary_tasks, AUXILIARY_TASKS, "auxiliary_tasks")
+        self.filterbank_init = filterbank_init
         self.initializer_range = initializer_range
         if not self.modalities:
             raise ValueError('modalities is empty: give ["speech"], ["text"] or both.')
@@ -137,6 +156,9 @@ class M4SERConfig(PreTrainedConfig):
         id2label = {int(index): label for index, label in id2label.items()}
         label2id = label2id or {label: index for index, label in id2label.items()}
         super().__init__(id2label=id2label, label2id=label2id, **kwargs)
+        # Whatever repository this config came from, the next folder it is saved to holds its own code.
+        self.auto_map = dict(AUTO_MAP)
+        self.custom_pipelines = {name: dict(entry) for name, entry in CUSTOM_PIPELINES.items()}
 
     @classmethod
     def preset(cls, name, **overrides):
@@ -170,3 +192,6 @@ def _subset(values, known, name):
     if unknown:
         raise ValueError(f"{name} knows {', '.join(known)}; it cannot hold {', '.join(map(repr, unknown))}.")
     return [value for value in known if value in values]
+
+
+M4SERConfig.register_for_auto_class()

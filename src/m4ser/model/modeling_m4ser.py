@@ -13,6 +13,7 @@ from transformers.utils import ModelOutput
 from .configuration_m4ser import UNREGULARISED_SPEECH, M4SERConfig
 from .correction_m4ser import CHANGE, CorrectionDecoder, apply_corrections
 from .fusion_m4ser import MultimodalFusion, masked_mean
+from .pipeline_m4ser import M4SERPipeline  # noqa: F401  saving a model copies the files that this one imports
 from .speech_encoder_m4ser import SpeechEncoder
 
 
@@ -257,3 +258,6 @@ class M4SERModel(PreTrainedModel):
             init.zeros_(module.bias)
         elif isinstance(module, nn.PReLU):
             init.constant_(module.weight, 0.25)
+
+
+M4SERModel.register_for_auto_class("AutoModel")

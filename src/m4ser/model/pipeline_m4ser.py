@@ -2,6 +2,7 @@
 
 import warnings
 from itertools import groupby
+from types import SimpleNamespace
 
 from transformers import AudioClassificationPipeline, pipeline
 
@@ -111,7 +112,8 @@ class M4SERPipeline(AudioClassificationPipeline):
     def postprocess(self, model_outputs, return_transcript=False, return_correction=False, **kwargs):
         if model_outputs["error"] is not None:
             return {"error": model_outputs["error"]}
-        answer = {"scores": super().postprocess(model_outputs, **kwargs), "transcript": model_outputs["text"]}
+        scores = super().postprocess(SimpleNamespace(logits=model_outputs["logits"]), **kwargs)
+        answer = {"scores": scores, "transcript": model_outputs["text"]}
         if return_correction:
             correction, tokenizer = model_outputs["correction"], self.processor.tokenizer
             answer["marked"] = mark_errors(tokenizer, model_outputs["input_ids"][0].tolist(), correction.tags)

@@ -85,3 +85,6 @@ def _as_text(item):
     if not isinstance(item, str):
         raise ValueError(f'A hypothesis is a string or a recogniser\'s {{"text": ...}}, not {type(item).__name__}.')
     return item
+
+
+M4SERProcessor.register_for_auto_class("AutoProcessor")

@@ -1,5 +1,7 @@
 """Speech in, frames out: an encoder of the wav2vec 2.0 family whose answer does not depend on the padding."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -17,6 +19,8 @@ class SpeechEncoder(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.encoder = AutoModel.from_config(config.speech_config)
+        if config.filterbank_init:
+            init_filterbank(self.encoder.feature_extractor.conv_layers[0].conv.weight)
         self.receptive_field = receptive_field(config.speech_config)
         speech_size = config.speech_config.hidden_size
         self.projection = (
@@ -60,6 +64,24 @@ class SpeechEncoder(nn.Module):
             else:
                 hidden_states = layer(hidden_states)
         return hidden_states
+
+
+@torch.no_grad()
+def init_filterbank(weight, sampling_rate=16000):
+    """Start a first convolution (C, 1, k) as a bank of windowed sines and cosines, evenly spaced in mel.
+
+    An encoder that is trained from scratch on an hour of speech hardly learns to hear frequencies by itself; a
+    pretrained one has such a bank already. The filters stay trainable.
+    """
+    channels, _, kernel = weight.shape
+    top = 2595 * math.log10(1 + sampling_rate / 2 / 700)
+    mels = torch.linspace(0, top, channels // 2 + 2)[1:-1].repeat_interleave(2)
+    frequencies = 700 * (10 ** (mels / 2595) - 1)
+    time = (torch.arange(kernel) - kernel / 2) / sampling_rate
+    phase = torch.tensor([0.0, math.pi / 2]).repeat(channels // 2)
+    filters = torch.cos(2 * math.pi * frequencies[:, None] * time + phase[:, None]) * torch.hann_window(kernel)
+    filters = filters / filters.square().sum(-1, keepdim=True).sqrt()
+    weight[: len(filters), 0] = filters.to(weight)
 
 
 def receptive_field(speech_config):
