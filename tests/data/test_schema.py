@@ -1,0 +1,162 @@
+"""What is written is what load_dataset reads, and a failure leaves the former dataset as it was."""
+
+import io
+import weakref
+
+import datasets
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from m4ser.data.building import encode_flac
+from m4ser.data.labels import aligned_labels
+from m4ser.data.schema import COLUMNS, ROWS_PER_BATCH, DataError, Utterance, features, write_dataset
+from m4ser.data.tokenizer import train_tokenizer
+
+LABELS = ("sad", "happy")
+CARD = {"title": "A corpus", "description": "For a test."}
+
+
+def utterance(number=0, **changes):
+    samples = np.random.default_rng(number).uniform(-0.5, 0.5, 1600)
+    fields = {
+        "id": f"u{number}",
+        "audio": encode_flac(samples),
+        "path": f"u{number}.flac",
+        "emotion": LABELS[number % 2],
+        "duration": 0.1,
+        "split": ("train", "test", "train")[number % 3],
+        "transcript": "It's GOOD",
+        "hypothesis": "its wood",
+        "speaker": f"s{number % 3}",
+    }
+    return Utterance(**fields | changes)
+
+
+@pytest.fixture
+def load(tmp_path):
+    return lambda folder: datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+
+
+def test_load_dataset_reads_back_what_was_written(tmp_path, load):
+    written = [utterance(number) for number in range(6)]
+    write_dataset(written, LABELS, tmp_path / "out", **CARD)
+    dataset = load(tmp_path / "out")
+
+    assert {split: rows["id"][:] for split, rows in dataset.items()} == {
+        "train": ["u0", "u2", "u3", "u5"],
+        "test": ["u1", "u4"],
+    }
+    assert dataset["train"].features == features(LABELS)
+    assert tuple(dataset["train"].column_names) == COLUMNS
+    row = dataset["train"][2]
+    assert row.pop("audio") == {"bytes": written[3].audio, "path": "u3.flac"}
+    assert row.pop("duration") == pytest.approx(0.1)
+    assert row == {
+        "id": "u3",
+        "transcript": "It's GOOD",
+        "hypothesis": "its wood",
+        "emotion": 1,
+        "speaker": "s0",
+        "session": None,
+        "dialogue": None,
+        "split": "train",
+    }
+    assert dataset["train"].features["emotion"].int2str(1) == "happy"
+
+
+def test_label_columns_with_a_tokenizer(tmp_path, load):
+    tokenizer = train_tokenizer(["its good wood"] * 3, vocab_size=60)
+    write_dataset(
+        [utterance(0, hypothesis="", transcript=None), utterance(2)], LABELS, tmp_path, tokenizer=tokenizer, **CARD
+    )
+    for row in load(tmp_path)["train"]:
+        expected = aligned_labels(tokenizer, row["hypothesis"], row["transcript"])
+        assert {name: row[name] for name in expected} == expected
+
+
+def test_the_card_counts_by_split_and_emotion(tmp_path):
+    write_dataset([utterance(number) for number in range(6)], LABELS, tmp_path, license_id="cc0-1.0", **CARD)
+    _, header, body = (tmp_path / "README.md").read_text().split("---\n", 2)
+    header = yaml.safe_load(header)
+    assert header["license"] == "cc0-1.0"
+    assert header["configs"][0]["data_files"] == [
+        {"split": "train", "path": "data/train-*"},
+        {"split": "test", "path": "data/test-*"},
+    ]
+    # train: u0 and u2 are sad, u3 and u5 happy; of two words (its good / its wood) one is wrong.
+    assert "| train | 2 | 2 | 4 | 0.0 | 2 | 50.0 % |" in body
+    assert "| test | 1 | 1 | 2 | 0.0 | 1 | 50.0 % |" in body
+
+
+def test_only_a_batch_is_in_memory(tmp_path):
+    alive = weakref.WeakSet()
+    most = 0
+
+    def utterances():
+        nonlocal most
+        for number in range(4 * ROWS_PER_BATCH):
+            one = utterance(number)
+            alive.add(one)
+            most = max(most, len(alive))
+            yield one
+
+    write_dataset(utterances(), LABELS, tmp_path, **CARD)
+    assert most <= 2 * ROWS_PER_BATCH
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda: utterance(1, emotion="bored"), "'u1' has the unknown emotion 'bored'; choose from sad, happy"),
+        (lambda: utterance(0), "The id 'u0' comes twice"),
+        (lambda: utterance(1, emotion=""), "'u1' has an empty emotion"),
+        (lambda: utterance(1, audio=b""), "'u1' has an empty audio"),
+        (lambda: utterance(1, split="dev"), "'u1' is in split 'dev'; choose from train, validation, test"),
+        (lambda: utterance(1, duration=float("nan")), "'u1' lasts nan s"),
+        (lambda: utterance(1, duration=0.0), "'u1' lasts 0.0 s"),
+    ],
+)
+def test_a_bad_utterance_leaves_the_former_dataset(tmp_path, load, bad, message):
+    out = tmp_path / "out"
+    write_dataset([utterance(8)], LABELS, out, **CARD)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def utterances():
+        yield utterance(0)
+        yield bad()
+
+    with pytest.raises(DataError, match=message):
+        write_dataset(utterances(), LABELS, out, **CARD)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in out.iterdir()) == ["README.md", "data"]
+
+
+def test_a_new_dataset_replaces_the_former_one_and_nothing_else(tmp_path, load):
+    out = tmp_path / "out"
+    write_dataset([utterance(0), utterance(1)], LABELS, out, **CARD)
+    (out / "notes.txt").write_text("mine")
+    write_dataset([utterance(3)], LABELS, out, **CARD)
+    assert {split: rows["id"][:] for split, rows in load(out).items()} == {"train": ["u3"]}
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match="holds other things than a dataset"):
+        write_dataset([utterance()], LABELS, tmp_path, **CARD)
+    assert (tmp_path / "data" / "thesis.txt").read_text() == "years of work"
+
+
+def test_no_utterance_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no utterance"):
+        write_dataset([], LABELS, tmp_path, **CARD)
+
+
+def test_flac_keeps_16_bits():
+    samples = np.linspace(-0.9, 0.9, 1000)
+    decoded, rate = soundfile.read(io.BytesIO(encode_flac(samples)))
+    assert rate == 16_000
+    assert np.abs(decoded - samples).max() <= 2**-15
