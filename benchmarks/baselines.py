@@ -28,9 +28,12 @@ from m4ser.training.records import hardware
 
 SEED = 0
 SAMPLING_RATE = 16000
-# Frames of 25 ms every 10 ms.
-FRAME, HOP, FFT = 400, 160, 512
-MELS, CEPSTRA = 40, 20
+# Of what was tried on RAVDESS's actors 1-20 in folds by actor, this did best: frames of 128 ms every 32 ms, long
+# enough to tell the harmonics of the voice apart (UAR .49; frames of 25 ms .42).
+FRAME, HOP, MELS, CEPSTRA = 2048, 512, 128, 40
+PERCENTILES = (5, 25, 50, 75, 95)
+SVM_COST = 10
+FLOOR_DB = 80
 
 
 def main(arguments=None):
@@ -85,7 +88,7 @@ def text_classifier():
 
 
 def voice_classifier():
-    return make_pipeline(StandardScaler(), SVC(kernel="rbf", class_weight="balanced", random_state=SEED))
+    return make_pipeline(StandardScaler(), SVC(C=SVM_COST, class_weight="balanced", random_state=SEED))
 
 
 def texts(column):
@@ -94,28 +97,29 @@ def texts(column):
 
 
 def voice_features(split):
-    """Mean, standard deviation and percentiles over time of MFCCs and their slopes: (recordings, 10 * CEPSTRA)."""
+    """Statistics over time of MFCCs and their slopes: (recordings, 14 * CEPSTRA)."""
     return np.stack([statistics(mfcc(load_audio(audio))) for audio in split["audio"]])
 
 
 def statistics(frames):
-    """Numbers of a fixed length from frames of shape (time, CEPSTRA)."""
+    """Mean, standard deviation and percentiles of frames (time, CEPSTRA) and of their slopes."""
     frames = np.concatenate([frames, np.gradient(frames, axis=0)], axis=1)
-    return np.concatenate([frames.mean(0), frames.std(0), *np.percentile(frames, (10, 50, 90), axis=0)])
+    return np.concatenate([frames.mean(0), frames.std(0), *np.percentile(frames, PERCENTILES, axis=0)])
 
 
 def mfcc(samples):
     """Mel-frequency cepstral coefficients (Davis and Mermelstein 1980) of 16 kHz samples: (time, CEPSTRA)."""
     # At least two frames, so that there is a slope.
     samples = np.pad(samples, (0, max(0, FRAME + HOP - len(samples))))
-    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP] * np.hamming(FRAME)
-    power = np.abs(np.fft.rfft(frames, FFT)) ** 2
-    return dct(np.log(power @ mel_filters() + 1e-10), norm="ortho")[:, :CEPSTRA]
+    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP] * np.hanning(FRAME)
+    power = np.abs(np.fft.rfft(frames)) ** 2 @ mel_filters()
+    floor = max(power.max() * 10 ** (-FLOOR_DB / 10), np.finfo(float).tiny)
+    return dct(np.log(np.maximum(power, floor)), norm="ortho")[:, :CEPSTRA]
 
 
 def mel_filters():
-    """Triangles of equal width on the mel scale up to 8 kHz: (FFT / 2 + 1, MELS)."""
-    frequencies = np.fft.rfftfreq(FFT, 1 / SAMPLING_RATE)
+    """Triangles of equal width on the mel scale up to 8 kHz: (FRAME / 2 + 1, MELS)."""
+    frequencies = np.fft.rfftfreq(FRAME, 1 / SAMPLING_RATE)
     highest = 2595 * np.log10(1 + SAMPLING_RATE / 2 / 700)
     corners = 700 * (10 ** (np.linspace(0, highest, MELS + 2) / 2595) - 1)
     low, centre, high = corners[:-2], corners[1:-1], corners[2:]
