@@ -41,7 +41,7 @@ def transcribe(items, asr, output_file, batch_size=8, total=None):
         while group := list(islice(remaining, BATCHES_SORTED_TOGETHER * batch_size)):
             for batch in _batches(group, batch_size, window):
                 for id, hypothesis in _recognise(batch, asr, window):
-                    file.write(json.dumps({"id": id, "hypothesis": hypothesis}) + "\n")
+                    file.write(json.dumps({"id": id, "hypothesis": hypothesis}, ensure_ascii=False) + "\n")
                 file.flush()
                 progress.update(len(batch))
 
