@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 def emotion_loss(logits, labels):
     """L_ER (eq. 19): cross-entropy of logits (B, e) against labels (B,)."""
-    return F.cross_entropy(logits.float(), labels)
+    return F.cross_entropy(_full_precision(logits), labels)
 
 
 def error_detection_loss(aed_logits, aed_labels):
@@ -23,7 +23,9 @@ def error_correction_loss(aec_logits, correction_ids):
 
 
 def _token_loss(logits, labels):
-    total = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=-100, reduction="sum")
+    total = F.cross_entropy(
+        _full_precision(logits.flatten(0, 1)), labels.flatten(), ignore_index=-100, reduction="sum"
+    )
     return total / (labels != -100).sum().clamp(min=1)
 
 
@@ -38,7 +40,7 @@ def contrastive_loss(embeddings, labels, temperature=0.07, include_self=False):
     Returns:
         The mean over the anchors that have a positive; zero, with a gradient, where none has.
     """
-    normalised = F.normalize(embeddings.float(), dim=-1)
+    normalised = F.normalize(_full_precision(embeddings), dim=-1)
     similarity = normalised @ normalised.T / temperature
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     if not include_self:
@@ -58,7 +60,7 @@ def discriminator_loss(speech_logits, text_logits, invariant_logits, mask):
         speech_logits, text_logits, invariant_logits: (B, m), before the sigmoid. mask: (B, m), True where valid.
     """
     # log(sigmoid(x)) overflows in half precision; -log(sigmoid(x)) = softplus(-x) does not.
-    told_apart = F.softplus(-speech_logits.float()) + F.softplus(text_logits.float())
+    told_apart = F.softplus(-_full_precision(speech_logits)) + F.softplus(_full_precision(text_logits))
     return _frame_mean(told_apart, mask) - generator_loss(invariant_logits, mask)
 
 
@@ -68,8 +70,13 @@ def generator_loss(invariant_logits, mask):
     Args:
         invariant_logits: (B, m), before the sigmoid. mask: (B, m), True where valid.
     """
-    logits = invariant_logits.float()
+    logits = _full_precision(invariant_logits)
     return _frame_mean(F.softplus(-logits) + F.softplus(logits), mask)
+
+
+def _full_precision(values):
+    """Half precision to float32; float64 stays, for the tests."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _frame_mean(values, mask):

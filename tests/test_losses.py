@@ -1,0 +1,216 @@
+"""Every loss against plain float64 loops, on what breaks formulas: padding, lone classes, nothing to correct.
+
+Tolerances: 1e-9 in float64, 1e-5 in float32, 2e-2 for bfloat16 inputs (8 bits of mantissa; losses of 1 to 4).
+"""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from pytorch_metric_learning.losses import SupConLoss
+
+from m4ser.losses import (
+    contrastive_loss,
+    discriminator_loss,
+    emotion_loss,
+    error_correction_loss,
+    error_detection_loss,
+    generator_loss,
+    joint_loss,
+    network_losses,
+)
+from tests import oracles
+
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 2e-2}
+TWO_LN_2 = 1.3862943611198906
+
+dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+
+
+def random(*shape, seed=0, scale=1.0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * scale
+
+
+def check(loss, expected, dtype):
+    assert loss.shape == ()
+    assert loss.item() == pytest.approx(expected, abs=TOLERANCE[dtype])
+
+
+@dtypes
+@pytest.mark.parametrize("labels", [[0, 1, 2, 3, 1, 0], [2, 2, 2], [3]], ids=["mixed", "one class", "single item"])
+def test_emotion_loss(labels, dtype):
+    logits = random(len(labels), 4)
+    expected = oracles.cross_entropy(logits.numpy(), labels)
+    check(emotion_loss(logits.to(dtype), torch.tensor(labels)), expected, dtype)
+
+
+TAGS = {
+    "padded": [[0, 1, 2, 2, -100], [0, 0, -100, -100, -100]],
+    "single item": [[0, 1, 2, -100]],
+    "no CHANGE": [[0, 0, 1, -100], [0, 0, 0, -100]],
+    "everything CHANGE": [[2, 2, 2, 2]],
+    "no label": [[-100, -100], [-100, -100]],
+}
+
+
+@dtypes
+@pytest.mark.parametrize("tags", TAGS.values(), ids=TAGS)
+def test_error_detection_loss(tags, dtype):
+    logits = random(len(tags), len(tags[0]), 3)
+    expected = oracles.cross_entropy(logits.flatten(0, 1).numpy(), np.concatenate(tags))
+    check(error_detection_loss(logits.to(dtype), torch.tensor(tags)), expected, dtype)
+
+
+@dtypes
+@pytest.mark.parametrize("ids", [[[5, 6, 2], [7, 2, -100], [2, -100, -100]], [[4, 2]]], ids=["many", "one"])
+def test_error_correction_loss(ids, dtype):
+    logits = random(len(ids), len(ids[0]), 11)
+    expected = oracles.cross_entropy(logits.flatten(0, 1).numpy(), np.concatenate(ids))
+    check(error_correction_loss(logits.to(dtype), torch.tensor(ids)), expected, dtype)
+
+
+def test_nothing_to_correct_is_zero_with_a_gradient():
+    logits = torch.zeros(0, 4, 11, requires_grad=True)
+    loss = error_correction_loss(logits, torch.zeros(0, 4, dtype=torch.long))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad.shape == (0, 4, 11)
+
+
+def test_no_tag_to_learn_from_is_zero_with_a_zero_gradient():
+    logits = random(2, 3, 3).requires_grad_()
+    loss = error_detection_loss(logits, torch.full((2, 3), -100))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad.eq(0).all()
+
+
+LABELS = {
+    "mixed": [0, 1, 0, 2, 1, 0, 3],
+    "a class with one member": [0, 0, 1],
+    "one class": [2, 2, 2, 2],
+    "a pair": [1, 1],
+}
+
+
+@dtypes
+@pytest.mark.parametrize("temperature", [0.07, 0.5])
+@pytest.mark.parametrize("include_self", [False, True])
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+def test_contrastive_loss(labels, include_self, temperature, dtype):
+    embeddings = random(len(labels), 24)
+    expected = oracles.contrastive(embeddings.numpy(), labels, temperature, include_self)
+    check(contrastive_loss(embeddings.to(dtype), torch.tensor(labels), temperature, include_self), expected, dtype)
+
+
+@pytest.mark.parametrize("temperature", [0.07, 0.5])
+@pytest.mark.parametrize("labels", [LABELS["mixed"], LABELS["a class with one member"]])
+def test_contrastive_loss_against_pytorch_metric_learning(labels, temperature):
+    # Where no sample is negative that library gives 0, which eq. 21 does not.
+    embeddings, labels = random(len(labels), 24), torch.tensor(labels)
+    expected = SupConLoss(temperature=temperature)(embeddings, labels)
+    assert contrastive_loss(embeddings, labels, temperature).item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [0]], ids=["all different", "single item"])
+def test_contrastive_loss_without_a_positive_is_zero_with_a_gradient(labels):
+    embeddings = random(len(labels), 24).requires_grad_()
+    loss = contrastive_loss(embeddings, torch.tensor(labels))
+    loss.backward()
+    assert loss.item() == 0
+    assert embeddings.grad.eq(0).all()
+
+
+def test_contrastive_loss_does_not_depend_on_the_order():
+    embeddings, labels = random(7, 24), torch.tensor(LABELS["mixed"])
+    order = torch.tensor([3, 0, 6, 2, 5, 1, 4])
+    shuffled = contrastive_loss(embeddings[order], labels[order])
+    assert shuffled.item() == pytest.approx(contrastive_loss(embeddings, labels).item(), abs=1e-9)
+
+
+def frames(lengths, seed=0, scale=1.0):
+    """Logits of three streams (B, m) and the mask."""
+    mask = torch.tensor([[step < length for step in range(max(lengths))] for length in lengths])
+    return [random(*mask.shape, seed=seed + stream, scale=scale) for stream in range(3)], mask
+
+
+@dtypes
+@pytest.mark.parametrize("lengths", [[6, 2, 4], [5], [1, 1]], ids=["padded", "single item", "one frame"])
+def test_adversarial_losses(lengths, dtype):
+    streams, mask = frames(lengths)
+    probabilities = [oracles.sigmoid(stream[mask].numpy()) for stream in streams]
+    told_apart, confused = oracles.adversarial(*probabilities)
+    streams = [stream.to(dtype) for stream in streams]
+    check(generator_loss(streams[2], mask), confused, dtype)
+    check(discriminator_loss(*streams, mask), -(told_apart + confused), dtype)
+
+
+def test_generator_loss_is_least_at_one_half():
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    assert generator_loss(torch.zeros(2, 3), mask).item() == pytest.approx(TWO_LN_2, abs=1e-6)
+    for logit in (-3.0, -0.1, 0.1, 3.0):
+        assert generator_loss(torch.full((2, 3), logit), mask).item() > TWO_LN_2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_adversarial_losses_are_finite_where_a_sigmoid_overflows(dtype):
+    logits = torch.tensor([[-300.0, 300.0]], dtype=dtype).requires_grad_()
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    loss = generator_loss(logits, mask) + discriminator_loss(logits, logits, logits, mask)
+    loss.backward()
+    assert loss.item() == pytest.approx(300, rel=1e-3)  # L_G cancels; D is told apart by 300 a frame
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("more", [1, 7])
+def test_padding_never_changes_a_loss(more):
+    (speech, text, shared), mask = frames([4, 2])
+    wider = [torch.cat([stream, random(2, more, seed=9)], dim=1) for stream in (speech, text, shared)]
+    wider_mask = torch.nn.functional.pad(mask, (0, more))
+    assert generator_loss(wider[2], wider_mask).item() == pytest.approx(generator_loss(shared, mask).item(), abs=1e-9)
+    assert discriminator_loss(*wider, wider_mask).item() == pytest.approx(
+        discriminator_loss(speech, text, shared, mask).item(), abs=1e-9
+    )
+    logits, labels = random(2, 4, 3), torch.tensor([[0, 2, 1, -100], [0, -100, -100, -100]])
+    padded = (
+        torch.cat([logits, random(2, more, 3, seed=9)], dim=1),
+        torch.nn.functional.pad(labels, (0, more), value=-100),
+    )
+    assert error_detection_loss(*padded).item() == pytest.approx(error_detection_loss(logits, labels).item(), abs=1e-9)
+
+
+def test_joint_loss_is_equation_22():
+    weights = SimpleNamespace(alpha=0.1, beta=3.0, gamma=0.01, lambda_=0.2)
+    losses = {
+        "emotion": 1.0,
+        "error_detection": 10.0,
+        "error_correction": 100.0,
+        "generator": 1000.0,
+        "contrastive": 10000.0,
+    }
+    assert joint_loss(losses, weights) == pytest.approx(1 + 0.1 * (3 * 10 + 100) + 0.01 * 1000 + 0.2 * 10000)
+    assert joint_loss({"emotion": 1.0}, weights) == 1.0
+
+
+def test_network_losses_are_those_that_the_output_allows():
+    output = SimpleNamespace(logits=random(2, 4), embeddings=random(2, 8), aed_logits=None, aec_logits=None)
+    batch = {"labels": torch.tensor([1, 1])}
+    losses = network_losses(output, batch, temperature=0.5)
+    assert set(losses) == {"emotion", "contrastive"}
+    expected = oracles.contrastive(output.embeddings.numpy(), [1, 1], 0.5)
+    assert losses["contrastive"].item() == pytest.approx(expected, abs=1e-6)
+    output.aed_logits, output.aec_logits = random(2, 3, 3), random(1, 2, 11)
+    batch |= {"aed_labels": torch.tensor([[0, 2, -100], [0, -100, -100]]), "correction_ids": torch.tensor([[5, 2]])}
+    losses = network_losses(output, batch)
+    assert set(losses) == {"emotion", "contrastive", "error_detection", "error_correction"}
+    assert all(math.isfinite(loss) for loss in losses.values())
+    assert losses["error_correction"].item() == pytest.approx(
+        oracles.cross_entropy(output.aec_logits[0].numpy(), [5, 2]), abs=1e-6
+    )
+    assert np.isclose(
+        losses["error_detection"].item(),
+        oracles.cross_entropy(output.aed_logits.flatten(0, 1).numpy(), [0, 2, -100, 0, -100, -100]),
+        atol=1e-6,
+    )
