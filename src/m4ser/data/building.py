@@ -60,10 +60,10 @@ def read_hypotheses(path: Path | None) -> dict[str, str]:
             row = json_object(line)
         except DataError as error:
             raise DataError(f"{path}, line {number}: {error}") from error
-        key = row.get("id") or os.path.splitext(row.get("file") or "")[0]
-        if not key or not isinstance(row.get("hypothesis"), str):
+        key, hypothesis = row.get("id") or row.get("file"), row.get("hypothesis")
+        if not (key and isinstance(key, str) and isinstance(hypothesis, str)):
             raise DataError(f"{path}, line {number}: needs an id (or file) and a hypothesis, both strings")
-        hypotheses[key] = row["hypothesis"]
+        hypotheses[key if row.get("id") else os.path.splitext(key)[0]] = hypothesis
     return hypotheses
 
 

@@ -1,0 +1,199 @@
+"""Anyone's recordings: good rows are read as they are meant, bad rows are named, nothing is half written."""
+
+import csv
+import json
+
+import datasets
+import numpy as np
+import pytest
+import soundfile
+
+from m4ser.model.audio_m4ser import load_audio
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """A folder of two recordings, one to be kept as it is and one at 8 kHz."""
+    folder = tmp_path / "raw"
+    (folder / "sub").mkdir(parents=True)
+    tone = 0.3 * np.sin(2 * np.pi * 300 * np.arange(16_000) / 16_000)
+    soundfile.write(folder / "a.wav", tone, 16_000)
+    soundfile.write(folder / "sub" / "b.wav", tone[::2], 8_000)
+    return folder
+
+
+def write_csv(path, *rows):
+    with open(path, "w", newline="", encoding="utf-8-sig") as file:  # as a spreadsheet writes it
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def load(tmp_path):
+    return datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+
+
+def test_a_csv_manifest(raw, build, tmp_path):
+    write_csv(
+        raw / "manifest.csv",
+        ["path", "emotion", "id", "transcript", "hypothesis", "speaker", "session", "split", "note"],
+        ["a.wav", "joy", "first", "Well, yes", "well yes", "ann", "s1", "train", "x"],
+        ["sub/b.wav", "anger", "", "", "", "", "", "test", ""],
+    )
+    finished = build("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out")
+    assert finished.returncode == 0, finished.stderr
+    dataset = load(tmp_path)
+    assert dataset["train"].features["emotion"].names == ["anger", "joy"]
+
+    first, second = dataset["train"][0], dataset["test"][0]
+    assert first.pop("audio") == {"bytes": (raw / "a.wav").read_bytes(), "path": "a.wav"}
+    assert np.abs(load_audio(second.pop("audio")) - load_audio(raw / "sub" / "b.wav")).max() < 2**-15
+    assert first == {
+        "id": "first",
+        "transcript": "Well, yes",
+        "hypothesis": "well yes",
+        "emotion": 1,
+        "speaker": "ann",
+        "session": "s1",
+        "dialogue": None,
+        "split": "train",
+        "duration": 1.0,
+    }
+    assert second == {
+        "id": "sub/b",
+        "transcript": None,
+        "hypothesis": "",
+        "emotion": 0,
+        "speaker": None,
+        "session": None,
+        "dialogue": None,
+        "split": "test",
+        "duration": 1.0,
+    }
+
+
+def test_a_json_lines_manifest_with_a_hypotheses_file(raw, build_here, tmp_path):
+    rows = [{"path": "a.wav", "emotion": 3, "hypothesis": "old"}, {"path": "sub/b.wav", "emotion": 4}]
+    (raw / "list.jsonl").write_text("\n\n".join(map(json.dumps, rows)))
+    heard = tmp_path / "heard.jsonl"
+    heard.write_text('{"id": "a", "hypothesis": "new"}\n{"file": "sub/b.wav", "hypothesis": "b"}\n')
+    arguments = ("--data_dir", raw / "list.jsonl", "--hypotheses", heard, "--output_dir", tmp_path / "out")
+    finished = build_here("manifest", *arguments)
+    assert finished.returncode == 0, finished.stderr
+    train = load(tmp_path)["train"]
+    assert train["id"][:] == ["a", "sub/b"]
+    assert train["hypothesis"][:] == ["new", "b"]
+    assert train.features["emotion"].names == ["3", "4"]
+
+
+@pytest.fixture
+def bad_manifest(raw):
+    (raw / "empty.wav").write_bytes(b"")
+    soundfile.write(raw / "nan.wav", np.full(1600, np.nan, dtype=np.float32), 16_000, subtype="FLOAT")
+    return write_csv(
+        raw / "manifest.csv",
+        ["path", "emotion", "id", "split"],
+        ["a.wav", "joy", "one", "train"],
+        ["gone.wav", "joy", "two", "train"],
+        ["a.wav", "", "three", "train"],
+        ["empty.wav", "joy", "four", "train"],
+        ["a.wav", "joy", "one", "train"],
+        ["a.wav", "joy", "six", "dev"],
+        ["a.wav", "joy", "seven", ""],
+        ["nan.wav", "joy", "eight", "train"],
+        ["a.wav", "joy", "nine", "train", "more"],
+        ["", "joy", "ten", "train"],
+        ["sub/b.wav", "fear", "eleven", "test"],
+    )
+
+
+REASONS = {
+    3: "there is no file gone.wav",
+    4: "the emotion is empty",
+    5: "empty.wav",
+    6: "the id 'one' is already in line 2",
+    7: "unknown split 'dev'; choose from train, validation, test",
+    8: "unknown split ''",
+    9: "nan.wav",
+    10: "more cells than columns",
+    11: "the path is empty",
+}
+
+
+def named_rows(message):
+    return {int(line.split(":")[0].split()[-1]): line for line in message.splitlines() if line.startswith("  line ")}
+
+
+def test_every_bad_row_is_named_and_nothing_is_written(bad_manifest, build, tmp_path):
+    finished = build("manifest", "--data_dir", bad_manifest, "--output_dir", tmp_path / "out")
+    assert finished.returncode == 1
+    assert "Traceback" not in finished.stderr
+    named = named_rows(finished.stderr)
+    assert set(named) == set(REASONS)
+    for line, reason in REASONS.items():
+        assert reason in named[line]
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_good_rows_are_kept_where_bad_ones_are_skipped(bad_manifest, build_here, tmp_path):
+    arguments = ("--data_dir", bad_manifest, "--output_dir", tmp_path / "out", "--skip_bad")
+    finished = build_here("manifest", *arguments)
+    assert finished.returncode == 0
+    assert set(named_rows(finished.stderr)) == set(REASONS)
+    dataset = load(tmp_path)
+    assert {split: rows["id"][:] for split, rows in dataset.items()} == {"train": ["one"], "test": ["eleven"]}
+
+
+def test_speakers_are_spread_over_the_splits(raw, build_here, tmp_path):
+    rows = [["a.wav", "joy", f"u{n}", f"speaker{n % 20}"] for n in range(60)]
+    manifest = write_csv(raw / "manifest.csv", ["path", "emotion", "id", "speaker"], *rows)
+    assert build_here("manifest", "--data_dir", manifest, "--output_dir", tmp_path / "out").returncode == 0
+    first = {split: set(rows["speaker"]) for split, rows in load(tmp_path).items()}
+    assert {split: len(speakers) for split, speakers in first.items()} == {
+        "train": 14,
+        "validation": 3,
+        "test": 3,
+    }
+    assert len(set.union(*first.values())) == 20
+
+    write_csv(manifest, ["path", "emotion", "id", "speaker"], *reversed(rows))
+    assert build_here("manifest", "--data_dir", manifest, "--output_dir", tmp_path / "out").returncode == 0
+    assert {split: set(rows["speaker"]) for split, rows in load(tmp_path).items()} == first
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("manifest.csv", "path,feeling\na.wav,joy\n", "has no column emotion; it needs path and emotion"),
+        ("manifest.csv", "", "has no column path"),
+        ("manifest.jsonl", '{"path": "a.wav"\n[1]', "line 1: not JSON"),
+        ("manifest.jsonl", '{"path": "a.wav"\n[1]', "line 2: not a JSON object"),
+        ("manifest.csv", "path,emotion\n", "There is no utterance to write"),
+        ("other.csv", "path,emotion\n", "No manifest.csv or manifest.jsonl in"),
+    ],
+)
+def test_a_bad_manifest_is_one_message(raw, build_here, tmp_path, name, content, message):
+    (raw / name).write_text(content)
+    finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out")
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("error: ")
+    assert message in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"id": "a"}', "line 1: needs an id (or file) and a hypothesis, both strings"),
+        ('{"id": 3, "hypothesis": "x"}', "line 1: needs an id"),
+        ('{"id": "a", "hypothesis": "x"}\nnonsense', "line 2: not JSON"),
+        (None, "Cannot read"),
+    ],
+)
+def test_a_bad_hypotheses_file_is_one_message(raw, build_here, tmp_path, content, message):
+    write_csv(raw / "manifest.csv", ["path", "emotion"], ["a.wav", "joy"])
+    heard = tmp_path / "heard.jsonl"
+    if content is not None:
+        heard.write_text(content)
+    arguments = ("--data_dir", raw, "--hypotheses", heard, "--output_dir", tmp_path / "out")
+    finished = build_here("manifest", *arguments)
+    assert finished.returncode == 1
+    assert message in finished.stderr
