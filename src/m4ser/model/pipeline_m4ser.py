@@ -36,6 +36,11 @@ class M4SERPipeline(AudioClassificationPipeline):
         self._asr = asr
         self._warned = False
 
+    @classmethod
+    def from_pretrained(cls, name_or_path, **kwargs):
+        """The pipeline of a saved model, by this class's own code: no `trust_remote_code` where m4ser is installed."""
+        return pipeline("audio-classification", model=str(name_or_path), pipeline_class=cls, **kwargs)
+
     def __call__(self, inputs, **kwargs):
         """Classify one recording or many.
 

@@ -1,0 +1,36 @@
+# Each target does all the set-up it needs: `make demo` and `make test` work on a fresh machine with Python >= 3.10.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RAVDESS ?= ../shared/data/ravdess16k
+
+.PHONY: demo test quality style bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/m4ser demo
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest -n auto
+
+quality: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+style: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed
+	$(BIN)/python datasets_builders/ravdess.py --data_dir $(RAVDESS) --output_dir data/ravdess
+	$(BIN)/python -m benchmarks.baselines --dataset data/ravdess
+
+# torch is installed first and by itself, so that nothing after it resolves to another build.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) data runs dist

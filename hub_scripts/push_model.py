@@ -1,0 +1,30 @@
+"""Push a finished run to the Hub: weights, processor, code and a card of its measured results.
+
+    python hub_scripts/push_model.py runs/ravdess --repo_id org/m4ser-ravdess
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from m4ser.hub import push
+
+TEMPLATE = Path(__file__).parent.parent / "model_card.md"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("--repo_id", required=True, help="org/name on the Hub")
+    parser.add_argument("--dataset", help="name of the corpus in the card; that of the run by default")
+    parser.add_argument("--private", action="store_true")
+    arguments = parser.parse_args()
+    try:
+        url = push(arguments.run, arguments.repo_id, TEMPLATE, arguments.private, arguments.dataset)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(url)
+
+
+if __name__ == "__main__":
+    main()

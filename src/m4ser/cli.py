@@ -1,0 +1,120 @@
+"""The `m4ser` command."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Emotion from the voice and from what a recogniser heard.", no_args_is_help=True)
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
+
+
+def main():
+    """Run a command; what a user can put right becomes one sentence and exit code 1."""
+    try:
+        app()
+    except ValueError as error:
+        sys.exit(f"m4ser: {error}")
+
+
+@app.command()
+def demo(output_dir: Annotated[Path, typer.Option(help="Where the corpus and the models go.")] = Path("runs/demo")):
+    """Build the synthetic corpus, train M4SER on it, load it back and ask it about a recording."""
+    from m4ser.demo import run_demo
+
+    run_demo(output_dir)
+
+
+@app.command()
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
+    model: Annotated[str, typer.Option(help="Folder of a run, or Hub id.")],
+    text: Annotated[str | None, typer.Option(help="The hypothesis; transcribed where the model can.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Recordings at once.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a recording.")] = False,
+):
+    """Name the emotion of each recording; exit code 1 if one of them could not be used."""
+    from m4ser import M4SERPipeline
+
+    recordings = [recording for path in paths for recording in _recordings(path)]
+    if not recordings:
+        raise ValueError(f"There is no recording in {', '.join(map(str, paths))}.")
+    inputs = [{"path": str(recording)} | ({} if text is None else {"text": text}) for recording in recordings]
+    classify = M4SERPipeline.from_pretrained(model)
+    failed = False
+    for recording, answer in zip(recordings, classify(inputs, batch_size=batch_size), strict=True):
+        row = _row(recording, answer)
+        failed |= "error" in row
+        if as_json:
+            print(json.dumps(row))
+        else:
+            print(f"{recording}\t{row.get('error') or _readable(row)}", file=sys.stderr if "error" in row else sys.stdout)
+    raise typer.Exit(int(failed))
+
+
+def _recordings(path):
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
+    return [path]
+
+
+def _row(recording, answer):
+    if isinstance(answer, dict):
+        return {"path": str(recording), **answer}
+    return {
+        "path": str(recording),
+        "label": answer[0]["label"],
+        "scores": {item["label"]: item["score"] for item in answer},
+    }
+
+
+def _readable(row):
+    return "  ".join(f"{label} {score:.3f}" for label, score in row["scores"].items())
+
+
+@app.command()
+def evaluate(
+    run: Annotated[str, typer.Argument(help="Folder of a run, or Hub id.")],
+    dataset: Annotated[str, typer.Option(help="Folder of a builder, or Hub id.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    batch_size: Annotated[int, typer.Option(help="Recordings at once.")] = 8,
+):
+    """Score a model on a split of a data set, as JSON."""
+    from m4ser.evaluation.scoring import score_split
+
+    print(json.dumps(score_split(run, dataset, split, batch_size), indent=1))
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
+    output_dir: Annotated[Path, typer.Option(help="Where the report goes.")],
+):
+    """Compare runs: a table as Markdown and CSV, and their loss curves."""
+    from m4ser.evaluation.report import write_report
+
+    write_report(runs, output_dir)
+    print(output_dir / "report.md")
+
+
+@app.command()
+def doctor():
+    """What is installed, and what M4SER would compute on."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import torch
+
+    from m4ser.model.audio_m4ser import soundfile, soxr
+
+    for name in ("m4ser", "torch", "transformers", "datasets", "accelerate", "soundfile", "soxr", "av"):
+        try:
+            print(f"{name}: {version(name)}")
+        except PackageNotFoundError:
+            print(f"{name}: not installed")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    print(f"python: {platform.python_version()}\ndevice: {device}")
+    readable = "yes" if soundfile and soxr else "no: pip install soundfile soxr"
+    print(f"reads wav, flac, ogg, mp3: {readable}")

@@ -1,0 +1,78 @@
+"""From a run to a repository on the Hub: the folder as it was saved, with a card of what was measured."""
+
+import json
+from pathlib import Path
+
+from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
+
+RUN_FILES = ["*.safetensors", "*.json", "*.py", "README.md"]
+
+
+def write_card(run, repo_id, template, licence="apache-2.0", dataset=None):
+    """Write RUN/README.md from a template and the run's results.
+
+    Args:
+        run: folder of a finished run. repo_id: "org/name" that the card speaks of.
+        template: path of the card's Jinja template, model_card.md. dataset: name or Hub id of the corpus.
+
+    Returns:
+        `ModelCard`.
+
+    Raises:
+        ValueError: the run has no test results; a model without an evaluation has no card.
+    """
+    results = read_results(run)
+    scores = results["splits"]["test"]
+    dataset = dataset or results["config"]["data"]["dataset"]
+    data = ModelCardData(
+        license=licence,
+        language="en",
+        library_name="transformers",
+        pipeline_tag="audio-classification",
+        tags=["m4ser", "speech-emotion-recognition"],
+        model_name=repo_id,
+        eval_results=[
+            EvalResult(
+                task_type="audio-classification",
+                dataset_type=dataset,
+                dataset_name=dataset,
+                dataset_split="test",
+                metric_type=metric,
+                metric_value=round(scores[metric], 4),
+            )
+            for metric in ("weighted_accuracy", "unweighted_accuracy", "weighted_f1")
+        ],
+    )
+    card = ModelCard.from_template(
+        data, template_path=str(template), repo_id=repo_id, dataset=dataset, results=results, scores=scores
+    )
+    card.save(Path(run) / "README.md")
+    return card
+
+
+def push(run, repo_id, template, private=False, dataset=None):
+    """Create `repo_id` on the Hub and upload a run's weights, processor, code and card; returns the commit's address.
+
+    Raises:
+        ValueError: the run has no test results.
+    """
+    write_card(run, repo_id, template, dataset=dataset)
+    api = HfApi()
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    commit = api.upload_folder(
+        repo_id=repo_id, folder_path=run, allow_patterns=RUN_FILES, commit_message="Upload M4SER"
+    )
+    return commit.commit_url
+
+
+def read_results(run):
+    """RUN/results.json.
+
+    Raises:
+        ValueError: there is none, or it has no test scores.
+    """
+    path = Path(run) / "results.json"
+    results = json.loads(path.read_text()) if path.is_file() else {}
+    if "test" not in results.get("splits", {}):
+        raise ValueError(f"{run} has no test results: finish its training before it is pushed.")
+    return results
