@@ -44,7 +44,8 @@ def eager_attention(query, key, value, mask, is_causal):
     allowed = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device)
     allowed = allowed.tril() if is_causal else allowed
     allowed = allowed if mask is None else allowed & mask
-    weights = scores.masked_fill(~allowed, float("-inf")).softmax(-1, dtype=torch.float32)
+    precision = torch.promote_types(scores.dtype, torch.float32)
+    weights = scores.masked_fill(~allowed, float("-inf")).softmax(-1, dtype=precision)
     return weights.nan_to_num().to(value.dtype) @ value
 
 

@@ -124,8 +124,9 @@ def resample(states, mask, target_mask):
     """
     count = mask.sum(-1, keepdim=True).clamp(min=1)
     target_count = target_mask.sum(-1, keepdim=True).clamp(min=1)
-    step = torch.arange(target_mask.shape[-1], device=states.device)
-    position = (step + 0.5) * (count / target_count) - 0.5
+    precision = torch.promote_types(states.dtype, torch.float32)  # bfloat16 cannot tell one frame from the next
+    step = torch.arange(target_mask.shape[-1], device=states.device, dtype=precision)
+    position = (step + 0.5) * count / target_count - 0.5
     position = torch.minimum(position.clamp(min=0), count - 1)
     below = position.floor().long()
     above = torch.minimum(below + 1, count - 1)
