@@ -142,12 +142,15 @@ def test_a_new_dataset_replaces_the_former_one_and_nothing_else(tmp_path, load):
     assert (out / "notes.txt").read_text() == "mine"
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "thesis.txt").write_text("years of work")
+@pytest.mark.parametrize("name", ["data/thesis.txt", "data/table.parquet", "README.md"])
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, name):
+    mine = tmp_path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("years of work")
     with pytest.raises(DataError, match="holds other things than a dataset"):
         write_dataset([utterance()], LABELS, tmp_path, **CARD)
-    assert (tmp_path / "data" / "thesis.txt").read_text() == "years of work"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "years of work"
 
 
 def test_no_utterance_is_refused(tmp_path):

@@ -23,7 +23,7 @@ from m4ser.data.labels import LABEL_FEATURES, aligned_labels
 SAMPLING_RATE = 16_000
 SPLITS = ("train", "validation", "test")
 ROWS_PER_BATCH = 64
-FILE_NAME = "{split}-00000-of-00001.parquet"
+FILE_NAMES = {split: f"{split}-00000-of-00001.parquet" for split in SPLITS}
 
 _TEXT = datasets.Value("string")
 _FEATURES = {
@@ -71,9 +71,7 @@ class Utterance:
         if not (math.isfinite(self.duration) and self.duration > 0):
             raise DataError(f"Utterance {self.id!r} lasts {self.duration} s; it must be longer than 0 s.")
         if self.split not in SPLITS:
-            raise DataError(
-                f"Utterance {self.id!r} is in split {self.split!r}; choose from {', '.join(SPLITS)}."
-            )
+            raise DataError(f"Utterance {self.id!r} is in split {self.split!r}; choose from {', '.join(SPLITS)}.")
 
 
 def features(labels: Sequence[str]) -> datasets.Features:
@@ -100,13 +98,14 @@ def write_dataset(
         tokenizer: where given, the columns of `m4ser.data.labels` are added.
 
     Raises:
-        DataError: no utterance, an emotion that is not in `labels`, an id that comes twice, or an OUT/data
-            that holds other things than a dataset. A former dataset in OUT stays as it was.
+        DataError: no utterance, an emotion that is not in `labels`, an id that comes twice, or an OUT
+            whose README.md or data/ is not a dataset's. A former dataset in OUT stays as it was.
     """
     output_dir = Path(output_dir)
-    data = output_dir / "data"
-    if data.exists() and any(file.suffix != ".parquet" for file in data.iterdir()):
-        raise DataError(f"{data} holds other things than a dataset; choose another output folder.")
+    data, readme = output_dir / "data", output_dir / "README.md"
+    files = {file.name for file in data.glob("*")}
+    if not files <= set(FILE_NAMES.values()) or (readme.exists() and not files):
+        raise DataError(f"{output_dir} holds other things than a dataset; choose another output folder.")
     output_dir.mkdir(parents=True, exist_ok=True)
     # Beside the old dataset, so that the new one comes into place by renaming.
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".building-") as building:
@@ -116,7 +115,7 @@ def write_dataset(
         if data.exists():
             data.rename(Path(building, "former"))
         Path(building, "data").rename(data)
-        os.replace(Path(building, "README.md"), output_dir / "README.md")
+        os.replace(Path(building, "README.md"), readme)
 
 
 def _write_splits(
@@ -132,8 +131,7 @@ def _write_splits(
             for split in SPLITS:
                 rows = [_row(utterance, labels, tokenizer) for utterance in batch if utterance.split == split]
                 if rows and split not in writers:
-                    path = folder / FILE_NAME.format(split=split)
-                    writers[split] = stack.enter_context(pq.ParquetWriter(path, schema))
+                    writers[split] = stack.enter_context(pq.ParquetWriter(folder / FILE_NAMES[split], schema))
                     statistics[split] = SplitStatistics()
                 if rows:
                     writers[split].write_table(pa.Table.from_pylist(rows, schema=schema))
