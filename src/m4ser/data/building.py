@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import soundfile
+from transformers import AutoTokenizer
 
 from m4ser.data.schema import SAMPLING_RATE, DataError
 from m4ser.model.audio_m4ser import AudioError, load_audio
@@ -40,8 +41,6 @@ def load_tokenizer(name: str | None):
     """The tokenizer of --tokenizer, or None."""
     if name is None:
         return None
-    from transformers import AutoTokenizer
-
     try:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
