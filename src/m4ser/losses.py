@@ -83,17 +83,16 @@ def _frame_mean(values, mask):
     return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
-def network_losses(output, batch, temperature=0.07):
-    """Each loss of the network's step that its output and the batch allow, by name.
+def network_losses(output, batch, weights):
+    """Each loss of the network's step that its output, the batch and the weights allow, by name.
 
     Args:
         output: [`M4SEROutput`]. batch: mapping with "labels" and, for the auxiliary tasks, "aed_labels" (B, n) and
-            "correction_ids" (K, c).
+            "correction_ids" (K, c). weights: as of [`joint_loss`], and `temperature`.
     """
-    losses = {
-        "emotion": emotion_loss(output.logits, batch["labels"]),
-        "contrastive": contrastive_loss(output.embeddings, batch["labels"], temperature),
-    }
+    losses = {"emotion": emotion_loss(output.logits, batch["labels"])}
+    if weights.lambda_:
+        losses["contrastive"] = contrastive_loss(output.embeddings, batch["labels"], weights.temperature)
     if output.aed_logits is not None:
         losses["error_detection"] = error_detection_loss(output.aed_logits, batch["aed_labels"])
     if output.aec_logits is not None:

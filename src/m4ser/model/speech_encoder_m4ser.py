@@ -73,6 +73,8 @@ def init_filterbank(weight, sampling_rate=16000):
     An encoder that is trained from scratch on an hour of speech hardly learns to hear frequencies by itself; a
     pretrained one has such a bank already. The filters stay trainable.
     """
+    if weight.is_meta:  # from_pretrained is about to fill it
+        return
     channels, _, kernel = weight.shape
     top = 2595 * math.log10(1 + sampling_rate / 2 / 700)
     mels = torch.linspace(0, top, channels // 2 + 2)[1:-1].repeat_interleave(2)

@@ -112,7 +112,7 @@ def train_step(state, batch, arguments, accelerator):
     parts = [state.model] if state.discriminator is None else [state.model, state.discriminator]
     with accelerator.accumulate(*parts):
         output = forward(state.model, batch)
-        losses = network_losses(output, batch, arguments.objective.temperature)
+        losses = network_losses(output, batch, arguments.objective)
         adversarial = {}
         if state.discriminator is not None:
             adversarial["discriminator"] = discriminator_step(state, output, arguments, accelerator)
