@@ -59,7 +59,7 @@ def randomize(module, seed=0):
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(module.named_parameters()):
         spread = torch.randn(parameter.shape, generator=generator)
-        scale = name.endswith(("norm.weight", "original0"))
+        scale = name.lower().endswith(("norm.weight", "original0"))
         parameter.copy_(1 + 0.2 * spread if scale else spread / max(4, parameter.shape[-1]) ** 0.5)
     return module
 

@@ -170,6 +170,7 @@ class M4SERModel(PreTrainedModel):
         output.logits = self.classifier(self.dropout(output.embeddings))  # eq. 18
         if labels is not None:
             output.loss = F.cross_entropy(output.logits, labels)
+        output = M4SEROutput(**output)  # so that a tuple has the order of the fields, whatever was computed first
         return output if return_dict is not False else output.to_tuple()
 
     def _represent(self, output, input_values, attention_mask, text_attention_mask):
