@@ -1,11 +1,12 @@
 """Rows of a data set to one padded batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from m4ser.data.augmentation import Augmentation
 from m4ser.model.audio_m4ser import load_audio
 
 IGNORED = -100
@@ -17,18 +18,18 @@ class M4SERCollator:
     Args:
         processor: an [`M4SERProcessor`].
         text_column: "hypothesis", or "transcript" for the human text (Table VI).
-        augment: what happens to a training waveform, (samples, row id) -> samples.
+        augmentation: what happens to a training recording and its hypothesis.
     """
 
     def __init__(
         self,
         processor,
         text_column: str = "hypothesis",
-        augment: Callable[[np.ndarray, str], np.ndarray] | None = None,
+        augmentation: Augmentation | None = None,
     ):
         self.processor = processor
         self.text_column = text_column
-        self.augment = augment
+        self.augmentation = augmentation
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Rows with the columns of `m4ser.data.schema`, label columns included.
@@ -39,10 +40,13 @@ class M4SERCollator:
         """
         rate = self.processor.feature_extractor.sampling_rate
         waveforms = [load_audio(row["audio"], target_sampling_rate=rate) for row in rows]
-        if self.augment is not None:
-            waveforms = [self.augment(wave, row["id"]) for wave, row in zip(waveforms, rows, strict=True)]
+        ids = [row["id"] for row in rows]
+        if self.augmentation is not None:
+            waveforms = [self.augmentation.waveform(wave, row_id) for wave, row_id in zip(waveforms, ids, strict=True)]
         texts = [row[self.text_column] or "" for row in rows]
         batch = dict(self.processor(waveforms, texts, sampling_rate=rate))
+        if self.augmentation is not None:
+            self._hide_tokens(batch["input_ids"], ids)
         batch["labels"] = torch.tensor([row["emotion"] for row in rows])
         batch["aed_labels"] = _pad([row["aed_labels"] for row in rows], batch["input_ids"].shape[1])
         positions = [(index, position) for index, row in enumerate(rows) for position in row["correction_positions"]]
@@ -50,6 +54,12 @@ class M4SERCollator:
         batch["correction_positions"] = torch.tensor(positions, dtype=torch.long).reshape(-1, 2)
         batch["correction_ids"] = _pad(replacements, max(map(len, replacements), default=1))
         return batch
+
+    def _hide_tokens(self, input_ids: torch.Tensor, ids: Sequence[str]) -> None:
+        tokenizer = self.processor.tokenizer
+        special = torch.isin(input_ids, torch.tensor(tokenizer.all_special_ids))
+        hidden = np.stack([self.augmentation.hidden_tokens(input_ids.shape[1], row_id) for row_id in ids])
+        input_ids[torch.from_numpy(hidden) & ~special] = tokenizer.mask_token_id
 
 
 def _pad(sequences: Sequence[Sequence[int]], length: int) -> torch.Tensor:

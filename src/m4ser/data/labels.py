@@ -58,10 +58,7 @@ def add_labels(
     """Add (or replace) the columns of `aligned_labels`. Cached by the tokenizer's content and the lengths."""
     if isinstance(dataset, datasets.DatasetDict):
         return datasets.DatasetDict(
-            {
-                name: add_labels(split, tokenizer, max_length, max_correction_length)
-                for name, split in dataset.items()
-            }
+            {name: add_labels(split, tokenizer, max_length, max_correction_length) for name, split in dataset.items()}
         )
 
     def label(hypotheses, transcripts):

@@ -37,6 +37,7 @@ class DataArguments:
     augment_speed: float = field(default=0.0, metadata={"help": "largest change of speed, 0.1 for 10 %%"})
     augment_noise: float = field(default=0.0, metadata={"help": "share of recordings with noise"})
     augment_crop: float = field(default=0.0, metadata={"help": "largest share cut off a recording"})
+    augment_mask: float = field(default=0.0, metadata={"help": "share of the hypothesis's tokens that are hidden"})
 
 
 @dataclass

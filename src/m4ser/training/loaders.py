@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch.utils.data import BatchSampler, DataLoader
 
-from m4ser.data.augmentation import WaveformAugmentation
+from m4ser.data.augmentation import Augmentation
 from m4ser.data.collator import M4SERCollator
 from m4ser.data.sampler import LengthGroupedBatchSampler
 
@@ -17,13 +17,13 @@ class Loaders:
     validation: DataLoader
     test: DataLoader
     sampler: LengthGroupedBatchSampler
-    augmentation: WaveformAugmentation
+    augmentation: Augmentation
 
     @classmethod
     def create(cls, corpus, processor, arguments, accelerator):
         data, options = arguments.data, arguments.training
-        augmentation = WaveformAugmentation(
-            data.augment_speed, data.augment_noise, data.augment_crop, seed=options.seed
+        augmentation = Augmentation(
+            data.augment_speed, data.augment_noise, data.augment_crop, data.augment_mask, options.seed
         )
         collator = M4SERCollator(processor, data.text_column)
         sampler = LengthGroupedBatchSampler(corpus["train"]["duration"], options.batch_size, options.seed)
