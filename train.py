@@ -1,9 +1,11 @@
 """Train M4SER (Alg. 1).
 
     accelerate launch train.py configs/ravdess.yaml --dataset data/ravdess --output_dir runs/ravdess
-    accelerate launch train.py configs/ravdess.yaml --dataset data/ravdess --output_dir runs/x --epochs 3 --seed 1
+    accelerate launch train.py configs/ravdess.yaml configs/ablations/concat.yaml --dataset data/ravdess \
+        --output_dir runs/concat --seed 1
 
-Every argument of the config file can be changed on the command line; `python train.py --help` lists them.
+Each config file goes on top of the one before it. Every argument can be changed on the command line, too;
+`python train.py --help` lists them.
 """
 
 import sys

@@ -50,7 +50,9 @@ def predict(
         if as_json:
             print(json.dumps(row))
         else:
-            print(f"{recording}\t{row.get('error') or _readable(row)}", file=sys.stderr if "error" in row else sys.stdout)
+            print(
+                f"{recording}\t{row.get('error') or _readable(row)}", file=sys.stderr if "error" in row else sys.stdout
+            )
     raise typer.Exit(int(failed))
 
 

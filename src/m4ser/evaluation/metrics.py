@@ -96,9 +96,7 @@ def _as_indices(predictions, references):
     predictions, references = np.asarray(predictions), np.asarray(references)
     for indices in (predictions, references):
         if indices.ndim != 1 or indices.dtype.kind not in "iu":
-            raise ValueError(
-                "Class indices must be one integer a recording; take the argmax of scores first."
-            )
+            raise ValueError("Class indices must be one integer a recording; take the argmax of scores first.")
     return predictions.astype(np.int64), references.astype(np.int64)
 
 

@@ -67,9 +67,7 @@ def plot_losses(run, path):
     except ImportError as error:
         raise ValueError("Figures need matplotlib: pip install 'm4ser[report]'.") from error
     steps = _read_columns(Path(run) / "metrics.csv", ["step"])
-    validation = _read_columns(
-        Path(run) / "validation.csv", ["epoch", "weighted_accuracy", "unweighted_accuracy"]
-    )
+    validation = _read_columns(Path(run) / "validation.csv", ["epoch", "weighted_accuracy", "unweighted_accuracy"])
     losses = [name for name in LOSSES if np.isfinite(steps.get(name, [])).any()]
 
     columns = 4
@@ -122,9 +120,7 @@ def _row(run, split):
     except OSError as error:
         raise ValueError(f"{run}: there is no results.json; give the folder of a finished run.") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path}: not a finished run with a {split} split ({error!r}); evaluate it again."
-        ) from error
+        raise ValueError(f"{path}: not a finished run with a {split} split ({error!r}); evaluate it again.") from error
 
 
 def _markdown(rows):
@@ -141,13 +137,7 @@ def _markdown(rows):
 def _cell(title, value, bold):
     if isinstance(value, str):
         return value.replace("|", "\\|")
-    text = (
-        f"{value:.3f}"
-        if title in MEASURES.values()
-        else f"{value:.1f}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    text = f"{value:.3f}" if title in MEASURES.values() else f"{value:.1f}" if isinstance(value, float) else str(value)
     return f"**{text}**" if bold else text
 
 

@@ -1,13 +1,25 @@
 """`pipeline("audio-classification")` for M4SER: a recording, with or without its hypothesis, to emotions."""
 
+import math
 import warnings
-from itertools import groupby
+from collections.abc import Sequence, Sized
+from dataclasses import dataclass
+from itertools import groupby, islice
 from types import SimpleNamespace
 
 from transformers import AudioClassificationPipeline, pipeline
 
 from .audio_m4ser import AudioError, load_audio
 from .correction_m4ser import CHANGE, DELETE
+
+
+@dataclass
+class Recording:
+    """One input as it was read: samples, its hypothesis (None: not heard yet), and why it cannot be used."""
+
+    waveform: Sequence
+    text: str | None = None
+    error: str | None = None
 
 
 class M4SERPipeline(AudioClassificationPipeline):
@@ -47,6 +59,7 @@ class M4SERPipeline(AudioClassificationPipeline):
         Args:
             inputs: a path, bytes, samples at the model's rate, {"raw" or "array", "sampling_rate"} or {"path"} or
                 {"bytes"}, each dict with an optional "text", the hypothesis; or a list, generator or data set.
+            batch_size (`int`, *optional*): recordings at once, for the recogniser too; 1 by default.
             top_k (`int`, *optional*): the best so many emotions; all by default.
             return_transcript, return_correction (`bool`): give a dict with "scores" and the hypothesis
                 ("transcript"), or the hypothesis with its errors marked ("marked") and corrected ("correction").
@@ -58,50 +71,95 @@ class M4SERPipeline(AudioClassificationPipeline):
         Raises:
             AudioError: a single recording that cannot be used.
         """
+        if isinstance(inputs, list) and not inputs:
+            return []
+        if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes, bytearray, list, tuple)):
+            inputs = (item for item in inputs)  # a column of a data set
         answer = super().__call__(inputs, **kwargs)
         if isinstance(answer, dict) and "error" in answer:
             raise AudioError(answer["error"])
         return answer
 
-    def _sanitize_parameters(self, top_k=None, return_transcript=False, return_correction=False, **kwargs):
-        _, _, postprocess = super()._sanitize_parameters(top_k=top_k, **kwargs)
-        if return_correction and self.model.error_corrector is None:
+    def _sanitize_parameters(self, **kwargs):
+        returned = {name: kwargs.pop(name) for name in ("return_transcript", "return_correction") if name in kwargs}
+        if returned.get("return_correction") and self.model.error_corrector is None:
             raise ValueError("return_correction needs a model that was built with detection and correction.")
-        returned = {"return_transcript": return_transcript, "return_correction": return_correction}
-        return {}, {"return_correction": return_correction}, {**postprocess, **returned}
+        if kwargs.get("top_k") is not None and kwargs["top_k"] < 1:
+            raise ValueError(f"top_k is how many emotions to answer, at least 1, not {kwargs['top_k']}.")
+        _, _, postprocess = super()._sanitize_parameters(**kwargs)
+        if "top_k" not in kwargs:
+            del postprocess["top_k"]  # a call that does not name it leaves it as the pipeline was built
+        forward = {name: value for name, value in returned.items() if name == "return_correction"}
+        return {}, forward, {**postprocess, **returned}
 
-    def preprocess(self, inputs):
+    def get_iterator(self, inputs, num_workers, batch_size, *parameters):
+        if self._asr is not None or self.processor.asr_model_id is not None:
+            inputs, num_workers = self._read_in_batches(inputs, batch_size), 0
+        return super().get_iterator(inputs, num_workers, batch_size, *parameters)
+
+    def _read_in_batches(self, inputs, batch_size):
+        items = (inputs[index] for index in range(len(inputs))) if isinstance(inputs, Sized) else iter(inputs)
+        while batch := list(islice(items, batch_size)):
+            yield from self._read(batch)
+
+    def _read(self, inputs):
+        """Inputs to [`Recording`]s; the recogniser hears all those without a text at once."""
+        recordings = [self._load(item) for item in inputs]
+        unheard = [recording for recording in recordings if recording.text is None]
+        for recording, text in zip(unheard, self._transcribe([item.waveform for item in unheard]), strict=True):
+            recording.text = text
+        return recordings
+
+    def _load(self, source):
+        text, name = None, "the recording"
+        if isinstance(source, dict):
+            source = dict(source)
+            text, name = source.pop("text", None), source.get("path") or name
+        text = text.get("text") if isinstance(text, dict) else text
         rate = self.processor.feature_extractor.sampling_rate
-        text, error = None, None
-        if isinstance(inputs, dict):
-            inputs = dict(inputs)
-            text = inputs.pop("text", None)
         try:
-            waveform = load_audio(inputs, rate, target_sampling_rate=rate)
+            if not isinstance(text, (str, type(None))):
+                raise AudioError(f"{name}: its text is a {type(text).__name__}; give a string.")
+            return Recording(load_audio(source, rate, target_sampling_rate=rate), text)
         except AudioError as refusal:
             # A batch goes on without this recording; a moment of silence holds its place.
-            waveform, text, error = [0.0], "", str(refusal)
-        if text is None:
-            text = self._transcribe(waveform, rate)
-        features = self.processor(waveform, text, sampling_rate=rate)
-        return {**features, "text": text if isinstance(text, str) else text["text"], "error": error}
+            return Recording([0.0], "", str(refusal))
 
-    def _transcribe(self, waveform, rate):
+    def _transcribe(self, waveforms):
+        """What the recogniser hears in each, or nothing where there is no recogniser."""
+        if not waveforms:
+            return []
         if self._asr is None and self.processor.asr_model_id is not None:
             self._asr = pipeline("automatic-speech-recognition", self.processor.asr_model_id, device=self.device)
-        if self._asr is not None:
-            recording = {"raw": waveform, "sampling_rate": rate}
-            return self._asr(recording, return_timestamps=len(waveform) > 30 * rate)["text"]
-        if not self._warned and "text" in self.model.config.modalities:
-            warnings.warn("No text and no recogniser were given: M4SER answers from speech alone.", stacklevel=2)
-            self._warned = True
-        return ""
+        if self._asr is None:
+            if not self._warned and "text" in self.model.config.modalities:
+                warnings.warn("No text and no recogniser were given: M4SER answers from speech alone.", stacklevel=2)
+                self._warned = True
+            return [""] * len(waveforms)
+        # Whisper walks through more than its one window by the timestamps it sets, one recording at a time.
+        window = getattr(self._asr.feature_extractor, "n_samples", math.inf)
+        is_long = max(map(len, waveforms)) > window
+        if is_long and len(waveforms) > 1:
+            return [text for waveform in waveforms for text in self._transcribe([waveform])]
+        rate = self.processor.feature_extractor.sampling_rate
+        heard = self._asr(
+            [{"raw": waveform, "sampling_rate": rate} for waveform in waveforms],
+            batch_size=len(waveforms),
+            **({"return_timestamps": True} if is_long else {}),
+        )
+        return [output["text"].strip() for output in heard]
+
+    def preprocess(self, inputs):
+        recording = inputs if isinstance(inputs, Recording) else self._read([inputs])[0]
+        rate = self.processor.feature_extractor.sampling_rate
+        features = self.processor(recording.waveform, recording.text, sampling_rate=rate)
+        return {**features.to(self.dtype), "text": recording.text, "error": recording.error}
 
     def _forward(self, model_inputs, return_correction=False):
         text, error = model_inputs.pop("text"), model_inputs.pop("error")
         output = self.model(**model_inputs)
         outputs = {
-            "logits": output.logits,
+            "logits": output.logits.float(),
             "input_ids": model_inputs["input_ids"],
             "text": text,
             "error": error,
@@ -117,6 +175,8 @@ class M4SERPipeline(AudioClassificationPipeline):
     def postprocess(self, model_outputs, return_transcript=False, return_correction=False, **kwargs):
         if model_outputs["error"] is not None:
             return {"error": model_outputs["error"]}
+        if not model_outputs["logits"].isfinite().all():
+            return {"error": "The model's scores are not finite: its weights are damaged, or overflow in this dtype."}
         scores = super().postprocess(SimpleNamespace(logits=model_outputs["logits"]), **kwargs)
         answer = {"scores": scores, "transcript": model_outputs["text"]}
         if return_correction:

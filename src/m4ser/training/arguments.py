@@ -94,37 +94,35 @@ GROUPS = (ModelArguments, DataArguments, ObjectiveArguments, TrainingArguments)
 
 
 def parse_arguments(argv):
-    """Read `[CONFIG.yaml] [--name value ...]`; the command line has the last word.
+    """Read `[CONFIG.yaml ...] [--name value ...]`: each file on top of those before it, then the command line.
 
     Raises:
         ValueError: a config file that is not there, or a name in it that no argument has.
     """
     parser = HfArgumentParser(GROUPS, description="Train M4SER (Alg. 1).")
-    parser.add_argument(
-        "config_file", nargs="?", help="YAML file of the arguments below, such as configs/ravdess.yaml"
-    )
-    config_file = parser.parse_known_args(argv)[0].config_file
-    if config_file is not None:
-        values = read_config(Path(config_file))
-        known = {item.name for group in GROUPS for item in fields(group)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(f"{config_file}: there is no argument {', '.join(unknown)}; see train.py --help.")
-        parser.set_defaults(**values)
+    parser.add_argument("configs", nargs="*", help="YAML files of the arguments below, such as configs/ravdess.yaml")
+    known = {item.name for group in GROUPS for item in fields(group)}
+    values = {}
+    for path in parser.parse_known_args(argv)[0].configs:
+        values = _merge(values, read_config(Path(path), known))
+    parser.set_defaults(**values)
     *groups, _ = parser.parse_args_into_dataclasses(argv)
     return Arguments(*groups)
 
 
-def read_config(path):
-    """A YAML file on top of the one that its `base` names, relative to it; mappings are merged key by key."""
+def read_config(path, known):
+    """A YAML file's arguments, each of which must be `known`."""
     if not path.is_file():
         raise ValueError(f"There is no config file {path}.")
     values = yaml.safe_load(path.read_text()) or {}
-    base = values.pop("base", None)
-    return values if base is None else _merge(read_config(path.parent / base), values)
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(f"{path}: there is no argument {', '.join(unknown)}; see train.py --help.")
+    return values
 
 
 def _merge(base, changes):
+    """Mappings are merged key by key; lists and values are replaced."""
     merged = dict(base)
     for key, value in changes.items():
         nested = isinstance(value, dict) and isinstance(base.get(key), dict)
