@@ -17,18 +17,11 @@ class M4SERCollator:
 
     Args:
         processor: an [`M4SERProcessor`].
-        text_column: "hypothesis", or "transcript" for the human text (Table VI).
         augmentation: what happens to a training recording and its hypothesis.
     """
 
-    def __init__(
-        self,
-        processor,
-        text_column: str = "hypothesis",
-        augmentation: Augmentation | None = None,
-    ):
+    def __init__(self, processor, augmentation: Augmentation | None = None):
         self.processor = processor
-        self.text_column = text_column
         self.augmentation = augmentation
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
@@ -43,7 +36,7 @@ class M4SERCollator:
         ids = [row["id"] for row in rows]
         if self.augmentation is not None:
             waveforms = [self.augmentation.waveform(wave, row_id) for wave, row_id in zip(waveforms, ids, strict=True)]
-        texts = [row[self.text_column] or "" for row in rows]
+        texts = [row["hypothesis"] or "" for row in rows]
         batch = dict(self.processor(waveforms, texts, sampling_rate=rate))
         if self.augmentation is not None:
             self._hide_tokens(batch["input_ids"], ids)

@@ -25,12 +25,12 @@ class Loaders:
         augmentation = Augmentation(
             data.augment_speed, data.augment_noise, data.augment_crop, data.augment_mask, options.seed
         )
-        collator = M4SERCollator(processor, data.text_column)
+        collator = M4SERCollator(processor)
         sampler = LengthGroupedBatchSampler(corpus["train"]["duration"], options.batch_size, options.seed)
         train = DataLoader(
             corpus["train"],
             batch_sampler=sampler,
-            collate_fn=M4SERCollator(processor, data.text_column, augmentation),
+            collate_fn=M4SERCollator(processor, augmentation),
         )
         held_out = [
             DataLoader(

@@ -34,17 +34,8 @@ def build_experiment(arguments):
     corpus = load_corpus(arguments.data)
     processor = build_processor(arguments, corpus["train"])
     model = build_model(arguments, processor.tokenizer, corpus["train"].features["emotion"].names)
-    corpus = datasets.DatasetDict(
-        {
-            split: add_labels(
-                rows,
-                processor.tokenizer,
-                max_length=processor.tokenizer.model_max_length,
-                max_correction_length=model.config.max_correction_length,
-            )
-            for split, rows in corpus.items()
-        }
-    )
+    limits = processor.tokenizer.model_max_length, model.config.max_correction_length
+    corpus = add_labels(corpus, processor.tokenizer, *limits)
     return Experiment(corpus, processor, model)
 
 
@@ -63,7 +54,16 @@ def load_corpus(arguments):
             "build it again with --hypotheses."
         )
     check_disjoint(corpus)
+    if arguments.text_column != "hypothesis":
+        corpus = datasets.DatasetDict(
+            {split: _read_instead(rows, arguments.text_column) for split, rows in corpus.items()}
+        )
     return corpus
+
+
+def _read_instead(rows, column):
+    """Another column in the place of the hypothesis, such as the human transcript (Table VI)."""
+    return rows.remove_columns("hypothesis").add_column("hypothesis", rows[column])
 
 
 def build_processor(arguments, train_split):
