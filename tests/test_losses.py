@@ -197,13 +197,19 @@ def test_joint_loss_is_equation_22():
 def test_network_losses_are_those_that_the_output_allows():
     output = SimpleNamespace(logits=random(2, 4), embeddings=random(2, 8), aed_logits=None, aec_logits=None)
     batch = {"labels": torch.tensor([1, 1])}
-    losses = network_losses(output, batch, temperature=0.5)
+    weights = SimpleNamespace(lambda_=0.1, temperature=0.5)
+    losses = network_losses(output, batch, weights)
     assert set(losses) == {"emotion", "contrastive"}
     expected = oracles.contrastive(output.embeddings.numpy(), [1, 1], 0.5)
     assert losses["contrastive"].item() == pytest.approx(expected, abs=1e-6)
     output.aed_logits, output.aec_logits = random(2, 3, 3), random(1, 2, 11)
     batch |= {"aed_labels": torch.tensor([[0, 2, -100], [0, -100, -100]]), "correction_ids": torch.tensor([[5, 2]])}
-    losses = network_losses(output, batch)
+    assert set(network_losses(output, batch, SimpleNamespace(lambda_=0.0))) == {
+        "emotion",
+        "error_detection",
+        "error_correction",
+    }
+    losses = network_losses(output, batch, weights)
     assert set(losses) == {"emotion", "contrastive", "error_detection", "error_correction"}
     assert all(math.isfinite(loss) for loss in losses.values())
     assert losses["error_correction"].item() == pytest.approx(
