@@ -1,0 +1,334 @@
+"""Whatever a user gives: scores that are finite and sum to 1, or one sentence that names the recording."""
+
+import io
+import math
+import warnings
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from datasets import Audio, Dataset
+from transformers import AutoModel, AutoProcessor, pipeline
+from transformers.pipelines.pt_utils import KeyDataset
+
+from m4ser import AudioError, M4SERPipeline, M4SERProcessor
+from m4ser.data.tokenizer import train_tokenizer
+from m4ser.model.audio_m4ser import load_audio
+from m4ser.model.correction_m4ser import CHANGE, DELETE, KEEP
+from m4ser.model.pipeline_m4ser import mark_errors
+from tests.saved import SENTENCES, save_tiny_model
+from tests.tiny_whisper import WINDOW_SECONDS, save_tiny_whisper
+
+EMOTIONS = {"angry", "happy", "neutral", "sad"}
+TEXT = SENTENCES[0]
+
+
+@pytest.fixture(scope="module")
+def classify(tiny_folder):
+    return M4SERPipeline.from_pretrained(tiny_folder)
+
+
+@pytest.fixture(scope="module")
+def speech(shared_data):
+    return shared_data / "asr_speech"
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whisper")
+    save_tiny_whisper(folder)
+    return str(folder)
+
+
+def scores(answer):
+    return {item["label"]: item["score"] for item in answer}
+
+
+def assert_scores(answer):
+    assert set(scores(answer)) == EMOTIONS
+    values = [item["score"] for item in answer]
+    assert all(map(math.isfinite, values)) and sum(values) == pytest.approx(1, abs=1e-5)
+    assert values == sorted(values, reverse=True)
+
+
+def assert_same(answer, expected):
+    assert scores(answer) == pytest.approx(scores(expected), abs=1e-5)
+
+
+def noise(samples, seed=0):
+    return (0.3 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
+
+
+def wav(samples, rate=16000, **options):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="WAV", **options)
+    return buffer.getvalue()
+
+
+class TestWhatComesIn:
+    def test_the_scores_are_the_softmax_of_the_model_on_the_processors_inputs(self, tiny_folder, classify, speech):
+        model, processor = AutoModel.from_pretrained(tiny_folder), AutoProcessor.from_pretrained(tiny_folder)
+        with torch.no_grad():
+            logits = model.eval()(**processor(speech / "jfk.flac", TEXT)).logits
+        expected = dict(zip(model.config.id2label.values(), logits.softmax(-1)[0].tolist(), strict=True))
+        assert scores(classify({"path": str(speech / "jfk.flac"), "text": TEXT})) == pytest.approx(expected, abs=1e-6)
+
+    def test_every_form_of_a_recording_gives_the_same_scores(self, classify, speech):
+        path = speech / "jfk.flac"  # 44.1 kHz, stereo
+        array, rate = soundfile.read(path, dtype="float32")
+        at_16_khz = load_audio(path)
+        expected = classify(str(path))
+        assert_scores(expected)
+        for form in (
+            path,
+            path.read_bytes(),
+            at_16_khz,
+            torch.from_numpy(at_16_khz),
+            {"path": str(path)},
+            {"bytes": path.read_bytes(), "path": None},
+            {"raw": array, "sampling_rate": rate},
+            {"array": array.T, "sampling_rate": rate, "text": ""},
+        ):
+            assert_same(classify(form), expected)
+
+    def test_the_text_counts_and_its_dict_is_left_alone(self, classify, speech):
+        path = str(speech / "jfk.flac")
+        row = {"path": path, "text": TEXT}
+        spoken = scores(classify(row))
+        assert row == {"path": path, "text": TEXT}
+        assert spoken == scores(classify({"path": path, "text": {"text": TEXT, "chunks": []}}))
+        assert max(abs(spoken[label] - score) for label, score in scores(classify(path)).items()) > 1e-3
+
+    def test_many_come_as_a_list_a_generator_a_column_or_a_key_of_a_data_set(self, classify, speech):
+        paths = sorted(speech.glob("librivox*.wav"))[:3]
+        expected = [classify(str(path)) for path in paths]
+        audio = [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
+        rows = Dataset.from_dict({"audio": audio}).cast_column("audio", Audio(decode=False))
+        for many in (
+            list(map(str, paths)),
+            (str(path) for path in paths),
+            rows["audio"],
+            KeyDataset(rows, "audio"),
+        ):
+            answers = list(classify(many, batch_size=2))
+            assert len(answers) == len(expected)
+            for answer, one in zip(answers, expected, strict=True):
+                assert_same(answer, one)
+
+    def test_no_recordings_give_no_answers(self, classify):
+        assert classify([]) == []
+        assert list(classify(path for path in ())) == []
+
+    @pytest.mark.parametrize("batch_size", [2, 8])
+    def test_what_else_is_in_the_batch_changes_nothing(self, classify, speech, batch_size):
+        paths = sorted([*speech.glob("*.wav"), *speech.glob("*.flac")])
+        rows = [{"path": str(path), "text": TEXT[: 9 * index]} for index, path in enumerate(paths)]
+        rows.append({"raw": noise(100), "sampling_rate": 16000, "text": ""})
+        assert len(rows) == 8
+        for answer, row in zip(classify(rows, batch_size=batch_size), rows, strict=True):
+            assert_same(answer, classify(row))
+
+    def test_half_precision_answers_too(self, tiny_folder, classify):
+        half = M4SERPipeline.from_pretrained(tiny_folder, dtype=torch.bfloat16)
+        rows = [{"raw": noise(16000, seed), "sampling_rate": 16000, "text": TEXT} for seed in range(3)]
+        for answer, exact in zip(half(rows, batch_size=2), classify(rows), strict=True):
+            assert_scores(answer)
+            assert scores(answer) == pytest.approx(scores(exact), abs=0.05)
+
+
+class TestWhatIsAskedFor:
+    def test_top_k_keeps_the_best(self, classify):
+        everything = classify(noise(16000))
+        assert classify(noise(16000), top_k=2) == everything[:2]
+        assert classify(noise(16000), top_k=99) == everything
+
+    def test_a_top_k_below_one_is_refused(self, classify):
+        with pytest.raises(ValueError, match="at least 1, not 0"):
+            classify(noise(16000), top_k=0)
+
+    def test_what_the_pipeline_was_built_with_stays_until_a_call_says_otherwise(self, tiny_folder):
+        classify = M4SERPipeline.from_pretrained(tiny_folder, top_k=1, return_transcript=True)
+        assert len(classify(noise(16000))["scores"]) == 1
+        assert len(classify(noise(16000), top_k=3, return_transcript=False)) == 3
+
+    def test_transcript_and_correction_are_returned(self, tiny_folder, classify):
+        rows = [{"raw": noise(16000), "sampling_rate": 16000, "text": text} for text in SENTENCES]
+        model, processor = AutoModel.from_pretrained(tiny_folder), AutoProcessor.from_pretrained(tiny_folder)
+        for row, answer in zip(rows, classify(rows, batch_size=2, return_correction=True), strict=True):
+            assert_same(answer["scores"], classify(row))
+            assert answer["transcript"] == row["text"]
+            inputs = processor(text=row["text"])
+            correction = model.correct(inputs["input_ids"], inputs["text_attention_mask"])[0]
+            assert answer["correction"] == processor.tokenizer.decode(correction.token_ids)
+            assert answer["marked"] == mark_errors(
+                processor.tokenizer, inputs["input_ids"][0].tolist(), correction.tags
+            )
+            alone = classify(row, return_correction=True)
+            assert {**alone, "scores": None} == {**answer, "scores": None}
+            assert set(classify(row, return_transcript=True)) == {"scores", "transcript"}
+
+    def test_errors_are_marked_where_they_are(self):
+        tokenizer = train_tokenizer(SENTENCES, vocab_size=500)
+        token_ids = tokenizer("he was not ill")["input_ids"]
+        words = tokenizer.convert_ids_to_tokens(token_ids)
+        tags = {"he": KEEP, "was": DELETE, "not": CHANGE}
+        tags = [tags.get(word, KEEP) for word in words]
+        assert mark_errors(tokenizer, token_ids, tags) == "he ~was~ [not] ill"
+        assert mark_errors(tokenizer, token_ids, [CHANGE, *tags[1:]]) == "[] he ~was~ [not] ill"
+
+    def test_a_model_without_correction_refuses_to_correct(self, tmp_path):
+        save_tiny_model(tmp_path, auxiliary_tasks=["detection"])
+        with pytest.raises(ValueError, match="return_correction needs a model"):
+            M4SERPipeline.from_pretrained(tmp_path)(noise(16000), return_correction=True)
+
+
+class TestRecogniser:
+    def test_without_a_text_or_a_recogniser_it_answers_from_speech_and_says_so_once(self, tiny_folder):
+        classify = M4SERPipeline.from_pretrained(tiny_folder)
+        with pytest.warns(UserWarning, match="from speech alone"):
+            answer = classify(noise(16000))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert classify(noise(16000)) == answer
+            M4SERPipeline.from_pretrained(tiny_folder)({"raw": noise(16000), "sampling_rate": 16000, "text": ""})
+
+    def test_a_recogniser_of_ones_own_is_asked_where_there_is_no_text(self, tiny_folder, classify, whisper):
+        asr = pipeline("automatic-speech-recognition", whisper)
+        hears = M4SERPipeline.from_pretrained(tiny_folder, asr=asr)
+        heard = asr(noise(16000))["text"].strip()
+        assert heard
+        answer = hears(noise(16000), return_transcript=True)
+        assert answer["transcript"] == heard
+        assert_same(answer["scores"], classify({"raw": noise(16000), "sampling_rate": 16000, "text": heard}))
+        row = {"raw": noise(16000), "sampling_rate": 16000, "text": TEXT}
+        assert hears(row, return_transcript=True)["transcript"] == TEXT
+
+    def test_the_processors_recogniser_is_loaded_when_it_is_first_needed(self, tmp_path, whisper):
+        save_tiny_model(tmp_path, asr_model_id=whisper)
+        classify = M4SERPipeline.from_pretrained(tmp_path)
+        classify([{"raw": noise(16000), "sampling_rate": 16000, "text": TEXT}])
+        assert classify._asr is None
+        expected = pipeline("automatic-speech-recognition", whisper)(noise(16000))["text"].strip()
+        assert classify([noise(16000)], return_transcript=True)[0]["transcript"] == expected
+
+    def test_the_recogniser_hears_a_batch_at_once_and_each_text_finds_its_recording(self, tiny_folder, whisper):
+        asr = pipeline("automatic-speech-recognition", whisper)
+        hears = M4SERPipeline.from_pretrained(tiny_folder, asr=asr)
+        rows = [noise(8000 + 999 * seed, seed) for seed in range(4)]
+        rows[1] = {"raw": rows[1], "sampling_rate": 16000, "text": TEXT}
+        rows.insert(2, np.zeros(0))
+        alone = [hears([row], return_transcript=True)[0] for row in rows]
+        sizes = []
+        asr.model.get_encoder().register_forward_hook(lambda encoder, inputs, output: sizes.append(len(output[0])))
+        together = hears((row for row in rows), return_transcript=True, batch_size=5)
+        for answer, expected in zip(together, alone, strict=True):
+            assert answer.get("transcript") == expected.get("transcript")
+            assert ("error" in answer) == ("error" in expected)
+        assert sizes[0] == 3
+
+    def test_recordings_longer_than_whispers_window_are_heard_to_their_end(self, tiny_folder, whisper):
+        asr = pipeline("automatic-speech-recognition", whisper)
+        hears = M4SERPipeline.from_pretrained(tiny_folder, asr=asr)
+        long, short = noise(16000 * (2 * WINDOW_SECONDS + 1)), noise(16000)
+        answers = hears([short, long], return_transcript=True, batch_size=2)
+        assert answers[0]["transcript"] == asr(short)["text"].strip()
+        assert answers[1]["transcript"] == asr(long, return_timestamps=True)["text"].strip()
+
+
+SPEECH = wav(noise(16000))
+ODD = {
+    "one sample": noise(1),
+    "100 samples": noise(100),
+    "399 samples": noise(399),
+    "silence": np.zeros(16000),
+    "a constant": np.full(16000, 0.7),
+    "stereo": noise(32000).reshape(-1, 2),
+    "3 channels": noise(48000).reshape(3, -1),
+    "8 kHz": {"raw": noise(8000), "sampling_rate": 8000},
+    "48 kHz": {"raw": noise(48000), "sampling_rate": 48000},
+    "no sampling rate": {"raw": noise(16000)},
+    "int16": (noise(16000) * 2**15).clip(-(2**15), 2**15 - 1).astype(np.int16),
+    "loud": noise(16000) * 1e37,
+    "truncated": SPEECH[: len(SPEECH) // 2],
+    "a long text": {"raw": noise(16000), "sampling_rate": 16000, "text": "disposed " * 10_000},
+    "emoji": {"raw": noise(16000), "sampling_rate": 16000, "text": "\N{GRINNING FACE}\N{ZERO WIDTH JOINER}"},
+    "other scripts": {"raw": noise(16000), "sampling_rate": 16000, "text": "привет 你好 مرحبا"},
+    "an empty text": {"raw": noise(16000), "sampling_rate": 16000, "text": ""},
+    "no text": {"raw": noise(16000), "sampling_rate": 16000, "text": None},
+}
+FILES = {
+    "empty.wav": (b"", "empty"),
+    "header_only.wav": (wav(noise(0)), "no samples"),
+    "page.wav": (b"<!DOCTYPE html><html>Not found</html>" * 20, "not an audio file"),
+    "nan.wav": (wav(np.full(1000, np.nan), subtype="FLOAT"), "NaN"),
+    "infinite.wav": (wav(np.full(1000, np.inf), subtype="FLOAT"), "infinite"),
+}
+REFUSED = {
+    "no samples": (noise(0), "no samples"),
+    "NaN": (np.full(16000, np.nan), "NaN"),
+    "infinite": (np.full(16000, np.inf), "infinite"),
+    "sampling rate 0": ({"raw": noise(100), "sampling_rate": 0}, "0 is not a sampling rate"),
+    "strings": (np.array(["a", "b"]), "not audio"),
+    "complex": (np.ones(100, complex), "not audio"),
+    "int64": (np.ones(100, np.int64), "full scale"),
+    "a spectrogram": (noise(16000).reshape(40, -1), "not one recording"),
+    "nothing": (None, "not audio"),
+    "an empty dict": ({}, "no audio"),
+    "a number for a text": ({"path": "clip 7", "text": 7}, "clip 7: its text is a int"),
+}
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("name", ODD)
+    def test_what_is_odd_is_answered(self, classify, name):
+        assert_scores(classify(ODD[name]))
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_a_bad_file_is_refused_in_one_sentence_that_names_it(self, classify, tmp_path, name):
+        data, reason = FILES[name]
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(AudioError, match=reason) as refusal:
+            classify(str(tmp_path / name))
+        assert str(refusal.value).startswith(str(tmp_path / name)) and "\n" not in str(refusal.value)
+
+    def test_no_file_and_a_folder_are_refused_by_name(self, classify, tmp_path):
+        with pytest.raises(AudioError, match=r"gone\.wav: there is no such file"):
+            classify(str(tmp_path / "gone.wav"))
+        with pytest.raises(AudioError, match=f"{tmp_path.name}: this is a folder"):
+            classify(tmp_path)
+
+    @pytest.mark.parametrize("name", REFUSED)
+    def test_what_is_no_recording_is_refused_in_one_sentence(self, classify, name):
+        source, reason = REFUSED[name]
+        with pytest.raises(AudioError, match=reason) as refusal:
+            classify(source)
+        assert "\n" not in str(refusal.value)
+
+    @pytest.mark.parametrize("batch_size", [1, 3, 64])
+    def test_the_others_of_a_batch_keep_their_answers_in_their_order(self, classify, tmp_path, batch_size):
+        for name, (data, _) in FILES.items():
+            (tmp_path / name).write_bytes(data)
+        bad = [str(tmp_path / name) for name in FILES]
+        bad += [str(tmp_path / "gone.wav"), str(tmp_path), *(source for source, _ in REFUSED.values())]
+        good = [{"raw": noise(4000 + 500 * seed, seed), "sampling_rate": 16000} for seed in range(len(bad))]
+        mixed = [item for pair in zip(good, bad, strict=True) for item in pair]
+        answers = classify(mixed, batch_size=batch_size)
+        for answer, row in zip(answers[::2], good, strict=True):
+            assert_same(answer, classify(row))
+        for answer, source in zip(answers[1::2], bad, strict=True):
+            with pytest.raises(AudioError) as refusal:
+                classify(source)
+            assert answer == {"error": str(refusal.value)}
+
+    def test_weights_that_are_not_numbers_give_an_error_and_no_score(self, tiny_folder):
+        classify = M4SERPipeline.from_pretrained(tiny_folder)
+        torch.nn.init.constant_(classify.model.classifier.bias, math.nan)
+        with pytest.raises(ValueError, match="scores are not finite"):
+            classify(noise(16000))
+
+
+def test_text_and_recordings_that_do_not_pair_up_are_refused(tiny_folder):
+    processor = M4SERProcessor.from_pretrained(tiny_folder)
+    with pytest.raises(ValueError, match="2 recordings came with 1 texts"):
+        processor([noise(400), noise(400)], [TEXT], sampling_rate=16000)
