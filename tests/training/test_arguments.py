@@ -1,0 +1,122 @@
+"""A run's arguments: YAML files, one on top of the other, then the command line, and nothing that is not known."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import train
+from m4ser.training.arguments import parse_arguments
+
+ROOT = Path(__file__).parents[2]
+REQUIRED = ["--dataset", "corpus", "--output_dir", "run"]
+CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Write a YAML file by name; give its path."""
+
+    def write(**files):
+        ((name, text),) = files.items()
+        (tmp_path / f"{name}.yaml").write_text(text)
+        return str(tmp_path / f"{name}.yaml")
+
+    return write
+
+
+def test_defaults_are_those_of_the_paper():
+    arguments = parse_arguments(REQUIRED)
+    objective, training = arguments.objective, arguments.training
+    assert (objective.alpha, objective.beta, objective.gamma, objective.lambda_) == (0.1, 3, 0.01, 0.1)
+    assert objective.temperature == 0.07
+    assert (training.batch_size, training.epochs, training.learning_rate) == (16, 100, 1e-5)
+    assert training.schedule == "constant"
+    assert arguments.model.preset == "base"
+    assert (arguments.data.dataset, training.output_dir) == ("corpus", "run")
+
+
+def test_yaml_then_command_line(config):
+    path = config(run="preset: tiny\nepochs: 3\nbatch_size: 4\nresume: true\n")
+    arguments = parse_arguments([path, *REQUIRED, "--epochs", "7"])
+    assert arguments.model.preset == "tiny"
+    assert arguments.training.epochs == 7
+    assert arguments.training.batch_size == 4
+    assert arguments.training.resume is True
+    assert arguments.training.learning_rate == 1e-5
+
+
+@pytest.mark.parametrize("number", ["1e-3", "1.0e-3", "0.001", "'0.001'"])
+def test_numbers_as_people_write_them_in_yaml(config, number):
+    """YAML 1.1 reads 1e-3 as a string."""
+    rate = parse_arguments([config(run=f"learning_rate: {number}\n"), *REQUIRED]).training.learning_rate
+    assert rate == 0.001
+    assert isinstance(rate, float)
+
+
+def test_required_arguments_may_stand_in_the_file(config):
+    arguments = parse_arguments([config(run="dataset: here\noutput_dir: there\n")])
+    assert (arguments.data.dataset, arguments.training.output_dir) == ("here", "there")
+
+
+def test_files_are_merged_key_by_key(config):
+    corpus = config(
+        corpus="epochs: 3\nbatch_size: 4\nconfig:\n  hidden_size: 32\n  text_config: {vocab_size: 50, a: 1}\n"
+    )
+    smaller = config(smaller="batch_size: 8\nconfig:\n  text_config: {vocab_size: 60}\n")
+    ablation = config(ablation='config:\n  modalities: ["text"]\n')
+    arguments = parse_arguments([corpus, smaller, ablation, *REQUIRED])
+    assert (arguments.training.epochs, arguments.training.batch_size) == (3, 8)
+    assert arguments.model.config == {
+        "hidden_size": 32,
+        "text_config": {"vocab_size": 60, "a": 1},
+        "modalities": ["text"],
+    }
+
+
+def test_a_config_as_json_on_the_command_line():
+    fields = {"hidden_size": 32, "modalities": ["text"]}
+    assert parse_arguments([*REQUIRED, "--config", json.dumps(fields)]).model.config == fields
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["--output_dir", "run"], "No data set: give --dataset FOLDER"),
+        (["--dataset", "corpus"], "Nowhere to write: give --output_dir FOLDER."),
+        (["nowhere.yaml", *REQUIRED], "There is no config file nowhere.yaml."),
+        ([*REQUIRED, "--speech_encoder", "x"], "Give both speech_encoder and text_encoder"),
+        ([*REQUIRED, "--epoch_count=2"], "--epoch_count"),
+    ],
+    ids=["no data set", "no output", "no file", "one encoder", "unknown on the command line"],
+)
+def test_what_is_refused(argv, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        parse_arguments(argv)
+
+
+def test_unknown_names_in_a_file_are_refused(config):
+    path = config(run="epochs: 3\nlr: 1\nbatchsize: 2\n")
+    with pytest.raises(ValueError, match=r"run.yaml: there is no argument batchsize, lr; see train.py --help."):
+        parse_arguments([path, *REQUIRED])
+
+
+def test_as_dict_can_be_written_and_read_back(config):
+    arguments = parse_arguments([config(run="preset: tiny\nepochs: 3\nconfig: {hidden_size: 32}\n"), *REQUIRED])
+    flat = {name: value for group in arguments.as_dict().values() for name, value in group.items()}
+    again = parse_arguments([config(again=yaml.safe_dump(flat))])
+    assert again == arguments
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=str)
+def test_every_config_in_the_repository_changes_something(path):
+    assert parse_arguments([str(ROOT / path), *REQUIRED]) != parse_arguments(REQUIRED)
+
+
+def test_the_command_refuses_in_one_sentence(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "--output_dir", "run"])
+    with pytest.raises(SystemExit) as stopped:
+        train.main()
+    assert str(stopped.value).startswith("train.py: No data set: give --dataset FOLDER")
