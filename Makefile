@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	$(BIN)/m4ser demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 quality: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -1,22 +1,19 @@
 """Fixtures that every test may use."""
 
 import importlib.util
-import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-WITHOUT_M4SER = "import json, sys; sys.modules['m4ser'] = None\n"
 
 
 def pytest_configure():
-    """No test reads or fills the data set cache of whoever runs it; processes that tests start inherit this one."""
+    """No test asks the Hub, or reads or fills the data set cache of whoever runs it; nor do the processes it starts."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="m4ser-tests-")
 
 
@@ -60,22 +57,3 @@ def tiny_run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     train_tiny_run(folder)
     return folder / "run"
-
-
-@pytest.fixture(scope="session")
-def outside(tmp_path_factory):
-    """outside(code, *arguments): what Python code prints, as JSON, in a process that has no m4ser and no network."""
-    home = tmp_path_factory.mktemp("home")
-
-    def run(code, *arguments, **environment):
-        result = subprocess.run(
-            [sys.executable, "-I", "-c", WITHOUT_M4SER + code, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            env=os.environ | {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1"} | environment,
-            timeout=120,
-        )
-        assert result.returncode == 0, result.stderr
-        return json.loads(result.stdout.splitlines()[-1])
-
-    return run
