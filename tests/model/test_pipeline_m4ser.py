@@ -12,7 +12,7 @@ from datasets import Audio, Dataset
 from transformers import AutoModel, AutoProcessor, pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
-from m4ser import AudioError, M4SERPipeline, M4SERProcessor
+from m4ser import AudioError, M4SERPipeline
 from m4ser.data.tokenizer import train_tokenizer
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.correction_m4ser import CHANGE, DELETE, KEEP
@@ -326,9 +326,3 @@ class TestBadInput:
         torch.nn.init.constant_(classify.model.classifier.bias, math.nan)
         with pytest.raises(ValueError, match="scores are not finite"):
             classify(noise(16000))
-
-
-def test_text_and_recordings_that_do_not_pair_up_are_refused(tiny_folder):
-    processor = M4SERProcessor.from_pretrained(tiny_folder)
-    with pytest.raises(ValueError, match="2 recordings came with 1 texts"):
-        processor([noise(400), noise(400)], [TEXT], sampling_rate=16000)
