@@ -6,7 +6,7 @@ import datasets
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
-from m4ser.data.alignment import align
+from m4ser.data.alignment import CHANGE, DELETE, EditScript, align
 
 IGNORED = -100  # PyTorch's cross-entropy leaves these out
 MAX_LENGTH = 128
@@ -24,8 +24,13 @@ def aligned_labels(
     transcript: str | None,
     max_length: int = MAX_LENGTH,
     max_correction_length: int = MAX_CORRECTION_LENGTH,
+    rewrite: bool = False,
 ) -> dict[str, list]:
     """Label the input tokens [CLS] w_1 ... w_n [SEP] of a hypothesis, of which at most `max_length` stay.
+
+    Args:
+        rewrite: labels for correction without detection (Table IV C(1)), which "correct[s] all errors in each
+            utterance from scratch": [CLS] changes into the whole transcript, the other tokens go.
 
     Returns a dict:
         aed_labels: KEEP, DELETE or CHANGE for [CLS] and each w; IGNORED for [SEP], and for every token where
@@ -39,7 +44,8 @@ def aligned_labels(
     length = min(len(tokens) + 2, max_length)
     if hypothesis is None or transcript is None:
         return {"aed_labels": [IGNORED] * length, "correction_positions": [], "correction_ids": []}
-    script = align(tokens, _token_ids(tokenizer, transcript))
+    reference = _token_ids(tokenizer, transcript)
+    script = _rewriting(tokens, reference) if rewrite else align(tokens, reference)
     positions = sorted(index for index in script.corrections if index < length - 1)
     replacements = [[*script.corrections[index], tokenizer.sep_token_id] for index in positions]
     return {
@@ -54,23 +60,23 @@ def add_labels(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int = MAX_LENGTH,
     max_correction_length: int = MAX_CORRECTION_LENGTH,
+    rewrite: bool = False,
 ) -> datasets.Dataset | datasets.DatasetDict:
-    """Add (or replace) the columns of `aligned_labels`. Cached by the tokenizer's content and the lengths."""
+    """Add (or replace) the columns of `aligned_labels`. Cached by the tokenizer's content and the arguments."""
+    options = (max_length, max_correction_length, rewrite)
     if isinstance(dataset, datasets.DatasetDict):
-        return datasets.DatasetDict(
-            {name: add_labels(split, tokenizer, max_length, max_correction_length) for name, split in dataset.items()}
-        )
+        return datasets.DatasetDict({name: add_labels(split, tokenizer, *options) for name, split in dataset.items()})
 
     def label(hypotheses, transcripts):
         rows = [
-            aligned_labels(tokenizer, hypothesis, transcript, max_length, max_correction_length)
+            aligned_labels(tokenizer, hypothesis, transcript, *options)
             for hypothesis, transcript in zip(hypotheses, transcripts, strict=True)
         ]
         return {column: [row[column] for row in rows] for column in LABEL_FEATURES}
 
     dataset = dataset.remove_columns([column for column in LABEL_FEATURES if column in dataset.column_names])
     texts = dataset.select_columns(["hypothesis", "transcript"])
-    content = (texts._fingerprint, _content(tokenizer), max_length, max_correction_length)
+    content = (texts._fingerprint, _content(tokenizer), *options)
     # On the texts alone, so that the recordings are neither read nor copied.
     labels = texts.map(
         label,
@@ -82,6 +88,10 @@ def add_labels(
         desc="Aligning",
     )
     return datasets.concatenate_datasets([dataset, labels], axis=1)
+
+
+def _rewriting(hypothesis: list[int], reference: list[int]) -> EditScript:
+    return EditScript((CHANGE, *[DELETE] * len(hypothesis)), {0: tuple(reference)}, kept=0)
 
 
 def _token_ids(tokenizer: PreTrainedTokenizerBase, text: str | None) -> list[int]:

@@ -24,7 +24,7 @@ CUSTOM_PIPELINES = {
 
 # Layerdrop and SpecAugment's masked-frame embedding leave parameters without a gradient in some steps, which stops
 # training on several devices; a config that wants them says so.
-UNREGULARISED_SPEECH = {"layerdrop": 0.0, "mask_time_prob": 0.0}
+UNREGULARISED_SPEECH = {"layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0}
 
 # The tiny preset reads 25 ms windows every 10 ms instead of HuBERT's seven small strides: as fast as a spectrogram
 # on a CPU, and short enough a stack to be trained from scratch on an hour of speech. Its weights start wider than
@@ -95,9 +95,12 @@ class M4SERConfig(PreTrainedConfig):
         hidden_dropout (`float`): dropout inside fusion and correction.
         classifier_dropout (`float`): dropout before the emotion head (Table I: 0.5).
         correction_intermediate_size (`int`): feed-forward width of the correction decoder.
-        max_correction_length (`int`): longest replacement of one CHANGE, in tokens, the end token included.
-        correction_bos_token_id, correction_eos_token_id (`int`): what opens and closes a replacement; BERT's [CLS]
-            and [SEP].
+        max_correction_length (`int`): longest replacement of one CHANGE, in tokens, the end token included. Without
+            "detection" that is the longest text.
+        correction_threshold (`float`, *optional*): [`M4SERModel.correct`] edits a token only where the probability of
+            its best edit reaches this, from 0 to 1; chosen on validation data. The most probable tag by default.
+        correction_bos_token_id, correction_eos_token_id (`int`, *optional*): what opens and closes a replacement: the
+            tokenizer's [CLS] and [SEP]. By default what `text_config` calls so (RoBERTa's <s> and </s>), or BERT's.
         modalities (`list[str]`): "speech", "text" or both (Table IV A).
         representations (`list[str]`): "specific", "invariant" or both (Table IV B); none is the concat baseline.
         auxiliary_tasks (`list[str]`): "detection", "correction" or both (Table IV C). What is left out of these
@@ -125,8 +128,9 @@ class M4SERConfig(PreTrainedConfig):
         classifier_dropout=0.5,
         correction_intermediate_size=2048,
         max_correction_length=10,
-        correction_bos_token_id=101,
-        correction_eos_token_id=102,
+        correction_threshold=None,
+        correction_bos_token_id=None,
+        correction_eos_token_id=None,
         modalities=MODALITIES,
         representations=REPRESENTATIONS,
         auxiliary_tasks=AUXILIARY_TASKS,
@@ -145,8 +149,11 @@ class M4SERConfig(PreTrainedConfig):
         self.classifier_dropout = classifier_dropout
         self.correction_intermediate_size = correction_intermediate_size
         self.max_correction_length = max_correction_length
-        self.correction_bos_token_id = correction_bos_token_id
-        self.correction_eos_token_id = correction_eos_token_id
+        self.correction_threshold = correction_threshold
+        opening = (correction_bos_token_id, *_token_ids(self.text_config, "cls_token_id", "bos_token_id"), 101)
+        closing = (correction_eos_token_id, *_token_ids(self.text_config, "sep_token_id", "eos_token_id"), 102)
+        self.correction_bos_token_id = next(token_id for token_id in opening if token_id is not None)
+        self.correction_eos_token_id = next(token_id for token_id in closing if token_id is not None)
         self.modalities = _subset(modalities, MODALITIES, "modalities")
         self.representations = _subset(representations, REPRESENTATIONS, "representations")
         self.auxiliary_tasks = _subset(auxiliary_tasks, AUXILIARY_TASKS, "auxiliary_tasks")
@@ -192,6 +199,10 @@ def _as_config(value, defaults):
         return value
     fields = {**defaults, **(value or {})}
     return AutoConfig.for_model(fields.pop("model_type"), **fields)
+
+
+def _token_ids(text_config, *names):
+    return [getattr(text_config, name, None) for name in names]
 
 
 def _subset(values, known, name):

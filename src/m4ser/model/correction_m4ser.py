@@ -15,10 +15,10 @@ class CorrectionDecoder(nn.Module):
     place, and the state of the token to be replaced; its memory is the whole hypothesis that the token stands in.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, embedding_size=None):
+        """`embedding_size`: width of the word embeddings; the text encoder's hidden size unless given."""
         super().__init__()
-        text_config = config.text_config
-        embedding_size = getattr(text_config, "embedding_size", None) or text_config.hidden_size
+        embedding_size = embedding_size or config.text_config.hidden_size
         self.bos_token_id = config.correction_bos_token_id
         self.eos_token_id = config.correction_eos_token_id
         self.max_length = config.max_correction_length
@@ -31,7 +31,7 @@ class CorrectionDecoder(nn.Module):
         self.feed_forward = FeedForward(config.hidden_size, config.correction_intermediate_size)
         self.output_norm = nn.LayerNorm(config.hidden_size)
         self.dropout = nn.Dropout(config.hidden_dropout)
-        self.vocabulary = nn.Linear(config.hidden_size, text_config.vocab_size)
+        self.vocabulary = nn.Linear(config.hidden_size, config.text_config.vocab_size)
 
     def forward(self, token_ids, error_states, memory, memory_mask, word_embeddings):
         """Logits of each next token.
@@ -80,6 +80,27 @@ class CorrectionDecoder(nn.Module):
 
 def _until(token_ids, stop):
     return token_ids[: token_ids.index(stop)] if stop in token_ids else token_ids
+
+
+def retained_tags(aed_logits, threshold=None):
+    """KEEP, DELETE or CHANGE for each token: (B, n, 3) to (B, n).
+
+    Args:
+        threshold: a token is edited only where the probability of its best edit, DELETE or CHANGE, reaches this; None
+            takes the most probable tag. Detection over-fires: an edit of a word that was right adds an error, while
+            that of a wrong one often leaves it wrong.
+    """
+    if threshold is None:
+        return aed_logits.argmax(-1)
+    probabilities, edits = aed_logits.softmax(-1)[..., DELETE:].max(-1)
+    return torch.where(probabilities >= threshold, edits + DELETE, KEEP)
+
+
+def rewriting_tags(input_ids):
+    """The tags (B, n) of correction without detection: [CLS] changes into the whole text, the rest goes."""
+    tags = torch.full_like(input_ids, DELETE)
+    tags[:, 0] = CHANGE
+    return tags
 
 
 def apply_corrections(token_ids, tags, corrections):

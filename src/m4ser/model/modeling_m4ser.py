@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_m4ser import UNREGULARISED_SPEECH, M4SERConfig
-from .correction_m4ser import CHANGE, CorrectionDecoder, apply_corrections
+from .correction_m4ser import CHANGE, CorrectionDecoder, apply_corrections, retained_tags, rewriting_tags
 from .fusion_m4ser import MultimodalFusion, masked_mean
 from .pipeline_m4ser import M4SERPipeline  # noqa: F401  saving a model copies the files that this one imports
 from .speech_encoder_m4ser import SpeechEncoder
@@ -53,26 +53,70 @@ class Correction:
 
 
 class TextEncoder(nn.Module):
-    """H_T of eq. 1: token ids (B, n) to (B, n, d)."""
+    """H_T of eq. 1: token ids (B, n) to (B, n, d).
+
+    Raises:
+        ValueError: an encoder that does not read a text as BERT does, or an input longer than it can read.
+    """
 
     def __init__(self, config):
         super().__init__()
+        check_text_encoder(config.text_config)
         self.encoder = AutoModel.from_config(config.text_config, **_without_pooler(config.text_config))
+        self.max_length = max_length(self.encoder)
         text_size = config.text_config.hidden_size
         self.projection = (
             nn.Linear(text_size, config.hidden_size) if text_size != config.hidden_size else nn.Identity()
         )
 
     def forward(self, input_ids, attention_mask):
+        if self.max_length is not None and input_ids.shape[1] > self.max_length:
+            raise ValueError(
+                f"A hypothesis of {input_ids.shape[1]} tokens is longer than the {self.max_length} that "
+                f"{self.encoder.config.model_type} reads: set the tokenizer's model_max_length to {self.max_length}."
+            )
         hidden_states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return self.projection(hidden_states)
 
 
+def check_text_encoder(text_config):
+    """Refuse what is not like BERT, before any of it is built.
+
+    Raises:
+        ValueError: it has a decoder, reads in one direction, reads no text, or cannot tell tokens from padding.
+    """
+    if text_config.is_encoder_decoder or getattr(text_config, "is_decoder", False):
+        reason = "it has a decoder"
+    elif type(text_config) not in MODEL_FOR_MASKED_LM_MAPPING:
+        reason = "it is no masked language model, which reads each token in the light of all others"
+    elif not {"input_ids", "attention_mask"} <= _parameters(AutoModel._model_mapping[type(text_config)].forward):
+        reason = "it takes no input_ids with an attention_mask"
+    else:
+        return
+    raise ValueError(
+        f"{text_config.model_type} cannot be the text encoder: {reason}; choose BERT or one like it, such as RoBERTa, "
+        "DeBERTa, DistilBERT, ModernBERT, ALBERT or ELECTRA."
+    )
+
+
+def max_length(text_encoder):
+    """The longest input in tokens; None where nothing limits it."""
+    length = getattr(text_encoder.config, "max_position_embeddings", None)
+    for name, module in text_encoder.named_modules():
+        # RoBERTa and its kin keep the first rows of their position table for padding: 512 of 514 are left.
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            length = min(length, module.num_embeddings - module.padding_idx - 1)
+    return length
+
+
 def _without_pooler(text_config):
     """BERT's pooler would be trained by nothing; encoders that have none do not know the argument."""
-    model_class = AutoModel._model_mapping[type(text_config)]
-    knows = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
+    knows = "add_pooling_layer" in _parameters(AutoModel._model_mapping[type(text_config)].__init__)
     return {"add_pooling_layer": False} if knows else {}
+
+
+def _parameters(function):
+    return set(inspect.signature(function).parameters)
 
 
 class M4SERModel(PreTrainedModel):
@@ -104,7 +148,8 @@ class M4SERModel(PreTrainedModel):
         detects = has_text and "detection" in config.auxiliary_tasks
         corrects = has_text and "correction" in config.auxiliary_tasks
         self.error_detector = nn.Linear(config.hidden_size, 3) if detects else None
-        self.error_corrector = CorrectionDecoder(config) if corrects else None
+        width = self.get_input_embeddings().embedding_dim if corrects else None
+        self.error_corrector = CorrectionDecoder(config, width) if corrects else None
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
@@ -116,7 +161,11 @@ class M4SERModel(PreTrainedModel):
         Args:
             speech_id, text_id: folders or Hub ids, such as "facebook/hubert-base-ls960" and
                 "google-bert/bert-base-uncased".
-            config: fields of [`M4SERConfig`].
+            config: fields of [`M4SERConfig`]. What opens and closes a replacement is the text encoder's tokenizer's
+                [CLS] and [SEP] unless given.
+
+        Raises:
+            ValueError: an encoder that cannot serve.
         """
         speech_config, text_config = (
             AutoConfig.from_pretrained(speech_id),
@@ -124,12 +173,19 @@ class M4SERModel(PreTrainedModel):
         )
         speech_config.update({**UNREGULARISED_SPEECH, **config.pop("speech_config", {})})
         text_config.update(config.pop("text_config", {}))
+        if not {"correction_bos_token_id", "correction_eos_token_id"} <= set(config):
+            tokenizer = AutoTokenizer.from_pretrained(text_id)
+            ends = {"correction_bos_token_id": tokenizer.cls_token_id, "correction_eos_token_id": tokenizer.sep_token_id}
+            config = {**ends, **config}
         model = cls(M4SERConfig(speech_config=speech_config, text_config=text_config, **config))
+        # In the precision of the rest, whatever the encoders were saved in.
         if model.speech_encoder is not None:
-            model.speech_encoder.encoder = AutoModel.from_pretrained(speech_id, config=speech_config)
+            model.speech_encoder.encoder = AutoModel.from_pretrained(
+                speech_id, config=speech_config, dtype=model.dtype
+            )
         if model.text_encoder is not None:
             model.text_encoder.encoder = AutoModel.from_pretrained(
-                text_id, config=text_config, **_without_pooler(text_config)
+                text_id, config=text_config, dtype=model.dtype, **_without_pooler(text_config)
             )
         return model
 
@@ -203,6 +259,9 @@ class M4SERModel(PreTrainedModel):
     def correct(self, input_ids, text_attention_mask=None, text_hidden_states=None):
         """Correct hypotheses: detect, then rewrite all CHANGE positions of the batch in parallel.
 
+        The config's `correction_threshold` says how sure of an error detection must be. A model without detection
+        rewrites each text as a whole.
+
         Args:
             input_ids (B, n), text_attention_mask (B, n): hypotheses as the tokenizer gives them.
             text_hidden_states (B, n, d): those of an earlier forward, to save the text encoder's work.
@@ -211,16 +270,19 @@ class M4SERModel(PreTrainedModel):
             A list of B [`Correction`].
 
         Raises:
-            ValueError: this model was built without error detection or without correction.
+            ValueError: this model was built without correction.
         """
-        if self.error_detector is None or self.error_corrector is None:
+        if self.error_corrector is None:
             raise ValueError('Correcting a text needs auxiliary_tasks=["detection", "correction"] in the config.')
         if text_attention_mask is None:
             text_attention_mask = torch.ones_like(input_ids)
         mask = text_attention_mask.bool()
         if text_hidden_states is None:
             text_hidden_states = self.text_encoder(input_ids, text_attention_mask)
-        tags = self.error_detector(text_hidden_states).argmax(-1)
+        if self.error_detector is None:
+            tags = rewriting_tags(input_ids)
+        else:
+            tags = retained_tags(self.error_detector(text_hidden_states), self.config.correction_threshold)
         last = mask.sum(-1, keepdim=True) - 1  # [SEP] is no token of the hypothesis
         readable = torch.arange(input_ids.shape[1], device=input_ids.device) < last
         places = ((tags == CHANGE) & readable).nonzero()

@@ -35,7 +35,8 @@ def build_experiment(arguments):
     processor = build_processor(arguments, corpus["train"])
     model = build_model(arguments, processor.tokenizer, corpus["train"].features["emotion"].names)
     limits = processor.tokenizer.model_max_length, model.config.max_correction_length
-    corpus = add_labels(corpus, processor.tokenizer, *limits)
+    rewrite = "detection" not in model.config.auxiliary_tasks
+    corpus = add_labels(corpus, processor.tokenizer, *limits, rewrite=rewrite)
     return Experiment(corpus, processor, model)
 
 
