@@ -1,13 +1,15 @@
 """Push a data set that one of datasets_builders made to the Hub: its Parquet files and its card.
 
-    python hub_scripts/push_dataset.py data/synthetic --repo_id org/m4ser-synthetic
+python hub_scripts/push_dataset.py data/synthetic --repo_id org/m4ser-synthetic
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from m4ser.hub import upload
+
+PATTERNS = ["README.md", "data/*.parquet"]
 
 
 def main():
@@ -16,18 +18,12 @@ def main():
     parser.add_argument("--repo_id", required=True, help="org/name on the Hub")
     parser.add_argument("--private", action="store_true")
     arguments = parser.parse_args()
-    if not (arguments.dataset / "README.md").is_file():
+    if not any(arguments.dataset.glob(PATTERNS[1])):
         sys.exit(f"error: {arguments.dataset} is no data set: build it with datasets_builders first.")
-    api = HfApi()
-    api.create_repo(arguments.repo_id, repo_type="dataset", private=arguments.private, exist_ok=True)
-    commit = api.upload_folder(
-        repo_id=arguments.repo_id,
-        repo_type="dataset",
-        folder_path=arguments.dataset,
-        allow_patterns=["README.md", "**/*.parquet"],
-        commit_message="Upload data set",
-    )
-    print(commit.commit_url)
+    try:
+        print(upload(arguments.dataset, arguments.repo_id, "dataset", PATTERNS, arguments.private))
+    except ValueError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Push a finished run to the Hub: weights, processor, code and a card of its measured results.
 
-    python hub_scripts/push_model.py runs/ravdess --repo_id org/m4ser-ravdess
+python hub_scripts/push_model.py runs/ravdess --repo_id org/m4ser-ravdess
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main():
     arguments = parser.parse_args()
     try:
         url = push(arguments.run, arguments.repo_id, TEMPLATE, arguments.private, arguments.dataset)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         sys.exit(f"error: {error}")
     print(url)
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure():
-    """No test asks the Hub, or reads or fills the data set cache of whoever runs it; nor do the processes it starts."""
+    """No test, nor a process that it starts, asks the Hub or uses the data set cache of whoever runs it."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="m4ser-tests-")
 

@@ -12,7 +12,8 @@ import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from pathlib import PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
 
 LFS_SUFFIXES = (".safetensors", ".parquet")
 TOKEN = "hf_loopback"
@@ -89,24 +90,27 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self):
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = unquote(urlsplit(self.path).path)
+        address = urlsplit(self.path)
+        self.query = parse_qs(address.query)
+        try:
+            handle, fields = self.route(unquote(address.path))
+            # Reading is free, and an upload's address is its permission, as the Hub's signed ones are.
+            writes = self.command == "POST" and handle in (self.create, self.commit)
+            if writes and self.headers.get("Authorization") != f"Bearer {TOKEN}":
+                raise Refusal(401, "Unauthorized")
+            with self.server.lock:
+                handle(**fields)
+        except Refusal as refusal:
+            error = json.dumps({"error": refusal.code}).encode()
+            self.send(refusal.status, error, {"X-Error-Code": refusal.code, "Content-Type": "application/json"})
+
+    def route(self, path):
         for method, pattern, name in self.ROUTES:
             match = re.fullmatch(pattern, path)
             if match and method == self.command:
-                break
-        else:
-            return self.send(404, b"", {"X-Error-Code": "EntryNotFound"})
-        fields = match.groupdict()
-        if "kind" in fields:
-            fields["kind"] = fields["kind"] or "models"
-        try:
-            # What is uploaded carries its permission in its address, as with the Hub's signed ones.
-            if self.command == "POST" and self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                raise Refusal(401, "Unauthorized")
-            with self.server.lock:
-                getattr(self, name)(**fields)
-        except Refusal as refusal:
-            self.send(refusal.status, b"", {"X-Error-Code": refusal.code, "X-Error-Message": refusal.code})
+                fields = match.groupdict()
+                return getattr(self, name), fields | ({"kind": fields["kind"] or "models"} if "kind" in fields else {})
+        raise Refusal(404, "EntryNotFound")
 
     do_GET = do_HEAD = do_POST = do_PUT = answer
 
@@ -182,23 +186,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def list_tree(self, kind, repo_id, revision, path=None):
         _, files = self.find(kind, repo_id, revision)
-        inside = [name for name in sorted(files) if path is None or name.startswith(f"{path}/")]
-        if not inside and path is not None:
+        prefix = f"{path}/" if path else ""
+        inside = [name for name in entries(files) if name.startswith(prefix)]
+        if not inside and path:
             raise Refusal(404, "EntryNotFound")
-        self.send_json([file_entry(name, files[name]) for name in inside])
+        if self.query.get("recursive", ["False"])[0].lower() != "true":
+            inside = [name for name in inside if "/" not in name.removeprefix(prefix)]
+        self.send_json([entry(name, files) for name in inside])
 
     def describe_paths(self, kind, repo_id, revision):
         _, files = self.find(kind, repo_id, revision)
-        folders = {name.rpartition("/")[0] for name in files}
-        self.send_json(
-            [
-                file_entry(name, files[name])
-                if name in files
-                else {"type": "directory", "path": name, "oid": "0" * 40}
-                for name in json.loads(self.body)["paths"]
-                if name in files or name in folders
-            ]
-        )
+        known = entries(files)
+        self.send_json([entry(name, files) for name in json.loads(self.body)["paths"] if name in known])
 
     def serve_file(self, kind, repo_id, revision, path):
         sha, files = self.find(kind, repo_id, revision)
@@ -240,8 +239,17 @@ def commit_id(files):
     return hashlib.sha1(repr(sorted((path, content) for path, content in files.items())).encode()).hexdigest()
 
 
-def file_entry(path, content):
-    entry = {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+def entries(files):
+    """Every file and every folder that holds one."""
+    folders = {str(folder) for path in files for folder in PurePosixPath(path).parents} - {"."}
+    return sorted({*files, *folders})
+
+
+def entry(path, files):
+    if path not in files:
+        return {"type": "directory", "path": path, "oid": "0" * 40}
+    content = files[path]
+    described = {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
     if path.endswith(LFS_SUFFIXES):
-        entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
-    return entry
+        described["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+    return described

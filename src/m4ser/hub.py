@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
+from huggingface_hub.utils import httpx
 
 RUN_FILES = ["*.safetensors", "*.json", "*.py", "README.md"]
 
@@ -23,7 +24,7 @@ def write_card(run, repo_id, template, licence="apache-2.0", dataset=None):
     """
     results = read_results(run)
     scores = results["splits"]["test"]
-    dataset = dataset or results["config"]["data"]["dataset"]
+    dataset = dataset or _corpus_name(results["config"]["data"]["dataset"])
     data = ModelCardData(
         license=licence,
         language="en",
@@ -57,12 +58,38 @@ def push(run, repo_id, template, private=False, dataset=None):
         ValueError: the run has no test results.
     """
     write_card(run, repo_id, template, dataset=dataset)
-    api = HfApi()
-    api.create_repo(repo_id, private=private, exist_ok=True)
-    commit = api.upload_folder(
-        repo_id=repo_id, folder_path=run, allow_patterns=RUN_FILES, commit_message="Upload M4SER"
-    )
+    return upload(run, repo_id, "model", RUN_FILES, private)
+
+
+def upload(folder, repo_id, repo_type, patterns, private=False):
+    """Create a repository where there is none and upload the folder's files; returns the commit's address.
+
+    Args:
+        repo_type: "model" or "dataset". patterns: of the paths to upload, relative to `folder`.
+
+    Raises:
+        ValueError: no such name, no permission, or no connection.
+    """
+    folder, api = Path(folder), HfApi()
+    files = [file.relative_to(folder).as_posix() for pattern in patterns for file in sorted(folder.glob(pattern))]
+    try:
+        api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repo_id,
+            repo_type=repo_type,
+            folder_path=folder,
+            allow_patterns=files,
+            commit_message=f"Upload {repo_type}",
+        )
+    except (httpx.HTTPError, OSError) as error:
+        raise ValueError(f"{repo_id} was not pushed to {api.endpoint}: {str(error).splitlines()[0]}") from error
     return commit.commit_url
+
+
+def _corpus_name(dataset):
+    """A Hub id as it is; of a folder its name, since its path means nothing elsewhere."""
+    path = Path(dataset)
+    return path.resolve().name if path.is_absolute() or path.is_dir() else dataset
 
 
 def read_results(run):
