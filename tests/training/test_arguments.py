@@ -89,8 +89,13 @@ def test_a_config_as_json_on_the_command_line():
         (["nowhere.yaml", *REQUIRED], "There is no config file nowhere.yaml."),
         ([*REQUIRED, "--speech_encoder", "x"], "Give both speech_encoder and text_encoder"),
         ([*REQUIRED, "--epoch_count=2"], "--epoch_count"),
+        pytest.param(
+            [*REQUIRED, "--epoch_count", "2"],
+            "--epoch_count",
+            marks=pytest.mark.xfail(strict=True, reason="its value is taken for a config file"),
+        ),
     ],
-    ids=["no data set", "no output", "no file", "one encoder", "unknown on the command line"],
+    ids=["no data set", "no output", "no file", "one encoder", "unknown with =", "unknown"],
 )
 def test_what_is_refused(argv, sentence):
     with pytest.raises(ValueError, match=sentence):

@@ -1,0 +1,298 @@
+"""Alg. 1: who learns from what in a step, and whole runs as a user starts, stops and resumes them."""
+
+import copy
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from transformers import AutoModelForAudioClassification, AutoProcessor
+
+from m4ser.losses import network_losses
+from m4ser.training.arguments import (
+    Arguments,
+    DataArguments,
+    ModelArguments,
+    ObjectiveArguments,
+    TrainingArguments,
+    parse_arguments,
+)
+from m4ser.training.loop import discriminator_step, forward, frozen_generator_loss, train, train_step
+from m4ser.training.setup import build_experiment
+from m4ser.training.state import TrainingState
+from tests.tiny import collate, recordings, tiny_model
+from tests.tiny_corpus import LABELS, SIZES, write_tiny_corpus
+
+ROOT = Path(__file__).parents[2]
+LOSSES = {"emotion", "error_detection", "error_correction", "contrastive", "generator", "discriminator", "total"}
+STEPS = 3  # of an epoch: 11 recordings in batches of 4
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return collate(recordings([1500, 800, 500, 400], [4, 9, 2, 5]))
+
+
+def start(objective=None, training=None, **switches):
+    """State, arguments and accelerator of a run. In eval mode, so that two passes give the same."""
+    torch.manual_seed(0)
+    arguments = Arguments(
+        ModelArguments(),
+        DataArguments(dataset="unused"),
+        ObjectiveArguments(**(objective or {})),
+        TrainingArguments(output_dir="unused", learning_rate=1e-3, **(training or {})),
+    )
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=arguments.training.gradient_accumulation_steps)
+    state = TrainingState.create(tiny_model(**switches), arguments, total_steps=10, accelerator=accelerator)
+    return state, arguments, accelerator
+
+
+def values(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def same(module, expected):
+    return all(torch.equal(value, expected[name]) for name, value in module.state_dict().items())
+
+
+def has_gradient(module):
+    return any(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
+
+
+def test_the_discriminators_step_leaves_the_network_alone(batch):
+    state, arguments, accelerator = start()
+    network, discriminator = values(state.model), values(state.discriminator)
+    discriminator_step(state, forward(state.model, batch), arguments, accelerator)
+    assert all(parameter.grad is None for parameter in state.model.parameters())
+    assert same(state.model, network)
+    assert not same(state.discriminator, discriminator)
+
+
+def test_the_networks_step_leaves_the_discriminator_alone(batch):
+    state, _, _ = start()
+    output = forward(state.model, batch)
+    frozen_generator_loss(state, output, Accelerator(cpu=True)).backward()
+    assert all(parameter.grad is None for parameter in state.discriminator.parameters())
+    assert all(parameter.requires_grad for parameter in state.discriminator.parameters())
+    # L_G reaches the generator and, through it, both encoders.
+    for module in (state.model.fusion.generator, state.model.speech_encoder, state.model.text_encoder):
+        assert has_gradient(module)
+
+
+def test_a_step_is_line_23_and_then_line_25():
+    """Against both lines by hand, on a copy, each with an optimizer of its own."""
+    batch = collate(recordings([1500, 800, 500, 400], [4, 9, 2, 5]), dtype=torch.float64)
+    state, arguments, accelerator = start({"gamma": 0.5}, {"max_grad_norm": 0.0})
+    model, discriminator = copy.deepcopy(state.model.double()), copy.deepcopy(state.discriminator.double())
+    update_network, update_discriminator = (
+        torch.optim.AdamW(part.parameters(), lr=1e-3, weight_decay=0.0).step for part in (model, discriminator)
+    )
+    output = forward(model, batch)
+
+    def log_probabilities(stream):
+        probability = torch.sigmoid(discriminator(stream))[output.frame_mask]
+        return probability.log().mean(), (1 - probability).log().mean()
+
+    is_speech, _ = log_probabilities(output.speech_specific.detach())
+    _, is_text = log_probabilities(output.text_specific.detach())
+    l_gan = is_speech + is_text - sum(log_probabilities(output.invariant.detach()))
+    (-l_gan).backward()  # line 23 maximises it
+    update_discriminator()
+    losses = network_losses(output, batch, arguments.objective)
+    total = (
+        losses["emotion"]
+        + 0.1 * (3 * losses["error_detection"] + losses["error_correction"])
+        + 0.5 * -sum(log_probabilities(output.invariant))
+        + 0.1 * losses["contrastive"]
+    )
+    total.backward()
+    update_network()
+
+    named = train_step(state, batch, arguments, accelerator)
+    assert set(named) == LOSSES
+    assert named["total"] == pytest.approx(total.item(), abs=1e-9)
+    assert named["discriminator"] == pytest.approx(-l_gan.item(), abs=1e-9)
+    for expected, learnt in ((model, state.model), (discriminator, state.discriminator)):
+        for (name, value), other in zip(expected.named_parameters(), learnt.parameters(), strict=True):
+            torch.testing.assert_close(other, value, rtol=0, atol=1e-6, msg=name)
+    assert not has_gradient(state.model)
+    assert not has_gradient(state.discriminator)
+
+
+def test_one_forward_of_the_network_a_step(batch):
+    state, arguments, accelerator = start()
+    calls = []
+    state.model.register_forward_hook(lambda *_: calls.append("network"))
+    state.model.speech_encoder.register_forward_hook(lambda *_: calls.append("speech"))
+    state.discriminator.register_forward_hook(lambda *_: calls.append("D"))
+    train_step(state, batch, arguments, accelerator)
+    assert calls == ["speech", "network", "D", "D", "D", "D"]
+
+
+def test_accumulated_batches_are_one_step_of_both_sides(batch):
+    state, arguments, accelerator = start(training={"gradient_accumulation_steps": 2})
+    before = values(state.model), values(state.discriminator)
+    train_step(state, batch, arguments, accelerator)
+    assert same(state.model, before[0])
+    assert same(state.discriminator, before[1])
+    train_step(state, batch, arguments, accelerator)
+    assert not same(state.model, before[0])
+    assert not same(state.discriminator, before[1])
+    assert not has_gradient(state.discriminator)
+
+
+SWITCHES = {
+    "without GAN": ({"gamma": 0.0}, {}, {"generator", "discriminator"}),
+    "without LCL": ({"lambda_": 0.0}, {}, {"contrastive"}),
+    "speech only": (
+        {},
+        {"modalities": ["speech"]},
+        {"generator", "discriminator", "error_detection", "error_correction"},
+    ),
+    "text only": ({}, {"modalities": ["text"]}, {"generator", "discriminator"}),
+    "without AED": ({}, {"auxiliary_tasks": ["correction"]}, {"error_detection"}),
+    "without AEC": ({}, {"auxiliary_tasks": ["detection"]}, {"error_correction"}),
+    "specific only": ({}, {"representations": ["specific"]}, {"generator", "discriminator"}),
+    "concat baseline": ({}, {"representations": []}, {"generator", "discriminator"}),
+}
+
+
+@pytest.mark.parametrize(("objective", "switches", "left_out"), SWITCHES.values(), ids=SWITCHES)
+def test_every_ablation_trains_on_what_is_left(objective, switches, left_out, batch):
+    state, arguments, accelerator = start(objective, **switches)
+    before = values(state.model)
+    assert set(train_step(state, batch, arguments, accelerator)) == LOSSES - left_out
+    assert (state.discriminator is None) == ("discriminator" in left_out)
+    assert not same(state.model, before)
+
+
+# Whole runs.
+
+CONFIG = """
+preset: tiny
+config:
+  speech_config: {conv_dim: [16, 16, 16], hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
+  text_config: {hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
+  hidden_size: 16
+  intermediate_size: 16
+vocabulary_size: 60
+batch_size: 4
+learning_rate: 1e-3
+augment_speed: 0.1
+augment_mask: 0.2
+seed: 1  # with which the second epoch's order is another than the first's
+"""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_tiny_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture(scope="module")
+def train_here(corpus, config):
+    def run(output_dir, *argv):
+        return train(parse_arguments([str(config), "--dataset", str(corpus), "--output_dir", str(output_dir), *argv]))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(corpus, config, tmp_path_factory):
+    """A run of two epochs, as a user starts it."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    command = [sys.executable, "train.py", config, "--dataset", corpus, "--output_dir", folder, "--epochs", "2"]
+    on_cpu = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=on_cpu)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("test WA ")
+    return folder
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_named_loss_is_logged_each_step(run):
+    rows = read_csv(run / "metrics.csv")
+    assert [(int(row["step"]), int(row["epoch"])) for row in rows] == [(s + 1, s // STEPS + 1) for s in range(6)]
+    assert set(rows[0]) > LOSSES
+    assert all(torch.tensor(float(row[name])).isfinite() for row in rows for name in LOSSES)
+    assert {float(row["learning_rate"]) for row in rows} == {1e-3}
+
+
+def test_validation_once_an_epoch(run):
+    rows = read_csv(run / "validation.csv")
+    assert [(row["step"], row["epoch"]) for row in rows] == [("3", "1"), ("6", "2")]
+    assert all(0 <= float(row["unweighted_accuracy"]) <= 1 for row in rows)
+
+
+def test_results_hold_the_best_epoch_and_the_test_split(run):
+    results = json.loads((run / "results.json").read_text())
+    scores = [float(row["unweighted_accuracy"]) for row in read_csv(run / "validation.csv")]
+    assert results["best_epoch"] == scores.index(max(scores)) + 1
+    assert results["splits"]["validation"]["unweighted_accuracy"] == pytest.approx(max(scores))
+    assert [results["splits"][split]["n"] for split in ("validation", "test")] == [SIZES["validation"], SIZES["test"]]
+    assert results["labels"] == list(LABELS)
+    assert results["epochs"] == 2
+    assert results["config"]["training"]["learning_rate"] == 1e-3
+
+
+def test_the_folder_loads_as_it_is(run):
+    model = AutoModelForAudioClassification.from_pretrained(run)
+    processor = AutoProcessor.from_pretrained(run)
+    assert list(model.config.label2id) == list(LABELS)
+    assert model.config.correction_bos_token_id == processor.tokenizer.cls_token_id
+    assert model.config.correction_eos_token_id == processor.tokenizer.sep_token_id
+    inputs = processor([[0.1, -0.1] * 1000], ["the knight was great"], sampling_rate=16_000)
+    assert model(**inputs).logits.shape == (1, 4)
+    assert not list(run.glob("*discriminator*"))  # it never ships
+
+
+@pytest.mark.xfail(strict=True, reason="Accelerate's loader counts epochs from 0 again, and the order follows it")
+def test_resuming_is_as_if_nothing_had_happened(run, train_here, tmp_path):
+    train_here(tmp_path, "--epochs", "1")
+    # What a run that was cut in its second epoch leaves: two steps more in its log than in its checkpoint.
+    half = (tmp_path / "metrics.csv").read_text()
+    cut = half.splitlines()[-1].split(",")
+    with (tmp_path / "metrics.csv").open("a") as file:
+        for step in ("4", "5"):
+            file.write(",".join([step, "2", *cut[2:]]) + "\n")
+    train_here(tmp_path, "--epochs", "2", "--resume", "true")
+    resumed, whole = (read_csv(folder / "metrics.csv") for folder in (tmp_path, run))
+    assert [row["step"] for row in resumed] == [row["step"] for row in whole]
+    assert [row["step"] for row in read_csv(tmp_path / "validation.csv")] == ["3", "6"]
+    for mine, theirs in zip(resumed, whole, strict=True):
+        for name in LOSSES:
+            assert float(mine[name]) == pytest.approx(float(theirs[name]), rel=1e-4), (mine["step"], name)
+
+
+def test_a_run_that_is_not_resumed_starts_its_logs_anew(train_here, tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,epoch,generator\n1,1,0.5\n")
+    train_here(tmp_path, "--epochs", "1", "--gamma", "0")
+    rows = read_csv(tmp_path / "metrics.csv")
+    assert [row["step"] for row in rows] == ["1", "2", "3"]
+    assert not {"generator", "discriminator"} & set(rows[0])
+
+
+def test_the_human_text_has_no_errors(corpus, config):
+    """Table VI: the network reads the transcript, so its tokens are all to be kept."""
+    argv = [str(config), "--dataset", str(corpus), "--output_dir", "unused", "--text_column", "transcript"]
+    experiment = build_experiment(parse_arguments(argv))
+    for rows in experiment.corpus.values():
+        assert rows["hypothesis"] == rows["transcript"]
+        assert not any(rows["correction_ids"])
+        assert {tag for tags in rows["aed_labels"] for tag in tags} == {0, -100}
