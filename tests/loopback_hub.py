@@ -101,8 +101,7 @@ class Handler(BaseHTTPRequestHandler):
             with self.server.lock:
                 handle(**fields)
         except Refusal as refusal:
-            error = json.dumps({"error": refusal.code}).encode()
-            self.send(refusal.status, error, {"X-Error-Code": refusal.code, "Content-Type": "application/json"})
+            self.send(refusal.status, b"{}", {"X-Error-Code": refusal.code})
 
     def route(self, path):
         for method, pattern, name in self.ROUTES:
@@ -119,10 +118,9 @@ class Handler(BaseHTTPRequestHandler):
     def create(self):
         request = json.loads(self.body)
         kind, repo_id = f"{request.get('type', 'model')}s", f"{request['organization']}/{request['name']}"
-        if (kind, repo_id) in self.server.repositories:
-            raise Refusal(409, "RepoExists")
-        self.server.repositories[kind, repo_id] = [(commit_id({}), {})]
-        self.send_json({"url": self.address(kind, repo_id)})
+        exists = (kind, repo_id) in self.server.repositories
+        self.server.repositories.setdefault((kind, repo_id), [(commit_id({}), {})])
+        self.send_json({"url": self.address(kind, repo_id)}, status=409 if exists else 200)
 
     def validate_card(self):
         self.send_json({"errors": [], "warnings": []})
@@ -220,8 +218,8 @@ class Handler(BaseHTTPRequestHandler):
     def address(self, kind, repo_id):
         return f"{self.server.endpoint}/{'' if kind == 'models' else f'{kind}/'}{repo_id}"
 
-    def send_json(self, content):
-        self.send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    def send_json(self, content, status=200):
+        self.send(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
     def send(self, status, content, headers):
         self.send_response(status)

@@ -171,21 +171,20 @@ class M4SERModel(PreTrainedModel):
             AutoConfig.from_pretrained(speech_id),
             AutoConfig.from_pretrained(text_id),
         )
-        speech_config.update({**UNREGULARISED_SPEECH, **config.pop("speech_config", {})})
-        text_config.update(config.pop("text_config", {}))
+        # Whatever precision the encoders were saved in, they join the rest in its own.
+        precision = {"dtype": torch.get_default_dtype()}
+        speech_config.update({**precision, **UNREGULARISED_SPEECH, **config.pop("speech_config", {})})
+        text_config.update({**precision, **config.pop("text_config", {})})
         if not {"correction_bos_token_id", "correction_eos_token_id"} <= set(config):
             tokenizer = AutoTokenizer.from_pretrained(text_id)
             ends = {"correction_bos_token_id": tokenizer.cls_token_id, "correction_eos_token_id": tokenizer.sep_token_id}
             config = {**ends, **config}
         model = cls(M4SERConfig(speech_config=speech_config, text_config=text_config, **config))
-        # In the precision of the rest, whatever the encoders were saved in.
         if model.speech_encoder is not None:
-            model.speech_encoder.encoder = AutoModel.from_pretrained(
-                speech_id, config=speech_config, dtype=model.dtype
-            )
+            model.speech_encoder.encoder = AutoModel.from_pretrained(speech_id, config=speech_config, **precision)
         if model.text_encoder is not None:
             model.text_encoder.encoder = AutoModel.from_pretrained(
-                text_id, config=text_config, dtype=model.dtype, **_without_pooler(text_config)
+                text_id, config=text_config, **precision, **_without_pooler(text_config)
             )
         return model
 

@@ -1,11 +1,14 @@
 """Speech in, frames out: an encoder of the wav2vec 2.0 family whose answer does not depend on the padding."""
 
 import math
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import AutoModel
+
+PARTS = {"feature_extractor", "feature_projection", "encoder"}
 
 
 class SpeechEncoder(nn.Module):
@@ -14,11 +17,15 @@ class SpeechEncoder(nn.Module):
     The encoder's own forward is walked through here step by step, because one step of it looks at padding: the
     GroupNorm of HuBERT-base and wav2vec2-base averages over all samples of the batch's longest recording. Here its
     statistics come from each row's valid samples.
+
+    Raises:
+        ValueError: an encoder that this walk would not read as its own forward does.
     """
 
     def __init__(self, config):
         super().__init__()
         self.encoder = AutoModel.from_config(config.speech_config)
+        check_speech_encoder(self.encoder)
         if config.filterbank_init:
             init_filterbank(self.encoder.feature_extractor.conv_layers[0].conv.weight)
         self.receptive_field = receptive_field(config.speech_config)
@@ -50,7 +57,8 @@ class SpeechEncoder(nn.Module):
         # The library's SpecAugment raises where a recording is shorter than one of its spans.
         if hidden_states.shape[1] > self.encoder.config.mask_time_length:
             hidden_states = self.encoder._mask_hidden_states(hidden_states, attention_mask=frame_mask.long())
-        hidden_states = self.encoder.encoder(hidden_states, attention_mask=frame_mask).last_hidden_state
+        with silent_padding(self.encoder.encoder.pos_conv_embed, frame_mask):
+            hidden_states = self.encoder.encoder(hidden_states, attention_mask=frame_mask).last_hidden_state
         return self.projection(hidden_states), frame_mask
 
     def _extract_features(self, input_values, lengths):
@@ -64,6 +72,48 @@ class SpeechEncoder(nn.Module):
             else:
                 hidden_states = layer(hidden_states)
         return hidden_states
+
+
+def check_speech_encoder(encoder):
+    """Refuse what [`SpeechEncoder`] cannot walk through, by the encoder's structure.
+
+    Raises:
+        ValueError: it reads spectrograms, has other parts than the wav2vec 2.0 family, or mixes padding into frames.
+    """
+    parts = {name for name, _ in encoder.named_children()}
+    if encoder.main_input_name != "input_values":
+        reason = f"it reads {encoder.main_input_name}, not samples"
+    elif parts != PARTS:
+        reason = f"its parts are {', '.join(sorted(parts))}, not {', '.join(sorted(PARTS))}"
+    elif any(isinstance(module, nn.Conv1d) for module in encoder.encoder.layers.modules()):
+        reason = "the convolutions in its layers run over the padding of a batch"
+    else:
+        return
+    raise ValueError(
+        f"{encoder.config.model_type} cannot be the speech encoder: {reason}; choose one of the wav2vec 2.0 family, "
+        "such as HuBERT, wav2vec 2.0, WavLM, Data2Vec-audio, UniSpeech or UniSpeech-SAT."
+    )
+
+
+@contextmanager
+def silent_padding(position_embedding, frame_mask):
+    """Within this context, each convolution of a position embedding reads zeros behind a row's last frame.
+
+    It does so by itself where it is the first to look at the frames, as in HuBERT. Data2Vec-audio stacks several and
+    mHuBERT normalises before it: what they leave behind the last frame would flow back into the row.
+    """
+    inner = [module for module in position_embedding.modules() if isinstance(module, (nn.Conv1d, nn.BatchNorm1d))]
+    convolutions = [module for module in inner if isinstance(module, nn.Conv1d)] if len(inner) > 99 else []
+
+    def silence(_, inputs):
+        return (inputs[0] * frame_mask[:, None],)
+
+    hooks = [convolution.register_forward_pre_hook(silence) for convolution in convolutions]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Alg. 1: the network and its discriminator, in turn, on one forward of the network a batch."""
 
+import os
 import time
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def train(arguments):
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         mixed_precision=options.mixed_precision,
     )
+    _use_all_cores(accelerator)
     experiment = build_experiment(arguments)
     loaders = Loaders.create(experiment.corpus, experiment.processor, arguments, accelerator)
     total_steps = options.epochs * -(-len(loaders.sampler) // options.gradient_accumulation_steps)
@@ -73,6 +75,13 @@ def train(arguments):
         labels=experiment.corpus["train"].features["emotion"].names,
         splits=splits,
     )
+
+
+def _use_all_cores(accelerator):
+    """`accelerate launch` leaves a process on a CPU one thread, unless it is told another number."""
+    launched = "ACCELERATE_USE_CPU" in os.environ
+    if accelerator.device.type == "cpu" and launched and torch.get_num_threads() == 1:
+        torch.set_num_threads(max(1, os.cpu_count() // accelerator.num_processes))
 
 
 def train_epoch(state, loaders, arguments, accelerator, log):
