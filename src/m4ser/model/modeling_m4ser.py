@@ -177,8 +177,8 @@ class M4SERModel(PreTrainedModel):
         text_config.update({**precision, **config.pop("text_config", {})})
         if not {"correction_bos_token_id", "correction_eos_token_id"} <= set(config):
             tokenizer = AutoTokenizer.from_pretrained(text_id)
-            ends = {"correction_bos_token_id": tokenizer.cls_token_id, "correction_eos_token_id": tokenizer.sep_token_id}
-            config = {**ends, **config}
+            opening, closing = tokenizer.cls_token_id, tokenizer.sep_token_id
+            config = {"correction_bos_token_id": opening, "correction_eos_token_id": closing, **config}
         model = cls(M4SERConfig(speech_config=speech_config, text_config=text_config, **config))
         if model.speech_encoder is not None:
             model.speech_encoder.encoder = AutoModel.from_pretrained(speech_id, config=speech_config, **precision)

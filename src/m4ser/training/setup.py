@@ -94,6 +94,6 @@ def build_model(arguments, tokenizer, labels):
         vocabulary = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
         fields["text_config"] = {**vocabulary, **fields.get("text_config", {})}
         model = M4SERModel(M4SERConfig.preset(arguments.model.preset, **fields))
-    positions = getattr(model.config.text_config, "max_position_embeddings", tokenizer.model_max_length)
-    tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+    if model.text_encoder is not None and model.text_encoder.max_length is not None:
+        tokenizer.model_max_length = min(tokenizer.model_max_length, model.text_encoder.max_length)
     return model
