@@ -17,6 +17,8 @@ from transformers import (
 from m4ser import M4SERConfig, M4SERModel, M4SERProcessor
 from m4ser.data.labels import aligned_labels
 from m4ser.data.tokenizer import train_tokenizer
+from m4ser.training.arguments import Arguments, DataArguments, ModelArguments, TrainingArguments
+from m4ser.training.setup import build_model
 from tests.tiny import plain_inputs, randomize, recordings, tiny_config, training_inputs
 
 SPEECH = {
@@ -224,6 +226,15 @@ def test_the_longest_hypothesis(network):
     inputs = {name: inputs[name].repeat(1, 2) if "text" in name or "ids" in name else inputs[name] for name in inputs}
     with pytest.raises(ValueError, match=f"tokens is longer than the {longest} that .*: set the tokenizer's"):
         model(**plain_inputs(inputs))
+
+
+def test_training_cuts_hypotheses_to_what_the_encoder_reads(tmp_path):
+    save_speech_encoder("hubert", tmp_path / "speech")
+    save_text_encoder("roberta", tmp_path / "text")
+    named = ModelArguments(speech_encoder=str(tmp_path / "speech"), text_encoder=str(tmp_path / "text"))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "text")
+    build_model(Arguments(named, DataArguments("any"), training=TrainingArguments("any")), tokenizer, ["calm"])
+    assert tokenizer.model_max_length == PLACES - 2
 
 
 @pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. is deprecated")
