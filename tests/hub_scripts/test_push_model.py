@@ -1,0 +1,75 @@
+"""A run goes to the Hub over HTTP and comes back, with the same bits, to a process that has no m4ser."""
+
+import shutil
+
+import pytest
+import soundfile
+import torch
+
+from m4ser import M4SERModel, M4SERPipeline, M4SERProcessor
+from m4ser.data.synthetic import synthesize
+from tests.hub_scripts.conftest import sentence
+from tests.outside import ask, logits_here
+
+REPO_ID = "org/m4ser-x"
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    spoken = next(synthesize(sizes={"test": 20}))
+    path = tmp_path_factory.mktemp("recording") / "spoken.wav"
+    soundfile.write(path, spoken.audio, 16000)
+    return str(path), spoken.hypothesis
+
+
+@pytest.fixture(scope="module")
+def pushed(push, tiny_run):
+    result = push("push_model", tiny_run, REPO_ID)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_weights_processor_code_and_card_are_there_and_nothing_else(hub, pushed, tiny_run):
+    files = hub.files(REPO_ID)
+    assert pushed == f"{hub.endpoint}/{REPO_ID}/commit/{hub.repositories['models', REPO_ID][0][0]}"
+    code = {path.name for path in tiny_run.glob("*_m4ser.py")}
+    assert {"modeling_m4ser.py", "pipeline_m4ser.py", "audio_m4ser.py"} <= code
+    processor = {"processor_config.json", "tokenizer.json", "tokenizer_config.json"}
+    assert set(files) == {"model.safetensors", "config.json", "README.md", "results.json"} | processor | code
+    assert files["model.safetensors"] == (tiny_run / "model.safetensors").read_bytes()
+
+
+def test_it_comes_back_with_the_same_bits_saves_again_and_is_found_by_its_revision(
+    hub, pushed, push, tiny_run, recording, tmp_path
+):
+    remote = hub.environment(tmp_path / "home")
+    expected, copy = logits_here(tiny_run, *recording), tmp_path / "copy"
+    there = ask(REPO_ID, *recording, copy, **remote)
+    assert there["logits"] == [expected, expected]
+    row = dict(zip(("path", "text"), recording, strict=True))
+    assert there["answer"] == M4SERPipeline.from_pretrained(tiny_run)(row, return_transcript=True)
+
+    model = M4SERModel.from_pretrained(copy)
+    torch.nn.init.constant_(model.classifier.bias, 1.0)
+    model.save_pretrained(copy)
+    M4SERProcessor.from_pretrained(copy).save_pretrained(copy)
+    shutil.copy(tiny_run / "results.json", copy)
+    assert push("push_model", copy, REPO_ID).returncode == 0
+
+    tuned = logits_here(copy, *recording)
+    assert tuned != expected
+    assert ask(REPO_ID, *recording, tmp_path / "new", **remote)["logits"] == [tuned, tuned]
+    first = pushed.rpartition("/")[2]
+    assert ask(REPO_ID, *recording, tmp_path / "old", first, **remote)["logits"] == [expected, expected]
+
+
+def test_a_run_that_was_not_evaluated_is_refused(hub, push, tiny_folder):
+    result = push("push_model", tiny_folder, "org/unmeasured")
+    assert sentence(result) == f"error: {tiny_folder} has no test results: finish its training before it is pushed."
+    assert ("models", "org/unmeasured") not in hub.repositories
+
+
+def test_without_permission_it_says_so_and_pushes_nothing(hub, push, tiny_run):
+    result = push("push_model", tiny_run, "org/not-mine", HF_TOKEN="wrong")
+    assert "org/not-mine was not pushed" in sentence(result) and "401 Unauthorized" in sentence(result)
+    assert ("models", "org/not-mine") not in hub.repositories
