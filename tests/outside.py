@@ -36,7 +36,7 @@ def run_outside(code, *arguments, **environment):
         capture_output=True,
         text=True,
         env=os.environ | {"HF_HUB_OFFLINE": "1"} | environment,
-        timeout=120,
+        timeout=300,
     )
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout.splitlines()[-1])

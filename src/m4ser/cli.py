@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -13,14 +14,19 @@ AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
 
 def main():
     """Run a command; what a user can put right becomes one sentence and exit code 1."""
+    warnings.formatwarning = lambda message, *_: f"m4ser: {message}\n"
     try:
-        app()
-    except ValueError as error:
-        sys.exit(f"m4ser: {error}")
+        app(prog_name="m4ser")
+    except (ValueError, OSError) as error:
+        sys.exit(f"m4ser: {' '.join(str(error).split())}")
 
 
 @app.command()
-def demo(output_dir: Annotated[Path, typer.Option(help="Where the corpus and the models go.")] = Path("runs/demo")):
+def demo(
+    output_dir: Annotated[Path, typer.Option("--output_dir", help="Where the corpus and the models go.")] = Path(
+        "runs/demo"
+    ),
+):
     """Build the synthetic corpus, train M4SER on it, load it back and ask it about a recording."""
     from m4ser.demo import run_demo
 
@@ -32,7 +38,7 @@ def predict(
     paths: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
     model: Annotated[str, typer.Option(help="Folder of a run, or Hub id.")],
     text: Annotated[str | None, typer.Option(help="The hypothesis; transcribed where the model can.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Recordings at once.")] = 1,
+    batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a recording.")] = False,
 ):
     """Name the emotion of each recording; exit code 1 if one of them could not be used."""
@@ -41,7 +47,7 @@ def predict(
     recordings = [recording for path in paths for recording in _recordings(path)]
     if not recordings:
         raise ValueError(f"There is no recording in {', '.join(map(str, paths))}.")
-    inputs = [{"path": str(recording)} | ({} if text is None else {"text": text}) for recording in recordings]
+    inputs = ({"path": str(recording), "text": text} for recording in recordings)
     classify = M4SERPipeline.from_pretrained(model)
     failed = False
     for recording, answer in zip(recordings, classify(inputs, batch_size=batch_size), strict=True):
@@ -81,7 +87,7 @@ def evaluate(
     run: Annotated[str, typer.Argument(help="Folder of a run, or Hub id.")],
     dataset: Annotated[str, typer.Option(help="Folder of a builder, or Hub id.")],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    batch_size: Annotated[int, typer.Option(help="Recordings at once.")] = 8,
+    batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 8,
 ):
     """Score a model on a split of a data set, as JSON."""
     from m4ser.evaluation.scoring import score_split
@@ -92,7 +98,7 @@ def evaluate(
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
-    output_dir: Annotated[Path, typer.Option(help="Where the report goes.")],
+    output_dir: Annotated[Path, typer.Option("--output_dir", help="Where the report goes.")],
 ):
     """Compare runs: a table as Markdown and CSV, and their loss curves."""
     from m4ser.evaluation.report import write_report

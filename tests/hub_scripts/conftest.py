@@ -1,6 +1,7 @@
 """A Hub of one's own, and the scripts as a user runs them against it."""
 
 import os
+import runpy
 import subprocess
 import sys
 
@@ -20,20 +21,32 @@ def hub():
 def push(hub, tmp_path_factory):
     """push(script, folder, repo_id): run the script against the Hub."""
 
-    def run(script, folder, repo_id, **environment):
+    def run(script, folder, repo_id):
         return subprocess.run(
             [sys.executable, f"hub_scripts/{script}.py", str(folder), "--repo_id", repo_id],
             capture_output=True,
             text=True,
             cwd=ROOT,
-            env=os.environ | hub.environment(tmp_path_factory.mktemp("home")) | environment,
-            timeout=120,
+            env=os.environ | hub.environment(tmp_path_factory.mktemp("home")),
+            timeout=300,
         )
 
     return run
 
 
-def sentence(result):
-    """The last line of what a script that failed has to say, when it said it without a traceback."""
-    assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
-    return result.stderr.strip().splitlines()[-1]
+@pytest.fixture
+def refusal(hub, monkeypatch):
+    """refusal(script, folder, repo_id): what the script, in this process, ends with where it does not push."""
+
+    def run(script, folder, repo_id, endpoint=hub.endpoint, token="hf_wrong"):
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setenv("HF_TOKEN", token)
+        monkeypatch.setattr(sys, "argv", [script, str(folder), "--repo_id", repo_id])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(ROOT / "hub_scripts" / f"{script}.py"), run_name="__main__")
+        # Python prints a string, and ends with exit code 1.
+        assert isinstance(stop.value.code, str) and "\n" not in stop.value.code
+        return stop.value.code
+
+    return run

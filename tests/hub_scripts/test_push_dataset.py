@@ -1,6 +1,5 @@
 """A data set goes to the Hub over HTTP, and `load_dataset` reads it back."""
 
-from tests.hub_scripts.conftest import sentence
 from tests.outside import run_outside
 from tests.saved import SIZES
 
@@ -33,12 +32,13 @@ def test_load_dataset_reads_back_what_was_pushed(hub, push, tiny_run, tmp_path):
     assert {split: len(rows) for split, rows in there.items()} == SIZES
 
 
-def test_a_folder_without_a_data_set_is_refused(push, tmp_path):
+def test_a_folder_without_a_data_set_is_refused(refusal, tmp_path):
     (tmp_path / "README.md").write_text("Notes.")
-    assert f"{tmp_path} is no data set" in sentence(push("push_dataset", tmp_path, REPO_ID))
+    said = refusal("push_dataset", tmp_path, REPO_ID)
+    assert said == f"error: {tmp_path} is no data set: build it with datasets_builders first."
 
 
-def test_without_a_connection_it_says_so(push, tiny_run):
+def test_without_a_connection_it_says_so(refusal, tiny_run):
     nobody = "http://127.0.0.1:9"
-    said = sentence(push("push_dataset", tiny_run.parent / "corpus", REPO_ID, HF_ENDPOINT=nobody))
-    assert f"{REPO_ID} was not pushed to {nobody}" in said
+    said = refusal("push_dataset", tiny_run.parent / "corpus", REPO_ID, endpoint=nobody)
+    assert said.startswith(f"error: {REPO_ID} was not pushed to {nobody}: ")

@@ -6,9 +6,8 @@ import pytest
 import soundfile
 import torch
 
-from m4ser import M4SERModel, M4SERPipeline, M4SERProcessor
+from m4ser import M4SERModel, M4SERPipeline
 from m4ser.data.synthetic import synthesize
-from tests.hub_scripts.conftest import sentence
 from tests.outside import ask, logits_here
 
 REPO_ID = "org/m4ser-x"
@@ -52,24 +51,27 @@ def test_it_comes_back_with_the_same_bits_saves_again_and_is_found_by_its_revisi
     model = M4SERModel.from_pretrained(copy)
     torch.nn.init.constant_(model.classifier.bias, 1.0)
     model.save_pretrained(copy)
-    M4SERProcessor.from_pretrained(copy).save_pretrained(copy)
     shutil.copy(tiny_run / "results.json", copy)
-    assert push("push_model", copy, REPO_ID).returncode == 0
+    result = push("push_model", copy, REPO_ID)
+    assert result.returncode == 0, result.stderr
+    assert hub.files(REPO_ID)["model.safetensors"] == (copy / "model.safetensors").read_bytes()
 
-    tuned = logits_here(copy, *recording)
-    assert tuned != expected
-    assert ask(REPO_ID, *recording, tmp_path / "new", **remote)["logits"] == [tuned, tuned]
-    first = pushed.rpartition("/")[2]
+    tuned, first = logits_here(copy, *recording), pushed.rpartition("/")[2]
+    assert ask(REPO_ID, *recording, tmp_path / "new", **remote)["logits"] == [tuned, tuned] != [expected, expected]
     assert ask(REPO_ID, *recording, tmp_path / "old", first, **remote)["logits"] == [expected, expected]
 
 
-def test_a_run_that_was_not_evaluated_is_refused(hub, push, tiny_folder):
-    result = push("push_model", tiny_folder, "org/unmeasured")
-    assert sentence(result) == f"error: {tiny_folder} has no test results: finish its training before it is pushed."
+def test_a_run_that_was_not_evaluated_is_refused(hub, refusal, tiny_folder):
+    said = refusal("push_model", tiny_folder, "org/unmeasured")
+    assert said == f"error: {tiny_folder} has no test results: finish its training before it is pushed."
     assert ("models", "org/unmeasured") not in hub.repositories
 
 
-def test_without_permission_it_says_so_and_pushes_nothing(hub, push, tiny_run):
-    result = push("push_model", tiny_run, "org/not-mine", HF_TOKEN="wrong")
-    assert "org/not-mine was not pushed" in sentence(result) and "401 Unauthorized" in sentence(result)
+def test_without_permission_it_says_so_and_pushes_nothing(hub, refusal, tiny_run):
+    said = refusal("push_model", tiny_run, "org/not-mine")
+    assert said.startswith(f"error: org/not-mine was not pushed to {hub.endpoint}: ") and "401 Unauthorized" in said
     assert ("models", "org/not-mine") not in hub.repositories
+
+
+def test_a_name_that_no_repository_can_have_is_refused(refusal, tiny_run):
+    assert refusal("push_model", tiny_run, "not a name").startswith("error: Repo id must use alphanumeric chars")

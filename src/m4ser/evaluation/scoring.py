@@ -17,12 +17,16 @@ def score_split(model, dataset, split="test", batch_size=8, text_column="hypothe
         [`evaluate_predictions`]'s dict.
 
     Raises:
-        DataError: no such data set or split, a row that cannot be used, or emotions that the model does not know.
+        DataError: no such data set, split or column, a row that cannot be used, or emotions that the model does not
+            know.
     """
     try:
         rows = datasets.load_dataset(dataset, split=split)
     except (FileNotFoundError, ConnectionError, ValueError) as error:
         raise DataError(f"There is no split {split!r} of a data set {dataset!r}: {error}") from error
+    missing = [column for column in ("id", "audio", "emotion", text_column) if column not in rows.column_names]
+    if missing:
+        raise DataError(f"{dataset} has no column {', '.join(missing)}: build it with datasets_builders.")
     classify = M4SERPipeline.from_pretrained(model)
     names, known = rows.features["emotion"].names, classify.model.config.label2id
     strangers = sorted(set(names) - set(known))

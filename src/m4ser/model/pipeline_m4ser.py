@@ -50,8 +50,15 @@ class M4SERPipeline(AudioClassificationPipeline):
 
     @classmethod
     def from_pretrained(cls, name_or_path, **kwargs):
-        """The pipeline of a saved model, by this class's own code: no `trust_remote_code` where m4ser is installed."""
-        return pipeline("audio-classification", model=str(name_or_path), pipeline_class=cls, **kwargs)
+        """The pipeline of a saved model, by this class's own code: no `trust_remote_code` where m4ser is installed.
+
+        Raises:
+            ValueError: there is no model of that name.
+        """
+        try:
+            return pipeline("audio-classification", model=str(name_or_path), pipeline_class=cls, **kwargs)
+        except OSError as error:
+            raise ValueError(f"There is no model {str(name_or_path)!r}: {str(error).splitlines()[0]}") from error
 
     def __call__(self, inputs, **kwargs):
         """Classify one recording or many.

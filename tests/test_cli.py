@@ -1,0 +1,166 @@
+"""The `m4ser` command as a user types it: answers on stdout, one sentence on stderr, and an exit code."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from m4ser import M4SERPipeline, cli
+from m4ser.evaluation.scoring import score_split
+from tests.tiny_whisper import save_tiny_whisper
+
+TEXT = "ask not what your country can do for you"
+
+
+@pytest.fixture(scope="module")
+def recordings(shared_data, tmp_path_factory):
+    """A folder with two recordings, one of them deeper, and what is none."""
+    folder = tmp_path_factory.mktemp("recordings")
+    (folder / "deeper").mkdir()
+    shutil.copy(shared_data / "asr_speech" / "librivox_ss01_0880.wav", folder / "deeper" / "b.WAV")
+    shutil.copy(shared_data / "asr_speech" / "jfk.flac", folder / "a.flac")
+    (folder / "broken.wav").write_text("<html>Not found</html>")
+    (folder / "notes.txt").write_text("no recording")
+    return folder
+
+
+@pytest.fixture
+def m4ser(monkeypatch, capsys):
+    """m4ser(*arguments): the command in this process, which saves the seconds that the imports take."""
+
+    def run(*arguments):
+        monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
+        monkeypatch.setattr(sys, "argv", ["m4ser", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            if isinstance(stop.code, str):  # what Python itself does with it
+                print(stop.code, file=sys.stderr)
+            code = 1 if isinstance(stop.code, str) else stop.code or 0
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
+
+    return run
+
+
+def sentence(result):
+    """What a command that failed has to say, when it said it in one line."""
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    said = [line for line in result.stderr.splitlines() if line.startswith("m4ser: ")]
+    assert len(said) == 1 and result.stdout == ""
+    return said[0]
+
+
+def test_the_installed_command_answers_a_folder_and_files_around_a_broken_one(tiny_run, recordings, tmp_path):
+    gone = tmp_path / "gone.wav"
+    m4ser = Path(sys.executable).with_name("m4ser")
+    result = subprocess.run(
+        [
+            m4ser,
+            "predict",
+            recordings,
+            gone,
+            recordings / "a.flac",
+            "--model",
+            tiny_run,
+            "--json",
+            "--batch_size",
+            "2",
+        ],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        timeout=300,
+    )
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    files = [
+        recordings / "a.flac",
+        recordings / "broken.wav",
+        recordings / "deeper/b.WAV",
+        gone,
+        recordings / "a.flac",
+    ]
+    assert [row["path"] for row in rows] == list(map(str, files))
+    assert [set(row) for row in rows if "error" in row] == [{"path", "error"}] * 2
+    assert "broken.wav: not an audio file" in rows[1]["error"] and "no such file" in rows[3]["error"]
+    classify = M4SERPipeline.from_pretrained(tiny_run)
+    for row in (rows[0], rows[2], rows[4]):
+        expected = {item["label"]: item["score"] for item in classify(row["path"])}
+        assert row["scores"] == pytest.approx(expected, abs=1e-5)
+        assert row["label"] == max(expected, key=expected.get)
+    assert "m4ser: No text and no recogniser were given: M4SER answers from speech alone.\n" in result.stderr
+
+
+def test_predict_for_a_reader(m4ser, tiny_run, recordings):
+    file = recordings / "a.flac"
+    result = m4ser("predict", file, "--model", tiny_run, "--text", TEXT)
+    assert result.returncode == 0
+    path, scores = result.stdout.strip().split("\t")
+    assert path == str(file) and len(scores.split()) == 2 * 4
+    result = m4ser("predict", recordings, "--model", tiny_run, "--text", TEXT)
+    assert result.returncode == 1 and len(result.stdout.splitlines()) == 2
+    assert f"{recordings / 'broken.wav'}\t" in result.stderr
+
+
+def test_without_a_text_predict_asks_the_models_recogniser(m4ser, tiny_run, recordings, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    save_tiny_whisper(tmp_path / "whisper")
+    settings = tmp_path / "run" / "processor_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"asr_model_id": str(tmp_path / "whisper")}))
+    result = m4ser("predict", recordings / "deeper", "--model", tmp_path / "run", "--json")
+    heard = M4SERPipeline.from_pretrained(tmp_path / "run")(recordings / "deeper" / "b.WAV")
+    assert json.loads(result.stdout)["scores"] == pytest.approx({item["label"]: item["score"] for item in heard})
+    assert "from speech alone" not in result.stderr
+
+
+def test_evaluate_prints_the_scores_of_a_split(m4ser, tiny_run):
+    corpus = tiny_run.parent / "corpus"
+    result = m4ser("evaluate", tiny_run, "--dataset", corpus, "--split", "validation")
+    assert result.returncode == 0
+    assert json.loads(result.stdout) == score_split(tiny_run, str(corpus), "validation")
+
+
+def test_report_compares_runs(m4ser, tiny_run, tmp_path):
+    pytest.importorskip("matplotlib")
+    result = m4ser("report", tiny_run, tiny_run, "--output_dir", tmp_path)
+    assert result.returncode == 0 and result.stdout.strip() == str(tmp_path / "report.md")
+    assert "| tiny |" in (tmp_path / "report.md").read_text()
+    with open(tmp_path / "report.csv", newline="") as file:
+        assert [row["run"] for row in csv.DictReader(file)] == ["tiny", "tiny"]
+
+
+def test_doctor_names_what_is_installed(m4ser):
+    result = m4ser("doctor")
+    found = dict(line.split(": ", 1) for line in result.stdout.splitlines())
+    assert result.returncode == 0
+    assert found["m4ser"] == "0.1.0" and found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert {"torch", "transformers", "datasets", "soundfile", "device", "reads wav, flac, ogg, mp3"} <= set(found)
+
+
+@pytest.mark.parametrize("command", ["", "demo", "predict", "evaluate", "report", "doctor"])
+def test_every_command_explains_itself(m4ser, command):
+    result = m4ser(*command.split(), "--help")
+    assert result.returncode == 0 and f"Usage: m4ser {command}".strip() in result.stdout
+
+
+def test_what_a_user_can_put_right_is_one_sentence(m4ser, tiny_run, recordings, tmp_path):
+    corpus, gone = tiny_run.parent / "corpus", tmp_path / "gone"
+    assert f"There is no recording in {tmp_path}" in sentence(m4ser("predict", tmp_path, "--model", tiny_run))
+    assert f"There is no model '{gone}'" in sentence(m4ser("predict", recordings, "--model", gone))
+    assert "There is no model 'org/gone'" in sentence(m4ser("predict", recordings, "--model", "org/gone"))
+    assert f"no split 'test' of a data set '{gone}'" in sentence(m4ser("evaluate", tiny_run, "--dataset", gone))
+    assert "no split 'dev'" in sentence(m4ser("evaluate", tiny_run, "--dataset", corpus, "--split", "dev"))
+    assert str(gone) in sentence(m4ser("report", gone, "--output_dir", tmp_path))
+
+
+def test_a_mistyped_command_is_explained_and_ends_with_two(m4ser, tiny_run, recordings):
+    assert m4ser("predict", recordings).returncode == 2
+    assert m4ser("predict", recordings, "--model", tiny_run, "--batch-size", "0").returncode == 2
