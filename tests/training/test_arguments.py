@@ -89,13 +89,10 @@ def test_a_config_as_json_on_the_command_line():
         (["nowhere.yaml", *REQUIRED], "There is no config file nowhere.yaml."),
         ([*REQUIRED, "--speech_encoder", "x"], "Give both speech_encoder and text_encoder"),
         ([*REQUIRED, "--epoch_count=2"], "--epoch_count"),
-        pytest.param(
-            [*REQUIRED, "--epoch_count", "2"],
-            "--epoch_count",
-            marks=pytest.mark.xfail(strict=True, reason="its value is taken for a config file"),
-        ),
+        ([*REQUIRED, "--epoch_count", "2"], "There is no option --epoch_count"),
+        ([*REQUIRED, "--selection_metric", "loss"], "selection_metric is one of"),
     ],
-    ids=["no data set", "no output", "no file", "one encoder", "unknown with =", "unknown"],
+    ids=["no data set", "no output", "no file", "one encoder", "unknown with =", "unknown", "no measure"],
 )
 def test_what_is_refused(argv, sentence):
     with pytest.raises(ValueError, match=sentence):
@@ -125,3 +122,9 @@ def test_the_command_refuses_in_one_sentence(monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         train.main()
     assert str(stopped.value).startswith("train.py: No data set: give --dataset FOLDER")
+
+
+def test_config_on_the_command_line_goes_on_top_of_the_files(config):
+    path = config("config: {hidden_size: 64, text_config: {hidden_size: 32}}")
+    model = parse_arguments([path, *REQUIRED, "--config", '{"text_config": {"num_hidden_layers": 1}}']).model
+    assert model.config == {"hidden_size": 64, "text_config": {"hidden_size": 32, "num_hidden_layers": 1}}

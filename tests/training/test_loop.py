@@ -262,7 +262,6 @@ def test_the_folder_loads_as_it_is(run):
     assert not list(run.glob("*discriminator*"))  # it never ships
 
 
-@pytest.mark.xfail(strict=True, reason="Accelerate's loader counts epochs from 0 again, and the order follows it")
 def test_resuming_is_as_if_nothing_had_happened(run, train_here, tmp_path):
     train_here(tmp_path, "--epochs", "1")
     # What a run that was cut in its second epoch leaves: two steps more in its log than in its checkpoint.

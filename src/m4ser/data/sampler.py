@@ -6,8 +6,9 @@ import numpy as np
 from torch.utils.data import Sampler
 
 # Recordings are shuffled, then sorted within pools of this many batches: random enough to learn from, alike enough
-# in length that little is padded.
+# in length that little is padded. A corpus has several pools, or its batches would be the same in every epoch.
 BATCHES_PER_POOL = 50
+POOLS = 4
 
 
 class LengthGroupedBatchSampler(Sampler[list[int]]):
@@ -15,7 +16,8 @@ class LengthGroupedBatchSampler(Sampler[list[int]]):
 
     Args:
         lengths: of each row, in any unit.
-        batch_size: rows in a batch; the last batch of an epoch may hold fewer.
+        batch_size: rows in a batch; the last batch of an epoch may hold fewer, and no other: devices that share the
+            batches would lose rows.
         seed: with the epoch, all that the batches depend on.
     """
 
@@ -34,9 +36,12 @@ class LengthGroupedBatchSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng((self.seed, self.epoch))
         order = rng.permutation(len(self.lengths))
-        pool = self.batch_size * BATCHES_PER_POOL
+        whole = len(order) // self.batch_size
+        pool = self.batch_size * max(1, min(BATCHES_PER_POOL, whole // POOLS))
         pools = [order[start : start + pool] for start in range(0, len(order), pool)]
         order = np.concatenate([rows[np.argsort(self.lengths[rows], kind="stable")] for rows in pools])
         batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
-        for index in rng.permutation(len(batches)):
+        for index in rng.permutation(whole):
             yield batches[index].tolist()
+        for batch in batches[whole:]:
+            yield batch.tolist()

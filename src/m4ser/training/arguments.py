@@ -9,6 +9,8 @@ from transformers import HfArgumentParser
 
 from m4ser.model.configuration_m4ser import PRESETS
 
+SELECTION_METRICS = ("unweighted_accuracy", "weighted_accuracy", "weighted_f1")
+
 
 @dataclass
 class ModelArguments:
@@ -66,9 +68,17 @@ class TrainingArguments:
     max_grad_norm: float = field(default=1.0, metadata={"help": "0 for no clipping"})
     gradient_accumulation_steps: int = 1
     mixed_precision: str = field(default="no", metadata={"help": "no, bf16 or fp16"})
-    selection_metric: str = field(default="unweighted_accuracy", metadata={"help": "chooses the best epoch"})
+    selection_metric: str = field(
+        default="unweighted_accuracy", metadata={"help": f"chooses the best epoch: {', '.join(SELECTION_METRICS)}"}
+    )
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
     seed: int = 0
+
+    def __post_init__(self):
+        if self.selection_metric not in SELECTION_METRICS:
+            raise ValueError(
+                f"selection_metric is one of {', '.join(SELECTION_METRICS)}, not {self.selection_metric}."
+            )
 
 
 @dataclass
@@ -101,13 +111,19 @@ def parse_arguments(argv):
     """
     parser = HfArgumentParser(GROUPS, description="Train M4SER (Alg. 1).")
     parser.add_argument("configs", nargs="*", help="YAML files of the arguments below, such as configs/ravdess.yaml")
+    given, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise ValueError(f"There is no option {unknown[0]}; see train.py --help.")
     known = {item.name for group in GROUPS for item in fields(group)}
     values = {}
-    for path in parser.parse_known_args(argv)[0].configs:
+    for path in given.configs:
         values = _merge(values, read_config(Path(path), known))
+    if given.config is not None:
+        values = _merge(values, {"config": json.loads(given.config)})
     parser.set_defaults(**values)
-    *groups, _ = parser.parse_args_into_dataclasses(argv)
-    return Arguments(*groups)
+    model, *groups, _ = parser.parse_args_into_dataclasses(argv)
+    model.config = values.get("config", {})
+    return Arguments(model, *groups)
 
 
 def read_config(path, known):

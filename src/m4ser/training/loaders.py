@@ -45,6 +45,7 @@ class Loaders:
     def set_epoch(self, epoch):
         self.sampler.set_epoch(epoch)
         self.augmentation.set_epoch(epoch)
+        self.train.set_epoch(epoch)  # Accelerate's loader counts by itself, from 0 in a resumed run too
 
 
 def batches_by_length(rows, batch_size):

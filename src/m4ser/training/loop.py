@@ -19,6 +19,7 @@ from m4ser.training.state import TrainingState
 
 NETWORK_INPUTS = ("input_values", "attention_mask", "input_ids", "text_attention_mask")
 CORRECTION_INPUTS = ("correction_positions", "correction_ids")
+CHECKPOINT = Path("checkpoints") / "last"
 
 
 def train(arguments):
@@ -47,22 +48,16 @@ def train(arguments):
     state = TrainingState.create(experiment.model, arguments, total_steps, accelerator)
 
     output_dir = Path(options.output_dir)
-    checkpoint = output_dir / "checkpoints" / "last"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    if options.resume and checkpoint.is_dir():
-        state.load(checkpoint, accelerator)
-    steps = CsvLog(output_dir / "metrics.csv", state.progress.step)
-    epochs = CsvLog(output_dir / "validation.csv", state.progress.step)
-    while state.progress.epoch < options.epochs:
-        train_epoch(state, loaders, arguments, accelerator, steps)
-        scores = evaluate(state.model, loaders.validation, accelerator)
-        epochs.append({"step": state.progress.step, "epoch": state.progress.epoch, **_numbers(scores)})
-        if scores[options.selection_metric] > state.progress.best_score:
-            state.progress.best_score = scores[options.selection_metric]
-            state.progress.best_epoch = state.progress.epoch
-            accelerator.unwrap_model(state.model).save_pretrained(output_dir)
-            experiment.processor.save_pretrained(output_dir)
-        state.save(checkpoint, accelerator)
+    if options.resume and (output_dir / CHECKPOINT).is_dir():
+        state.load(output_dir / CHECKPOINT, accelerator)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    step = state.progress.step
+    with CsvLog(output_dir / "metrics.csv", step) as steps, CsvLog(output_dir / "validation.csv", step) as epochs:
+        while state.progress.epoch < options.epochs:
+            train_epoch(state, loaders, arguments, accelerator, steps)
+            scores = evaluate(state.model, loaders.validation, accelerator)
+            epochs.append({"step": state.progress.step, "epoch": state.progress.epoch, **_numbers(scores)})
+            keep(state, scores[options.selection_metric], experiment.processor, output_dir, accelerator)
 
     best = accelerator.prepare(M4SERModel.from_pretrained(output_dir))
     splits = {name: evaluate(best, getattr(loaders, name), accelerator) for name in ("validation", "test")}
@@ -75,6 +70,15 @@ def train(arguments):
         labels=experiment.corpus["train"].features["emotion"].names,
         splits=splits,
     )
+
+
+def keep(state, score, processor, output_dir, accelerator):
+    """Save the model where it is the best so far, and the state to go on from in any case."""
+    if score > state.progress.best_score:
+        state.progress.best_score, state.progress.best_epoch = score, state.progress.epoch
+        accelerator.unwrap_model(state.model).save_pretrained(output_dir)
+        processor.save_pretrained(output_dir)
+    state.save(output_dir / CHECKPOINT, accelerator)
 
 
 def _use_all_cores(accelerator):

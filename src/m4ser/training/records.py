@@ -20,7 +20,7 @@ class CsvLog:
 
     def __init__(self, path, step=0):
         rows = read_rows(path) if step and path.is_file() else []
-        self._file = path.open("w", newline="")
+        self._file = path.open("w", newline="", buffering=1)
         self._writer = None
         for row in rows:
             if int(row["step"]) <= step:
@@ -31,9 +31,11 @@ class CsvLog:
             self._writer = csv.DictWriter(self._file, list(row))
             self._writer.writeheader()
         self._writer.writerow(row)
-        self._file.flush()
 
-    def close(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         self._file.close()
 
 

@@ -49,6 +49,8 @@ def load_corpus(arguments):
     missing = [split for split in SPLITS if split not in corpus]
     if missing:
         raise DataError(f"{arguments.dataset} has no {' and no '.join(missing)} split.")
+    if arguments.text_column not in ("hypothesis", "transcript"):
+        raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
     if all(text is None for text in corpus["train"][arguments.text_column]):
         raise DataError(
             f"{arguments.dataset} has no {arguments.text_column}: transcribe it with hub_scripts/transcribe.py and "
