@@ -1,6 +1,7 @@
 """Batches: each row once an epoch, drawn from (seed, epoch) alone, with little padding."""
 
 import numpy as np
+import pytest
 from accelerate.data_loader import BatchSamplerShard
 
 from m4ser.data.sampler import LengthGroupedBatchSampler

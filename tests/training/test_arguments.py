@@ -125,6 +125,6 @@ def test_the_command_refuses_in_one_sentence(monkeypatch):
 
 
 def test_config_on_the_command_line_goes_on_top_of_the_files(config):
-    path = config("config: {hidden_size: 64, text_config: {hidden_size: 32}}")
+    path = config(run="config: {hidden_size: 64, text_config: {hidden_size: 32}}")
     model = parse_arguments([path, *REQUIRED, "--config", '{"text_config": {"num_hidden_layers": 1}}']).model
     assert model.config == {"hidden_size": 64, "text_config": {"hidden_size": 32, "num_hidden_layers": 1}}
