@@ -37,14 +37,14 @@ def test_only_seed_and_epoch_decide():
     assert batches(seed=3) != batches(seed=4)
 
 
-@pytest.mark.parametrize(("count", "median", "sigma"), [(5531, 3.6, 0.62), (9989, 2.5, 0.75)], ids=["IEMOCAP", "MELD"])
+@pytest.mark.parametrize(("count", "median", "sigma"), [(5531, 3.6, 0.62), (9989, 2.5, 0.66)], ids=["IEMOCAP", "MELD"])
 def test_little_is_padded(count, median, sigma):
-    """On lengths like those of the two corpora, in seconds."""
+    """On lengths like those of the two corpora, in seconds: at random they pad about 2.7 and 2.8 times."""
     rng = np.random.default_rng(1)
     lengths = rng.lognormal(np.log(median), sigma, count).clip(0.2, 30)
     order = rng.permutation(count)
     at_random = [order[start : start + 16] for start in range(0, count, 16)]
-    assert padded_share(at_random, lengths) > 2
+    assert 2.6 < padded_share(at_random, lengths) < 2.9
     assert padded_share(batches(lengths), lengths) < 1.1
 
 
