@@ -1,6 +1,11 @@
-"""The script over a folder of recordings and over a built dataset."""
+"""The script over a folder of recordings and over a built dataset, on one process and on two, from a Hub."""
 
 import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +15,10 @@ from datasets import Dataset
 from hub_scripts.transcribe import main
 from m4ser.data.building import read_hypotheses
 from m4ser.data.schema import DataError
+from tests.conftest import ROOT
 from tests.tiny_whisper import save_tiny_whisper
+
+SCRIPT = "hub_scripts/transcribe.py"
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +32,23 @@ def noise(seed, rate=16000):
     return 0.3 * np.random.default_rng(seed).standard_normal(rate)
 
 
-def run_script(dataset, asr, output):
-    main(["--dataset", str(dataset), "--asr", asr, "--output", str(output), "--batch_size", "2"])
+def options(dataset, asr, output):
+    cache = output.parent / f"cache of {output.stem}"
+    return [
+        *("--dataset", str(dataset), "--asr", asr, "--output", str(output)),
+        *("--batch_size", "2", "--cache_dir", str(cache)),
+    ]
+
+
+def run_process(*command, **environment):
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""} | environment,
+        timeout=300,
+    )
 
 
 def test_a_folder_of_recordings_and_a_bad_one_among_them(asr, tmp_path, capsys):
@@ -33,41 +56,79 @@ def test_a_folder_of_recordings_and_a_bad_one_among_them(asr, tmp_path, capsys):
     (folder / "deeper").mkdir(parents=True)
     soundfile.write(folder / "a.wav", noise(1), 16000)
     soundfile.write(folder / "deeper" / "b.FLAC", noise(2, 8000), 8000)
+    soundfile.write(folder / "silent.wav", np.zeros(8000), 16000)
     (folder / "broken.wav").write_bytes(b"not audio")
     (folder / "notes.txt").write_text("not a recording")
-    with pytest.raises(SystemExit, match="1 of 3 recordings"):
-        run_script(folder, asr, tmp_path / "hypotheses.jsonl")
-    assert read_hypotheses(tmp_path / "hypotheses.jsonl").keys() == {"a", "b"}
-    assert "broken.wav" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="1 of 4 recordings"):
+        main(options(folder, asr, tmp_path / "hypotheses.jsonl"))
+    hypotheses = read_hypotheses(tmp_path / "hypotheses.jsonl")
+    assert hypotheses.keys() == {"a", "b", "silent"}
+    assert hypotheses["silent"] == ""
+    said = capsys.readouterr().err
+    assert "broken.wav" in said and "1 texts were rejected: silence." in said
 
 
-def test_a_dataset_in_parquet_goes_on_where_it_stopped(asr, tmp_path):
-    for split, seeds in {"train": [1, 2], "test": [3]}.items():
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """A dataset of five recordings in two splits."""
+    folder = tmp_path_factory.mktemp("dataset")
+    (folder / "data").mkdir()
+    for split, seeds in {"train": [1, 2, 3], "test": [4, 5]}.items():
         audio = []
         for seed in seeds:
             buffer = io.BytesIO()
-            soundfile.write(buffer, noise(seed), 16000, format="FLAC")
+            soundfile.write(buffer, noise(seed, 4000 * seed), 16000, format="FLAC")
             audio.append({"bytes": buffer.getvalue(), "path": f"{seed}.flac"})
         rows = Dataset.from_dict(
             {"id": [f"clip {seed}" for seed in seeds], "audio": audio, "split": [split] * len(seeds)}
         )
-        (tmp_path / "dataset" / "data").mkdir(parents=True, exist_ok=True)
-        rows.to_parquet(tmp_path / "dataset" / "data" / f"{split}-00000-of-00001.parquet")
-    output = tmp_path / "hypotheses.jsonl"
-    output.write_text('{"id": "clip 2", "hypothesis": "by hand"}\n')
-    run_script(tmp_path / "dataset", asr, output)
-    hypotheses = read_hypotheses(output)
-    assert hypotheses.keys() == {"clip 1", "clip 2", "clip 3"}
-    assert hypotheses["clip 2"] == "by hand"
+        rows.to_parquet(folder / "data" / f"{split}-00000-of-00001.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def heard(asr, dataset, tmp_path_factory):
+    """What one process writes about it."""
+    output = tmp_path_factory.mktemp("alone") / "heard.jsonl"
+    main(options(dataset, asr, output))
+    return output.read_bytes()
+
+
+def test_a_dataset_in_parquet_with_all_its_splits(heard):
+    rows = [json.loads(line) for line in heard.splitlines()]
+    assert sorted(row["id"] for row in rows) == [f"clip {seed}" for seed in (1, 2, 3, 4, 5)]
+
+
+def test_two_processes_write_what_one_writes(asr, dataset, heard, tmp_path):
+    output = tmp_path / "heard.jsonl"
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    result = run_process(*launch, SCRIPT, *options(dataset, asr, output))
+    assert result.returncode == 0, result.stderr
+    assert output.read_bytes() == heard
+    shares = [path.read_bytes().count(b"\n") for path in tmp_path.rglob("process-*.jsonl")]
+    assert sorted(shares) == [2, 3]
+
+
+def test_a_model_on_the_hub_goes_by_its_commit(hub, asr, dataset, heard, tmp_path):
+    files = {path.name: path.read_bytes() for path in Path(asr).iterdir()}
+    commit = "c0ffee" * 6 + "c0ff"
+    hub.repositories["models", "org/tiny-whisper"] = [("0" * 40, {}), (commit, files)]
+    output = tmp_path / "heard.jsonl"
+    command = [*options(dataset, "org/tiny-whisper", output), "--revision", commit]
+    result = run_process(SCRIPT, *command, **hub.environment(tmp_path / "home"))
+    assert result.returncode == 0, result.stderr
+    assert output.read_bytes() == heard
+    (settings,) = tmp_path.rglob("settings.json")
+    assert json.loads(settings.read_text())["model"] == {"id": "org/tiny-whisper", "revision": commit}
 
 
 def test_nothing_to_transcribe_is_refused(asr, tmp_path):
     with pytest.raises(DataError, match="neither a dataset nor a recording"):
-        run_script(tmp_path, asr, tmp_path / "hypotheses.jsonl")
+        main(options(tmp_path, asr, tmp_path / "hypotheses.jsonl"))
 
 
 def test_two_recordings_of_one_name_are_refused(asr, tmp_path):
     soundfile.write(tmp_path / "a.wav", noise(1), 16000)
     soundfile.write(tmp_path / "a.flac", noise(2), 16000)
     with pytest.raises(DataError, match="the same name"):
-        run_script(tmp_path, asr, tmp_path / "hypotheses.jsonl")
+        main(options(tmp_path, asr, tmp_path / "hypotheses.jsonl"))

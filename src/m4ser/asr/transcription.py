@@ -1,0 +1,189 @@
+"""From recordings to a hypotheses file: read, cut, batched, recognised, guarded, written.
+
+The file that is written does not depend on how often the run was killed, nor on the number of its processes. Batches
+are made from all recordings before anyone looks at what is done, because a log-probability's last digits, and with
+them now and then a word, depend on who shares a batch. A batch that was cut off is computed again as it was.
+"""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import groupby, pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from huggingface_hub import cached_assets_path
+from tqdm import tqdm
+
+from m4ser.asr.cache import TranscriptCache
+from m4ser.asr.guard import FRAME, loudest_level, mean_log_probability, reason_to_reject
+from m4ser.asr.whisper import DECIMALS, Whisper
+from m4ser.data.building import json_object, numbered_lines
+from m4ser.data.schema import SAMPLING_RATE, DataError
+from m4ser.model.audio_m4ser import AudioError, load_audio
+
+# How long one process may wait for the others: their shares are the same number of batches, not of hours.
+PATIENCE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Samples `start` to `stop` of recording `row`, as many as Whisper hears at once at most.
+
+    `key` is a hash of the samples, `level` their `loudest_level`.
+    """
+
+    row: int
+    id: str
+    start: int
+    stop: int
+    key: str
+    level: float
+
+    @property
+    def seconds(self):
+        return (self.stop - self.start) / SAMPLING_RATE
+
+
+def transcribe(recordings, asr, output_file, *, revision=None, language=None, batch_size=16, cache_dir=None):
+    """Write `output_file`, a JSON line for each recording in their order; what the cache holds is not heard again.
+
+    A line has `id`; `hypothesis`; `mean_log_probability`, `no_speech_probability`, `token_ids` and
+    `token_log_probabilities` of all that was recognised; and, where the guard (`m4ser.asr.guard`) has emptied the
+    hypothesis or a part of it, `rejected`: a list of {"reason", "text"}. A recording longer than Whisper's window is
+    cut where it is quiet; its numbers are those of its pieces, the highest `no_speech_probability` among them.
+
+    Args:
+        recordings: a sequence of {"id", "audio"}, the audio in any form that `load_audio` takes.
+        asr, revision, language: as [`Whisper`] takes them.
+        output_file: written at the end and at once; it and its folder are made where they do not exist.
+        batch_size: recordings recognised at once by each process.
+        cache_dir: where the answers are kept; the Hugging Face cache by default. Of several machines the same.
+
+    Returns:
+        The recordings that cannot be read, {id: why}, and how many texts were rejected, {reason: number}.
+
+    Raises:
+        DataError: no such recogniser, or `output_file` holds something else.
+    """
+    _refuse_other_file(output_file)
+    # Without an accelerator, several processes find each other only if they are told so.
+    state = PartialState(cpu=not torch.accelerator.is_available(), timeout=PATIENCE)
+    whisper = Whisper(asr, state.device, revision, language)
+    pieces, unreadable = read_pieces(recordings, whisper.window, quiet=not state.is_main_process)
+    cache_dir = cache_dir or cached_assets_path("m4ser", "transcripts")
+    cache = TranscriptCache(cache_dir, whisper.settings, state.process_index)
+    keys = {piece.key for piece in pieces}
+    done = set(cache.read(keys))
+    unfinished = [batch for batch in make_batches(pieces, batch_size) if any(p.key not in done for p in batch)]
+    state.wait_for_everyone()  # all have read the cache before one writes to it
+    recognise(unfinished[state.process_index :: state.num_processes], recordings, whisper, cache, done, state)
+    state.wait_for_everyone()
+    rejected = Counter()
+    if state.is_main_process:
+        rejected = write_transcripts(pieces, cache.read(keys), Path(output_file))
+    return unreadable, rejected
+
+
+def read_pieces(recordings, window, quiet=False):
+    """Every recording's pieces, in order, and {id: why} for those that cannot be read.
+
+    Args:
+        window: the most samples of a piece. quiet: shows no progress.
+    """
+    pieces, unreadable = [], {}
+    for row, recording in enumerate(tqdm(recordings, desc="reading", unit="recording", disable=quiet)):
+        try:
+            samples = load_audio(recording["audio"])
+        except AudioError as error:
+            unreadable[recording["id"]] = str(error)
+            continue
+        for start, stop in pairwise(cuts(samples, window)):
+            piece = samples[start:stop]
+            key = hashlib.sha256(piece.tobytes()).hexdigest()
+            pieces.append(Piece(row, recording["id"], start, stop, key, loudest_level(piece)))
+    return pieces, unreadable
+
+
+def cuts(samples, window):
+    """Where to cut, from 0 to the end: in the quietest tenth of a second of the last third of each window."""
+    points = [0]
+    while len(samples) - points[-1] > window:
+        start, stop = points[-1] + 2 * window // 3, points[-1] + window
+        frames = samples[start:stop][: (stop - start) // FRAME * FRAME].reshape(-1, FRAME)
+        points.append(start + int(np.square(frames).sum(axis=1).argmin()) * FRAME + FRAME // 2)
+    return [*points, len(samples)]
+
+
+def make_batches(pieces, batch_size):
+    """Batches of similar lengths, the longest first: what does not fit into the memory fails at once."""
+    different = {piece.key: piece for piece in pieces}.values()
+    ordered = sorted(different, key=lambda piece: (piece.start - piece.stop, piece.key))
+    return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
+
+
+def recognise(batches, recordings, whisper, cache, done, state):
+    """Recognise batches and add to the cache, batch by batch, the answers to keys that are not `done`."""
+    others = f" (1 of {state.num_processes} processes)" if state.num_processes > 1 else ""
+    total = sum(map(len, batches))
+    with tqdm(
+        total=total, desc=f"transcribing{others}", unit="recording", disable=not state.is_main_process
+    ) as progress:
+        for batch in batches:
+            samples = [load_audio(recordings[piece.row]["audio"])[piece.start : piece.stop] for piece in batch]
+            answers = zip(batch, whisper.recognise(samples), strict=True)
+            cache.append({piece.key: answer for piece, answer in answers if piece.key not in done})
+            progress.update(len(batch))
+
+
+def write_transcripts(pieces, answers, output_file):
+    """Write a line for each recording, all at once; returns how many texts were rejected, by reason."""
+    output_file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = output_file.with_name(f".{output_file.name}.unfinished")
+    rejected = Counter()
+    with unfinished.open("w", encoding="utf-8") as file:
+        for _, group in groupby(pieces, key=lambda piece: piece.row):
+            row = transcript(list(group), answers)
+            rejected.update(item["reason"] for item in row.get("rejected", ()))
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    os.replace(unfinished, output_file)
+    return rejected
+
+
+def transcript(pieces, answers):
+    """The line of one recording, from its pieces and the answers by key."""
+    heard = [answers[piece.key] for piece in pieces]
+    reasons = [
+        reason_to_reject(answer, piece.level, piece.seconds) for piece, answer in zip(pieces, heard, strict=True)
+    ]
+    believed = [answer["text"] for answer, reason in zip(heard, reasons, strict=True) if not reason]
+    log_probabilities = [value for answer in heard for value in answer["token_log_probabilities"]]
+    row = {
+        "id": pieces[0].id,
+        "hypothesis": " ".join(filter(None, believed)),
+        "mean_log_probability": round(mean_log_probability(log_probabilities), DECIMALS),
+        "no_speech_probability": max(answer["no_speech_probability"] for answer in heard),
+        "token_ids": [token for answer in heard for token in answer["token_ids"]],
+        "token_log_probabilities": log_probabilities,
+    }
+    rejected = [
+        {"reason": reason, "text": answer["text"]} for answer, reason in zip(heard, reasons, strict=True) if reason
+    ]
+    return row | ({"rejected": rejected} if rejected else {})
+
+
+def _refuse_other_file(output_file):
+    """Only a file that `transcribe` wrote is written over."""
+    if not Path(output_file).exists():
+        return
+    try:
+        ours = all("token_log_probabilities" in json_object(line) for _, line in numbered_lines(Path(output_file)))
+    except DataError:
+        ours = False
+    if not ours:
+        raise DataError(f"{output_file} holds other things than transcripts of this command; choose another file.")

@@ -1,0 +1,189 @@
+"""Whole files of hypotheses by a tiny random Whisper: killed, resumed, shared out, added to."""
+
+import json
+import multiprocessing
+import random
+import signal
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from m4ser.asr.transcription import cuts, make_batches, read_pieces, transcribe
+from m4ser.data.building import read_hypotheses
+from m4ser.data.schema import DataError
+from tests.asr.conftest import noise, recordings
+from tests.tiny_whisper import WINDOW_SECONDS
+
+WINDOW = WINDOW_SECONDS * 16000
+
+
+@pytest.fixture
+def run(tiny_whisper, tmp_path):
+    """run(recordings): transcribe them with one cache; gives the file's rows by id."""
+
+    def transcribe_them(rows, **options):
+        options = {"cache_dir": tmp_path / "cache", "batch_size": 2} | options
+        transcribe(rows, tiny_whisper, tmp_path / "deep" / "heard.jsonl", **options)
+        lines = (tmp_path / "deep" / "heard.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+        return {row["id"]: row for row in map(json.loads, lines)}
+
+    return transcribe_them
+
+
+def written(row):
+    """All that the recogniser wrote, whatever the guard makes of a random one."""
+    return [row["hypothesis"], *(item["text"] for item in row.get("rejected", ()))]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_each_recording_gets_its_own_line_in_order_whatever_the_batch(run, whisper, batch_size):
+    rows = recordings(7)
+    heard = run(rows, batch_size=batch_size)
+    assert list(heard) == [row["id"] for row in rows]
+    for row in rows:
+        (alone,) = whisper.recognise([row["audio"]["array"]])
+        line = heard[row["id"]]
+        assert alone["text"] in written(line)
+        assert line["token_ids"] == alone["token_ids"]
+        assert line["token_log_probabilities"] == pytest.approx(alone["token_log_probabilities"], abs=2e-4)
+        mean = np.mean(alone["token_log_probabilities"])
+        assert line["mean_log_probability"] == pytest.approx(mean, abs=2e-4)
+        assert line["no_speech_probability"] == pytest.approx(alone["no_speech_probability"], abs=2e-4)
+
+
+def test_killed_at_ten_random_moments_it_writes_the_same_bytes(tiny_whisper, tmp_path):
+    rows, moments = recordings(100, longest=0.5), random.Random(0)
+    options = {"batch_size": 2, "cache_dir": tmp_path / "uninterrupted"}
+    transcribe(rows, tiny_whisper, tmp_path / "whole.jsonl", **options)
+
+    # A server that has the imports done, so that each run starts at once.
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["m4ser.asr"])
+    output, cache = tmp_path / "killed.jsonl", tmp_path / "cache"
+    arguments = {"batch_size": 2, "cache_dir": cache}
+    for _ in range(10):
+        before, wanted = size(cache), moments.randrange(3000)
+        process = processes.Process(target=transcribe, args=(rows, tiny_whisper, output), kwargs=arguments)
+        process.start()
+        while process.is_alive() and size(cache) <= before + wanted:
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.02))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "it was done before it was killed"
+        assert not output.exists()
+    lines = cache_lines(cache)
+    assert 10 < len(lines) < 100
+    transcribe(rows, tiny_whisper, output, **arguments)
+    assert output.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert cache_lines(cache)[: len(lines) - 1] == lines[:-1]
+
+
+def size(cache):
+    return sum(path.stat().st_size for path in cache.rglob("process-0.jsonl"))
+
+
+def cache_lines(cache):
+    (path,) = cache.rglob("process-0.jsonl")
+    return path.read_bytes().split(b"\n")[:-1]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999, 1.0])
+def test_a_cache_that_was_cut_anywhere_gives_the_same_bytes(run, tmp_path, share):
+    run(recordings(7))
+    output = tmp_path / "deep" / "heard.jsonl"
+    (cache,) = (tmp_path / "cache").rglob("process-0.jsonl")
+    expected, whole = output.read_bytes(), cache.read_bytes()
+    cache.write_bytes(whole[: int(share * len(whole))])
+    run(recordings(7))
+    assert output.read_bytes() == expected
+
+
+def test_only_what_is_missing_is_recognised(run, tmp_path):
+    run(recordings(5))
+    (cache,) = (tmp_path / "cache").rglob("process-0.jsonl")
+    marked = "".join(
+        json.dumps(json.loads(line) | {"text": "from the cache"}) + "\n" for line in cache.read_text().splitlines()
+    )
+    cache.write_text(marked)
+    heard = run(recordings(7))
+    from_cache = {id for id, row in heard.items() if "from the cache" in written(row)}
+    assert from_cache == {f"clip {index}" for index in range(5)}
+    added = cache.read_text().removeprefix(marked)
+    assert added.count("\n") == 2
+
+
+def test_the_cache_goes_by_content_not_by_name(run, tmp_path):
+    rows = recordings(3)
+    heard = run([*rows, rows[0] | {"id": "the same again"}])
+    assert len(cache_lines(tmp_path / "cache")) == 3
+    assert heard["the same again"] == heard["clip 0"] | {"id": "the same again"}
+    renamed = run([row | {"id": f"new {row['id']}"} for row in rows])
+    assert len(cache_lines(tmp_path / "cache")) == 3
+    assert [written(row) for row in renamed.values()] == [written(heard[row["id"]]) for row in rows]
+
+
+def test_a_long_recording_is_heard_to_its_end(run, whisper):
+    samples = noise(5, 3.7 * WINDOW_SECONDS)
+    points = cuts(samples, WINDOW)
+    assert len(points) >= 5
+    line = run([{"id": "long", "audio": {"array": samples, "sampling_rate": 16000}}])["long"]
+    pieces = [whisper.recognise([samples[start:stop]])[0] for start, stop in pairwise(points)]
+    assert line["token_ids"] == [token for piece in pieces for token in piece["token_ids"]]
+    rejected = [item["text"] for item in line.get("rejected", ())]
+    believed = [piece["text"] for piece in pieces if piece["text"] not in rejected]
+    assert line["hypothesis"] == " ".join(filter(None, believed))
+    assert line["no_speech_probability"] == pytest.approx(
+        max(piece["no_speech_probability"] for piece in pieces), abs=2e-4
+    )
+
+
+def test_it_is_cut_where_it_is_quiet():
+    samples = noise(0, 5)
+    samples[28000:29600] = 0  # in the last third of the first window
+    first, *others = cuts(samples, WINDOW)[1:]
+    assert 28000 < first < 29600
+    assert others[-1] == len(samples)
+    assert all(0 < stop - start <= WINDOW for start, stop in pairwise([0, first, *others]))
+    assert cuts(samples[:WINDOW], WINDOW) == [0, WINDOW]
+
+
+def test_over_silence_nothing_is_heard(run):
+    rows = [*recordings(2), {"id": "silent", "audio": {"array": np.zeros(16000), "sampling_rate": 16000}}]
+    line = run(rows)["silent"]
+    assert line["hypothesis"] == ""
+    ((reason, text),) = (item.values() for item in line["rejected"])
+    assert reason == "silence" and text
+    assert len(line["token_ids"]) == len(line["token_log_probabilities"]) > 0
+
+
+def test_what_cannot_be_read_is_named_and_left_out(tiny_whisper, tmp_path):
+    rows = [*recordings(2), {"id": "broken", "audio": {"bytes": b"not audio", "path": "broken.wav"}}]
+    output = tmp_path / "heard.jsonl"
+    unreadable, rejected = transcribe(rows, tiny_whisper, output, cache_dir=tmp_path)
+    assert unreadable.keys() == {"broken"} and unreadable["broken"].startswith("broken.wav: not an audio file")
+    assert read_hypotheses(output).keys() == {"clip 0", "clip 1"}
+    assert rejected.total() == output.read_text().count('"reason"')
+
+
+@pytest.mark.parametrize("text", ["no newline", '["a"]\n', '{"id": "clip 0", "hypothesis": "by another"}\n'])
+def test_a_file_of_something_else_is_refused_and_left_alone(tiny_whisper, tmp_path, text):
+    output = tmp_path / "other.jsonl"
+    output.write_text(text)
+    with pytest.raises(DataError, match=r"other\.jsonl holds other things"):
+        transcribe(recordings(1), tiny_whisper, output, cache_dir=tmp_path)
+    assert output.read_text() == text
+
+
+def test_batches_are_of_like_length_the_longest_first_and_whatever_the_order():
+    rows = recordings(9)
+    pieces, _ = read_pieces(rows, WINDOW, quiet=True)
+    batches = make_batches(pieces, 4)
+    assert [len(batch) for batch in batches] == [4, 4, 1]
+    lengths = [piece.stop - piece.start for batch in batches for piece in batch]
+    assert lengths == sorted((len(row["audio"]["array"]) for row in rows), reverse=True)
+    other_way, _ = read_pieces(rows[::-1], WINDOW, quiet=True)
+    keys = [[piece.key for piece in batch] for batch in batches]
+    assert [[piece.key for piece in batch] for batch in make_batches(other_way, 4)] == keys

@@ -1,0 +1,125 @@
+"""The recogniser against transformers' own generation and a forward pass over what it wrote."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, GenerationConfig, WhisperForConditionalGeneration, WhisperProcessor
+
+from m4ser.asr.whisper import Whisper
+from m4ser.data.schema import DataError
+from tests.asr.conftest import noise
+
+SPOKEN = [noise(seed, seconds) for seed, seconds in enumerate((2.0, 0.5, 1.3, 0.01, 0.9))]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_whisper):
+    return WhisperForConditionalGeneration.from_pretrained(tiny_whisper).eval()
+
+
+@torch.no_grad()
+def by_hand(model, processor, samples, prompt, longest=16):
+    """The likeliest token after the other: (token ids, log-probabilities, probability of no speech)."""
+    features = processor(samples, sampling_rate=16000, return_tensors="pt").input_features
+    settings, tokens, log_probabilities = model.generation_config, list(prompt), []
+    while len(log_probabilities) < longest and tokens[-1] != settings.eos_token_id:
+        logits = model(features, decoder_input_ids=torch.tensor([tokens])).logits[0].log_softmax(-1)
+        log_probabilities.append(logits[-1].max().item())
+        tokens.append(logits[-1].argmax().item())
+    return tokens[len(prompt) :], log_probabilities, logits[0, settings.no_timestamps_token_id - 1].exp().item()
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_text_and_probabilities_whatever_the_batch(whisper, tiny_whisper, model, batch_size):
+    processor, settings = WhisperProcessor.from_pretrained(tiny_whisper), model.generation_config
+    prompt = [settings.decoder_start_token_id, settings.no_timestamps_token_id]
+    answers = [
+        answer
+        for start in range(0, len(SPOKEN), batch_size)
+        for answer in whisper.recognise(SPOKEN[start : start + batch_size])
+    ]
+    assert len({answer["text"] for answer in answers}) > 3, "recordings that sound alike would hide a mix-up"
+    for samples, answer in zip(SPOKEN, answers, strict=True):
+        tokens, log_probabilities, silence = by_hand(model, processor, samples, prompt)
+        assert answer["token_ids"] == tokens
+        assert answer["text"] == processor.decode(tokens, skip_special_tokens=True).strip()
+        assert answer["token_log_probabilities"] == pytest.approx(log_probabilities, abs=2e-4)
+        assert answer["no_speech_probability"] == pytest.approx(silence, abs=2e-4)
+
+
+def test_tokens_end_with_the_end(tiny_whisper, tmp_path):
+    """Also where the others of the batch go on: what follows the end is padding."""
+    shutil.copytree(tiny_whisper, tmp_path, dirs_exist_ok=True)
+    recogniser = Whisper(tmp_path)
+    first, *others = (answer["token_ids"] for answer in recogniser.recognise(SPOKEN))
+    # From now on the third token of the first recording is the end.
+    end = next(token for token in first if not any(token in tokens[:3] for tokens in others))
+    settings = GenerationConfig.from_pretrained(tmp_path)
+    settings.eos_token_id = settings.pad_token_id = end
+    settings.save_pretrained(tmp_path)
+    stopped, *going_on = (answer["token_ids"] for answer in Whisper(tmp_path).recognise(SPOKEN))
+    assert stopped == first[: first.index(end) + 1]
+    assert max(map(len, going_on)) > len(stopped)
+
+
+@pytest.fixture(scope="module")
+def multilingual(tiny_whisper, tmp_path_factory):
+    """The same, told that two of its tokens are languages and one a task."""
+    folder = tmp_path_factory.mktemp("multilingual")
+    shutil.copytree(tiny_whisper, folder, dirs_exist_ok=True)
+    settings = GenerationConfig.from_pretrained(folder)
+    settings.is_multilingual = True
+    settings.lang_to_id = {"<|en|>": 10, "<|de|>": 20}
+    settings.task_to_id = {"transcribe": 30, "translate": 31}
+    settings.save_pretrained(folder)
+    return folder
+
+
+def test_a_multilingual_model_is_told_its_language(multilingual, model):
+    processor, settings = WhisperProcessor.from_pretrained(multilingual), model.generation_config
+    spoken = {10: Whisper(multilingual, language="en"), 20: Whisper(multilingual, language="German")}
+    answers = {token: [answer["token_ids"] for answer in one.recognise(SPOKEN)] for token, one in spoken.items()}
+    for language, heard in answers.items():
+        prompt = [settings.decoder_start_token_id, language, 30, settings.no_timestamps_token_id]
+        assert heard == [by_hand(model, processor, samples, prompt)[0] for samples in SPOKEN]
+    assert answers[10] != answers[20]
+    assert spoken[10].settings != spoken[20].settings
+
+
+def test_a_multilingual_model_that_is_not_told_detects_the_language(multilingual):
+    answers, english, german = (Whisper(multilingual, language=code).recognise(SPOKEN) for code in (None, "en", "de"))
+    assert all(answer in pair for answer, *pair in zip(answers, english, german, strict=True))
+
+
+def test_languages_that_are_refused(tiny_whisper, multilingual):
+    with pytest.raises(DataError, match="knows English only; leave --language out"):
+        Whisper(tiny_whisper, language="en")
+    with pytest.raises(DataError, match="does not know the language 'klingon'"):
+        Whisper(multilingual, language="klingon")
+
+
+def test_what_decides_on_an_answer_is_in_the_settings(tiny_whisper, tmp_path):
+    for copy in ("same", "other"):
+        shutil.copytree(tiny_whisper, tmp_path / copy)
+    model = WhisperForConditionalGeneration.from_pretrained(tmp_path / "other")
+    torch.nn.init.zeros_(model.model.encoder.conv1.weight)
+    model.save_pretrained(tmp_path / "other")
+    settings = Whisper(tiny_whisper).settings
+    assert Whisper(tmp_path / "same").settings == settings
+    assert Whisper(tmp_path / "other").settings != settings
+
+
+def test_no_recogniser_and_another_one_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"No speech recogniser at .*nowhere"):
+        Whisper(tmp_path / "nowhere")
+    BertConfig().save_pretrained(tmp_path)
+    with pytest.raises(DataError, match="is a bert model, not Whisper; run it yourself"):
+        Whisper(tmp_path)
+
+
+def test_missing_weights_are_named(tiny_whisper, tmp_path):
+    shutil.copytree(tiny_whisper, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
+    with pytest.raises(DataError, match=r"The weights of .* cannot be loaded"):
+        Whisper(tmp_path).recognise([np.zeros(100, np.float32)])
