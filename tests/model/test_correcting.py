@@ -43,18 +43,52 @@ def test_an_edit_needs_to_reach_the_threshold_not_to_beat_keep():
     assert retained_tags(logits, 0.45).tolist() == [[KEEP, KEEP, KEEP]]
 
 
-def test_correct_goes_by_the_threshold_of_the_config(batch):
-    model = tiny_model()
-    states = model.text_encoder(batch["input_ids"], batch["text_attention_mask"])
-    seen = set()
-    for threshold in (None, *THRESHOLDS):
-        model.config.correction_threshold = threshold
-        tags = retained_tags(model.error_detector(states), threshold).tolist()
-        lengths = batch["text_attention_mask"].sum(-1).tolist()
-        corrections = correct(model, batch)
-        assert [item.tags for item in corrections] == [row[:n] for row, n in zip(tags, lengths, strict=True)]
-        seen.add(sum(tag != KEEP for item in corrections for tag in item.tags))
-    assert len(seen) > 3
+def edits_one_by_one(model, ids, threshold):
+    """The tags of one hypothesis and their probabilities, each replacement decoded by itself."""
+    states = model.text_encoder(ids[None], torch.ones_like(ids[None]))
+    mask = torch.ones(1, len(ids), dtype=torch.bool)
+    logits = model.error_detector(states)
+    tags = retained_tags(logits, threshold)[0].tolist()
+    probabilities = [logits[0, place].softmax(-1)[tag].item() for place, tag in enumerate(tags)]
+    for place in (place for place, tag in enumerate(tags[:-1]) if tag == CHANGE):
+        _, certainty = model.error_corrector.generate(states[:, place], states, mask, model.get_input_embeddings())
+        probabilities[place] *= certainty.item()
+        if threshold is not None and probabilities[place] < threshold:
+            tags[place] = KEEP
+    return tags, probabilities
+
+
+@pytest.mark.parametrize("threshold", [None, 0.0, 0.1, 0.2, 0.4, 1.0])
+def test_a_change_must_be_sure_of_its_replacement_too(batch, threshold):
+    model = tiny_model(correction_threshold=threshold)
+    for correction, ids, mask in zip(
+        correct(model, batch), batch["input_ids"], batch["text_attention_mask"], strict=True
+    ):
+        tags, probabilities = edits_one_by_one(model, ids[: mask.sum()], threshold)
+        assert correction.tags == tags
+        assert correction.probabilities == pytest.approx(probabilities, abs=1e-5)
+
+
+def test_the_higher_the_threshold_the_fewer_the_edits(batch):
+    counts = []
+    for threshold in (0.0, 0.1, 0.2, 0.4, 1.0):
+        corrections = correct(tiny_model(correction_threshold=threshold), batch)
+        counts.append(sum(tag != KEEP for item in corrections for tag in item.tags))
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[2] > counts[-1] == 0
+
+
+def test_certainty_is_the_geometric_mean_of_the_tokens_probabilities(batch):
+    model = tiny_model().double()
+    states = model.text_encoder(batch["input_ids"][:1], batch["text_attention_mask"][:1])
+    mask, embeddings = batch["text_attention_mask"][:1].bool(), model.get_input_embeddings()
+    with torch.no_grad():
+        model.error_corrector.vocabulary.bias[EOS] += 2.5
+    replacements, certainty = model.error_corrector.generate(states[:, 1], states, mask, embeddings)
+    tokens = [BOS, *replacements[0], EOS][: model.config.max_correction_length + 1]
+    logits = model.error_corrector(torch.tensor([tokens[:-1]]), states[:, 1], states, mask, embeddings)[0]
+    chosen = logits.log_softmax(-1)[range(len(tokens) - 1), tokens[1:]]
+    assert certainty.item() == pytest.approx(chosen.mean().exp().item(), abs=1e-6)
 
 
 def test_a_threshold_out_of_reach_gives_the_hypotheses_back(batch):
@@ -87,10 +121,10 @@ def test_the_text_is_what_the_decoder_writes_at_the_start(batch):
     assert model.error_detector is None
     for ids, mask, correction in zip(batch["input_ids"], batch["text_attention_mask"], corrections, strict=True):
         states = model.text_encoder(ids[None, : mask.sum()], mask[None, : mask.sum()])
-        written = model.error_corrector.generate(
+        written, _ = model.error_corrector.generate(
             states[:, 0], states, torch.ones(states.shape[:2], dtype=torch.bool), model.get_input_embeddings()
         )
-        assert correction.token_ids == written[0]
+        assert [correction.token_ids] == written
         assert correction.tags == [CHANGE] + [DELETE] * (int(mask.sum()) - 1)
 
 

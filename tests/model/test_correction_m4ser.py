@@ -74,14 +74,14 @@ def test_parallel_decoding_is_decoding_one_by_one(bias, lengths_seen):
         greedy(weights, table, state.numpy(), row[:length].numpy(), decoder.max_length)
         for state, row, length in zip(states, memory, lengths, strict=True)
     ]
-    assert decoder.generate(states, memory, mask, embeddings) == expected
+    assert decoder.generate(states, memory, mask, embeddings)[0] == expected
     assert {len(replacement) for replacement in expected} == lengths_seen
 
 
 def test_nothing_to_decode():
     decoder, embeddings = built()
     states, memory, mask = errors([4])
-    assert decoder.generate(states[:0], memory[:0], mask[:0], embeddings) == []
+    assert decoder.generate(states[:0], memory[:0], mask[:0], embeddings)[0] == []
     logits = decoder(torch.zeros(0, 3, dtype=torch.long), states[:0], memory[:0], mask[:0], embeddings)
     assert logits.shape == (0, 3, VOCABULARY)
 

@@ -45,6 +45,9 @@ class CorrectionDecoder(nn.Module):
         Returns:
             (K, c, vocabulary).
         """
+        return self.vocabulary(self._states(token_ids, error_states, memory, memory_mask, word_embeddings))  # eq. 6
+
+    def _states(self, token_ids, error_states, memory, memory_mask, word_embeddings):
         length = token_ids.shape[1]
         places = torch.arange(length, device=token_ids.device)
         tokens = word_embeddings(token_ids) + self.position_embeddings(places)
@@ -54,8 +57,7 @@ class CorrectionDecoder(nn.Module):
         states = self.self_attention_norm(states + self.dropout(attended))
         attended = self.memory_attention(states, memory, memory_mask)
         states = self.memory_attention_norm(states + self.dropout(attended))
-        states = self.output_norm(states + self.dropout(self.feed_forward(states)))  # eq. 5
-        return self.vocabulary(states)  # eq. 6
+        return self.output_norm(states + self.dropout(self.feed_forward(states)))  # eq. 5
 
     def shift_right(self, correction_ids):
         """Targets (K, c) with -100 after their end to decoder inputs (K, c)."""
@@ -65,17 +67,28 @@ class CorrectionDecoder(nn.Module):
 
     @torch.no_grad()
     def generate(self, error_states, memory, memory_mask, word_embeddings):
-        """Greedy decoding of all K replacements at once: a list of K lists of token ids, without BOS and EOS."""
+        """Greedy decoding of all K replacements at once.
+
+        Returns:
+            K lists of token ids, without BOS and EOS, and how sure the decoder is of each: (K,), the geometric mean of
+            its tokens' probabilities, EOS included.
+        """
         token_ids = torch.full((len(error_states), 1), self.bos_token_id, device=error_states.device)
         finished = torch.zeros(len(error_states), dtype=torch.bool, device=error_states.device)
+        total = torch.zeros(len(error_states), device=error_states.device)
+        lengths = torch.zeros_like(total)
         for _ in range(self.max_length):
             if finished.all():
                 break
-            logits = self(token_ids, error_states, memory, memory_mask, word_embeddings)
-            next_ids = logits[:, -1].argmax(-1).masked_fill(finished, self.eos_token_id)
+            states = self._states(token_ids, error_states, memory, memory_mask, word_embeddings)[:, -1]
+            log_probabilities, next_ids = self.vocabulary(states).float().log_softmax(-1).max(-1)
+            total += log_probabilities.masked_fill(finished, 0.0)
+            lengths += ~finished
+            next_ids = next_ids.masked_fill(finished, self.eos_token_id)
             finished |= next_ids == self.eos_token_id
             token_ids = torch.cat([token_ids, next_ids[:, None]], dim=1)
-        return [_until(row, self.eos_token_id) for row in token_ids[:, 1:].tolist()]
+        replacements = [_until(row, self.eos_token_id) for row in token_ids[:, 1:].tolist()]
+        return replacements, (total / lengths).exp()
 
 
 def _until(token_ids, stop):

@@ -11,7 +11,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_m4ser import UNREGULARISED_SPEECH, M4SERConfig
-from .correction_m4ser import CHANGE, CorrectionDecoder, apply_corrections, retained_tags, rewriting_tags
+from .correction_m4ser import CHANGE, KEEP, CorrectionDecoder, apply_corrections, retained_tags, rewriting_tags
 from .fusion_m4ser import MultimodalFusion, masked_mean
 from .pipeline_m4ser import M4SERPipeline  # noqa: F401  saving a model copies the files that this one imports
 from .speech_encoder_m4ser import SpeechEncoder
@@ -46,10 +46,19 @@ class M4SEROutput(ModelOutput):
 
 @dataclass
 class Correction:
-    """A corrected hypothesis: `tags`, one a token of the input, and `token_ids`, the corrected text's tokens."""
+    """A corrected hypothesis.
+
+    Args:
+        tags: KEEP, DELETE or CHANGE for each token of the input.
+        token_ids: the corrected text's tokens.
+        probabilities: of each tag; that of a CHANGE times its replacement's (the geometric mean of its tokens').
+        replacements: what the decoder wrote, by the index of the token.
+    """
 
     tags: list
     token_ids: list
+    probabilities: list
+    replacements: dict
 
 
 class TextEncoder(nn.Module):
@@ -278,30 +287,36 @@ class M4SERModel(PreTrainedModel):
         mask = text_attention_mask.bool()
         if text_hidden_states is None:
             text_hidden_states = self.text_encoder(input_ids, text_attention_mask)
-        if self.error_detector is None:
-            tags = rewriting_tags(input_ids)
-        else:
-            tags = retained_tags(self.error_detector(text_hidden_states), self.config.correction_threshold)
+        tags, probabilities = self._tag(input_ids, text_hidden_states)
         last = mask.sum(-1, keepdim=True) - 1  # [SEP] is no token of the hypothesis
         readable = torch.arange(input_ids.shape[1], device=input_ids.device) < last
-        places = ((tags == CHANGE) & readable).nonzero()
-        rows, positions = places.unbind(-1)
-        replacements = self.error_corrector.generate(
+        rows, positions = places = ((tags == CHANGE) & readable).nonzero(as_tuple=True)
+        replacements, certainty = self.error_corrector.generate(
             text_hidden_states[rows, positions],
             text_hidden_states[rows],
             mask[rows],
             self.get_input_embeddings(),
         )
+        probabilities[places] *= certainty.to(probabilities.dtype)
+        # Without detection there is no text to fall back on.
+        threshold = 0.0 if self.error_detector is None else self.config.correction_threshold or 0.0
+        tags = tags.masked_fill((tags == CHANGE) & readable & (probabilities < threshold), KEEP)
         by_row = [{} for _ in range(len(input_ids))]
-        for (row, position), replacement in zip(places.tolist(), replacements, strict=True):
+        for row, position, replacement in zip(rows.tolist(), positions.tolist(), replacements, strict=True):
             by_row[row][position] = replacement
-        lengths = mask.sum(-1).tolist()
+        by_token = zip(input_ids.tolist(), tags.tolist(), probabilities.tolist(), mask.sum(-1).tolist(), strict=True)
         return [
-            Correction(row_tags[:length], apply_corrections(row_ids[:length], row_tags[:length], corrections))
-            for row_ids, row_tags, corrections, length in zip(
-                input_ids.tolist(), tags.tolist(), by_row, lengths, strict=True
-            )
+            Correction(tags[:n], apply_corrections(ids[:n], tags[:n], replacements), probabilities[:n], replacements)
+            for (ids, tags, probabilities, n), replacements in zip(by_token, by_row, strict=True)
         ]
+
+    def _tag(self, input_ids, text_hidden_states):
+        """KEEP, DELETE or CHANGE for each token, and how probable that is: (B, n) each."""
+        if self.error_detector is None:
+            return rewriting_tags(input_ids), text_hidden_states.new_ones(input_ids.shape)
+        aed_logits = self.error_detector(text_hidden_states)
+        tags = retained_tags(aed_logits, self.config.correction_threshold)
+        return tags, aed_logits.softmax(-1).gather(-1, tags[..., None]).squeeze(-1)
 
     def get_input_embeddings(self):
         return None if self.text_encoder is None else self.text_encoder.encoder.get_input_embeddings()
