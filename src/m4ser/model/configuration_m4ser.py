@@ -98,7 +98,8 @@ class M4SERConfig(PreTrainedConfig):
         max_correction_length (`int`): longest replacement of one CHANGE, in tokens, the end token included. Without
             "detection" that is the longest text.
         correction_threshold (`float`, *optional*): [`M4SERModel.correct`] edits a token only where the probability of
-            its best edit reaches this, from 0 to 1; chosen on validation data. The most probable tag by default.
+            its best edit reaches this, from 0 to 1: the tag's, for a CHANGE times its replacement's (the geometric
+            mean of its tokens'). To be chosen on validation data; the most probable tag by default.
         correction_bos_token_id, correction_eos_token_id (`int`, *optional*): what opens and closes a replacement: the
             tokenizer's [CLS] and [SEP]. By default what `text_config` calls so (RoBERTa's <s> and </s>), or BERT's.
         modalities (`list[str]`): "speech", "text" or both (Table IV A).
