@@ -297,7 +297,7 @@ class M4SERModel(PreTrainedModel):
             mask[rows],
             self.get_input_embeddings(),
         )
-        probabilities[places] *= certainty.to(probabilities.dtype)
+        probabilities[places] *= certainty
         # Without detection there is no text to fall back on.
         threshold = 0.0 if self.error_detector is None else self.config.correction_threshold or 0.0
         tags = tags.masked_fill((tags == CHANGE) & readable & (probabilities < threshold), KEEP)
@@ -313,8 +313,8 @@ class M4SERModel(PreTrainedModel):
     def _tag(self, input_ids, text_hidden_states):
         """KEEP, DELETE or CHANGE for each token, and how probable that is: (B, n) each."""
         if self.error_detector is None:
-            return rewriting_tags(input_ids), text_hidden_states.new_ones(input_ids.shape)
-        aed_logits = self.error_detector(text_hidden_states)
+            return rewriting_tags(input_ids), torch.ones(input_ids.shape, device=input_ids.device)
+        aed_logits = self.error_detector(text_hidden_states).float()  # a threshold would be rounded to half precision
         tags = retained_tags(aed_logits, self.config.correction_threshold)
         return tags, aed_logits.softmax(-1).gather(-1, tags[..., None]).squeeze(-1)
 
