@@ -28,6 +28,7 @@ from m4ser.data.building import (
     read_text,
     run,
 )
+from m4ser.data.card import summary
 from m4ser.data.schema import SPLITS, DataError, Utterance, write_dataset
 from m4ser.model.audio_m4ser import AudioError
 
@@ -163,14 +164,16 @@ def main() -> None:
     arguments = parser.parse_args()
     path = find_manifest(arguments.data_dir)
     manifest = read_manifest(path)
-    write_dataset(
+    emotions = sorted({row["emotion"] for row in manifest.rows.values()})
+    statistics = write_dataset(
         read_utterances(manifest, read_hypotheses(arguments.hypotheses), arguments.skip_bad),
-        sorted({row["emotion"] for row in manifest.rows.values()}),
+        emotions,
         arguments.output_dir,
         title=path.parent.resolve().name,
         description=f"Built from {path.name}.",
         tokenizer=load_tokenizer(arguments.tokenizer),
     )
+    print(summary(emotions, statistics))
 
 
 if __name__ == "__main__":

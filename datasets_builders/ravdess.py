@@ -22,6 +22,7 @@ from m4ser.data.building import (
     read_text,
     run,
 )
+from m4ser.data.card import summary
 from m4ser.data.schema import DataError, Utterance, write_dataset
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -75,7 +76,7 @@ def read_corpus(data_dir: Path, hypotheses_file: Path | None) -> Iterator[Uttera
 
 def main() -> None:
     arguments = argument_parser(__doc__, raw_data="RAVDESS's speech recordings").parse_args()
-    write_dataset(
+    statistics = write_dataset(
         read_corpus(arguments.data_dir, arguments.hypotheses),
         EMOTIONS,
         arguments.output_dir,
@@ -85,6 +86,7 @@ def main() -> None:
         license_id="cc-by-nc-sa-4.0",
         tokenizer=load_tokenizer(arguments.tokenizer),
     )
+    print(summary(EMOTIONS, statistics))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ python datasets_builders/synthetic.py --output_dir data/synthetic
 """
 
 from m4ser.data.building import argument_parser, load_tokenizer, run
-from m4ser.data.synthetic import SIZES, write_corpus
+from m4ser.data.card import summary
+from m4ser.data.synthetic import EMOTIONS, SIZES, write_corpus
 
 
 def main() -> None:
@@ -14,7 +15,8 @@ def main() -> None:
         parser.add_argument(f"--{split}_size", type=int, default=size, help=f"utterances ({size} by default)")
     arguments = parser.parse_args()
     sizes = {split: getattr(arguments, f"{split}_size") for split in SIZES}
-    write_corpus(arguments.output_dir, arguments.seed, sizes, load_tokenizer(arguments.tokenizer))
+    statistics = write_corpus(arguments.output_dir, arguments.seed, sizes, load_tokenizer(arguments.tokenizer))
+    print(summary(EMOTIONS, statistics))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from m4ser.data.augmentation import Augmentation
 from m4ser.data.building import encode_flac
 from m4ser.data.collator import M4SERCollator
 from m4ser.data.labels import aligned_labels
+from m4ser.model.audio_m4ser import AudioError
 from tests.tiny_corpus import TEXTS, tiny_processor
 
 KEEP, DELETE, CHANGE = 0, 1, 2
@@ -118,6 +119,17 @@ def test_augmentation_reaches_training_batches(processor, rows):
     augmentation.set_epoch(0)
     again = collate(rows)
     assert all(torch.equal(again[name], first[name]) for name in first)
+
+
+def test_text_alone_is_enough_for_a_text_model(processor, rows):
+    texts = [{**row, "audio": None} for row in rows]
+    batch = M4SERCollator(processor, Augmentation(speed=0.1, seed=1))(texts)
+    assert batch["input_values"] is batch["attention_mask"] is None
+    plain = M4SERCollator(processor)(rows)
+    for name in batch.keys() - {"input_values", "attention_mask"}:
+        assert torch.equal(batch[name], plain[name]), name
+    with pytest.raises(AudioError, match="row-1"):
+        M4SERCollator(processor)([rows[0], texts[1]])
 
 
 def test_the_corpus_holds_every_kind_of_error():

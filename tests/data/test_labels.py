@@ -1,6 +1,9 @@
 """AED and AEC targets on WordPieces, worked by hand and rebuilt into the transcript."""
 
 import json
+import os
+import subprocess
+import sys
 
 import datasets
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from m4ser.data.labels import add_labels, aligned_labels
+from m4ser.data.labels import LabelStatistics, add_labels, aligned_labels, label_statistics
 from m4ser.data.tokenizer import train_tokenizer, with_normalization
 
 WORDS = ["ab", "cd", "ef", "gh", "ij"]
@@ -124,3 +127,53 @@ def test_the_fingerprint_tells_apart_what_changes_the_labels():
     assert add_labels(dataset, TOKENIZER, max_length=3)._fingerprint != first
     other = train_tokenizer(["ab cd"] * 3, vocab_size=40)
     assert add_labels(dataset, other)._fingerprint != first
+
+
+LABELLED = [("ab cd", "ab cd"), ("ab ef gh", "ab cd"), ("ab", "ab cd ef gh ij"), ("ab", None)]
+
+
+def test_statistics_worked_by_hand():
+    statistics = LabelStatistics(TOKENIZER)
+    for hypothesis, transcript in LABELLED:
+        statistics.add(aligned_labels(TOKENIZER, hypothesis, transcript, max_correction_length=4))
+    # [CLS] ab cd | [CLS] ab ef->cd (gh) | [CLS] ab->ab cd ef gh ij, cut | nothing without a transcript
+    assert statistics.tags == {0: 3 + 2 + 1, 1: 1, 2: 2}
+    assert (statistics.share(0), statistics.share(1), statistics.share(2)) == (6 / 9, 1 / 9, 2 / 9)
+    assert statistics.target_lengths == {2: 1, 4: 1}
+    assert statistics.truncated == 1
+    assert [statistics.length_at(share) for share in (0.5, 0.51, 1)] == [2, 4, 4]
+
+
+def test_statistics_of_a_dataset_with_or_without_label_columns():
+    texts = datasets.Dataset.from_dict(
+        dict(zip(["hypothesis", "transcript"], zip(*LABELLED, strict=True), strict=True))
+    )
+    expected = LabelStatistics(TOKENIZER)
+    for pair in LABELLED:
+        expected.add(aligned_labels(TOKENIZER, *pair))
+    assert label_statistics(texts, TOKENIZER) == expected
+    assert label_statistics(add_labels(texts, TOKENIZER, max_correction_length=1), TOKENIZER) == expected
+    assert label_statistics(texts, TOKENIZER, max_correction_length=4).truncated == 1
+    nothing = LabelStatistics(TOKENIZER)
+    assert (nothing.share(0), nothing.length_at(0.5)) == (0, 0)
+
+
+FINGERPRINT = """
+import sys, datasets
+from transformers import AutoTokenizer
+from m4ser.data.labels import add_labels
+dataset = datasets.load_dataset(sys.argv[1], split="train", cache_dir=sys.argv[2])
+print(add_labels(dataset, AutoTokenizer.from_pretrained(sys.argv[3]))._fingerprint)
+"""
+
+
+def test_two_processes_give_the_same_fingerprint(tmp_path):
+    corpus().to_parquet(tmp_path / "data" / "train.parquet")
+    TOKENIZER.save_pretrained(tmp_path / "tokenizer")
+    folders = [str(tmp_path / name) for name in ("data", "cache", "tokenizer")]
+    dataset = datasets.load_dataset(folders[0], split="train", cache_dir=folders[1])
+    labelled = add_labels(dataset, AutoTokenizer.from_pretrained(folders[2]))
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    command = [sys.executable, "-c", FINGERPRINT, *folders]
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert finished.stdout.strip() == labelled._fingerprint, finished.stderr

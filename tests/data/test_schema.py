@@ -1,6 +1,7 @@
 """What is written is what load_dataset reads, and a failure leaves the former dataset as it was."""
 
 import io
+import json
 import weakref
 
 import datasets
@@ -10,6 +11,7 @@ import soundfile
 import yaml
 
 from m4ser.data.building import encode_flac
+from m4ser.data.card import summary
 from m4ser.data.labels import aligned_labels
 from m4ser.data.schema import COLUMNS, ROWS_PER_BATCH, DataError, Utterance, features, write_dataset
 from m4ser.data.tokenizer import train_tokenizer
@@ -76,6 +78,51 @@ def test_label_columns_with_a_tokenizer(tmp_path, load):
         assert {name: row[name] for name in expected} == expected
 
 
+def test_the_card_counts_labels_where_there_are_any(tmp_path):
+    tokenizer = train_tokenizer(["its good wood"] * 3, vocab_size=60)
+    rows = [utterance(0, hypothesis="its wood wood"), utterance(2), utterance(1, hypothesis=None)]
+    statistics = write_dataset(rows, LABELS, tmp_path, tokenizer=tokenizer, **CARD)
+    # [CLS] its wood->good (wood) and [CLS] its wood->good; a replacement and its end are two tokens.
+    table = "| train | 7 | 57.1 % | 14.3 % | 28.6 % | 2 | 2 | 2 | 2 | 0 |"
+    assert table in (tmp_path / "README.md").read_text()
+    assert table in summary(LABELS, statistics)
+    write_dataset(rows[2:], LABELS, tmp_path, tokenizer=tokenizer, **CARD)
+    assert "KEEP" not in (tmp_path / "README.md").read_text()
+
+
+def test_a_corpus_may_have_columns_of_its_own(tmp_path, load):
+    kinds = {"improvised": datasets.Value("bool"), "remark": datasets.Value("string")}
+    rows = [utterance(number, extra={"improvised": number == 2, "remark": None}) for number in (0, 2)]
+    write_dataset(rows, LABELS, tmp_path, extra_columns=kinds, **CARD)
+    train = load(tmp_path)["train"]
+    assert tuple(train.column_names) == (*COLUMNS, "improvised", "remark")
+    assert train.features == features(LABELS, kinds)
+    assert train["improvised"][:] == [False, True]
+    for extra in ({}, {"improvised": True}, {"improvised": True, "remark": "", "more": 1}):
+        with pytest.raises(DataError, match=r"'u0' needs exactly the extra columns \['improvised', 'remark'\]"):
+            write_dataset([utterance(0, extra=extra)], LABELS, tmp_path, extra_columns=kinds, **CARD)
+
+
+def test_text_alone_has_no_audio(tmp_path, load):
+    rows = [utterance(0, audio=None, path=None, duration=0.0), utterance(2, audio=None, path=None, duration=1.5)]
+    write_dataset(rows, LABELS, tmp_path, **CARD)
+    train = load(tmp_path)["train"]
+    assert train.features == features(LABELS)
+    assert train["audio"][:] == [None, None]
+    assert train["duration"][:] == [0, 1.5]
+
+
+def test_what_was_found_goes_into_the_report_and_the_card(tmp_path, load):
+    findings = {"odd files": ["a", "b", "c", "d"], "nothing": []}
+    statistics = write_dataset([utterance()], LABELS, tmp_path, findings=findings, **CARD)
+    assert json.loads((tmp_path / "report.json").read_text()) == findings
+    for text in ((tmp_path / "README.md").read_text(), summary(LABELS, statistics, findings)):
+        assert "- odd files: 4 (a, b, c, ...)\n- nothing: 0" in text
+    assert load(tmp_path)["train"]["id"][:] == ["u0"]
+    write_dataset([utterance()], LABELS, tmp_path, **CARD)
+    assert not (tmp_path / "report.json").exists()
+
+
 def test_the_card_counts_by_split_and_emotion(tmp_path):
     write_dataset([utterance(number) for number in range(6)], LABELS, tmp_path, license_id="cc0-1.0", **CARD)
     _, header, body = (tmp_path / "README.md").read_text().split("---\n", 2)
@@ -113,6 +160,9 @@ def test_only_a_batch_is_in_memory(tmp_path):
         (lambda: utterance(0), "The id 'u0' comes twice"),
         (lambda: utterance(1, emotion=""), "'u1' has an empty emotion"),
         (lambda: utterance(1, audio=b""), "'u1' has an empty audio"),
+        (lambda: utterance(1, audio=None), "'u1' has an empty audio"),
+        (lambda: utterance(1, path=None), "'u1' has an empty path"),
+        (lambda: utterance(1, audio=None, path=None, duration=-1.0), "'u1' lasts -1.0 s"),
         (lambda: utterance(1, split="dev"), "'u1' is in split 'dev'; choose from train, validation, test"),
         (lambda: utterance(1, duration=float("nan")), "'u1' lasts nan s"),
         (lambda: utterance(1, duration=0.0), "'u1' lasts 0.0 s"),
@@ -131,6 +181,13 @@ def test_a_bad_utterance_leaves_the_former_dataset(tmp_path, load, bad, message)
         write_dataset(utterances(), LABELS, out, **CARD)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert sorted(path.name for path in out.iterdir()) == ["README.md", "data"]
+
+
+def test_load_dataset_sees_a_rebuilt_dataset_and_another_of_the_same_name(tmp_path, load):
+    for folder, number in (("a/out", 0), ("a/out", 2), ("b/out", 4), ("a/out", 0)):
+        write_dataset([utterance(number, id="u")], LABELS, tmp_path / folder, **CARD)
+        row = load(tmp_path / folder)[utterance(number).split][0]
+        assert row["audio"]["bytes"] == utterance(number).audio
 
 
 def test_a_new_dataset_replaces_the_former_one_and_nothing_else(tmp_path, load):

@@ -29,16 +29,15 @@ class M4SERCollator:
 
         Returns:
             The processor's four inputs, `labels` (B,), `aed_labels` (B, n), `correction_positions` (K, 2) as row and
-            token, `correction_ids` (K, c).
+            token, `correction_ids` (K, c). Where no row has audio, `input_values` and `attention_mask` are None.
         """
         rate = self.processor.feature_extractor.sampling_rate
-        waveforms = [load_audio(row["audio"], target_sampling_rate=rate) for row in rows]
         ids = [row["id"] for row in rows]
-        if self.augmentation is not None:
-            waveforms = [self.augmentation.waveform(wave, row_id) for wave, row_id in zip(waveforms, ids, strict=True)]
         texts = [row["hypothesis"] or "" for row in rows]
-        batch = dict(self.processor(waveforms, texts, sampling_rate=rate))
-        if self.augmentation is not None:
+        waveforms = self._waveforms(rows, rate) if any(row["audio"] is not None for row in rows) else None
+        silence = {"input_values": None, "attention_mask": None}
+        batch = silence | dict(self.processor(waveforms, texts, sampling_rate=rate))
+        if self.augmentation is not None and self.augmentation.mask:
             self._hide_tokens(batch["input_ids"], ids)
         batch["labels"] = torch.tensor([row["emotion"] for row in rows])
         batch["aed_labels"] = _pad([row["aed_labels"] for row in rows], batch["input_ids"].shape[1])
@@ -47,6 +46,13 @@ class M4SERCollator:
         batch["correction_positions"] = torch.tensor(positions, dtype=torch.long).reshape(-1, 2)
         batch["correction_ids"] = _pad(replacements, max(map(len, replacements), default=1))
         return batch
+
+    def _waveforms(self, rows: Sequence[dict[str, Any]], rate: int) -> list[np.ndarray]:
+        waveforms = [load_audio(row["audio"], target_sampling_rate=rate, name=row["id"]) for row in rows]
+        if self.augmentation is not None:
+            pairs = zip(waveforms, rows, strict=True)
+            waveforms = [self.augmentation.waveform(waveform, row["id"]) for waveform, row in pairs]
+        return waveforms
 
     def _hide_tokens(self, input_ids: torch.Tensor, ids: Sequence[str]) -> None:
         tokenizer = self.processor.tokenizer

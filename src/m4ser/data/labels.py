@@ -1,6 +1,9 @@
 """AED and AEC targets on WordPieces (Sec. III-C and III-D): what `align` finds, as the model reads it."""
 
 import json
+import math
+from collections import Counter
+from dataclasses import dataclass, field
 
 import datasets
 from datasets.fingerprint import Hasher
@@ -88,6 +91,48 @@ def add_labels(
         desc="Aligning",
     )
     return datasets.concatenate_datasets([dataset, labels], axis=1)
+
+
+@dataclass
+class LabelStatistics:
+    """How much there is to detect and to correct in rows of label columns.
+
+    tags: labelled tokens, [CLS] among them, by KEEP, DELETE and CHANGE.
+    target_lengths: replacements by their length in tokens, EOS included, after the cut.
+    truncated: replacements that were cut, hence without EOS.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    tags: Counter = field(default_factory=Counter)
+    target_lengths: Counter = field(default_factory=Counter)
+    truncated: int = 0
+
+    def add(self, labels: dict[str, list]) -> None:
+        """Count one row, as `aligned_labels` gives it."""
+        self.tags.update(tag for tag in labels["aed_labels"] if tag != IGNORED)
+        for ids in labels["correction_ids"]:
+            self.target_lengths[len(ids)] += 1
+            self.truncated += ids[-1] != self.tokenizer.sep_token_id
+
+    def share(self, tag: int) -> float:
+        """Of KEEP, DELETE or CHANGE among the labelled tokens; 0 where there is none."""
+        return self.tags[tag] / max(1, self.tags.total())
+
+    def length_at(self, share: float) -> int:
+        """The length that `share` of the replacements don't exceed: 0.5 gives the median; 0 where there is none."""
+        lengths = sorted(self.target_lengths.elements())
+        return lengths[math.ceil(share * len(lengths)) - 1] if lengths else 0
+
+
+def label_statistics(
+    dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_correction_length: int = MAX_CORRECTION_LENGTH
+) -> LabelStatistics:
+    """The statistics of a split's labels for a tokenizer, whether or not the split has label columns."""
+    statistics = LabelStatistics(tokenizer)
+    labelled = add_labels(dataset, tokenizer, max_correction_length=max_correction_length)
+    for row in labelled.select_columns(list(LABEL_FEATURES)):
+        statistics.add(row)
+    return statistics
 
 
 def _rewriting(hypothesis: list[int], reference: list[int]) -> EditScript:

@@ -1,24 +1,27 @@
 """The columns of every m4ser dataset, and how a dataset is written.
 
 A dataset is a folder that `datasets.load_dataset` reads here as it will from the Hub: one Parquet file a
-split with the recordings in it, and a card.
+split with the recordings in it, a card, and where a builder found something in the raw data, its report.
 """
 
+import hashlib
+import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from m4ser.data.card import SplitStatistics, dataset_card
-from m4ser.data.labels import LABEL_FEATURES, aligned_labels
+from m4ser.data.labels import LABEL_FEATURES, LabelStatistics, aligned_labels
 
 SAMPLING_RATE = 16_000
 SPLITS = ("train", "validation", "test")
@@ -39,6 +42,7 @@ _FEATURES = {
     "duration": datasets.Value("float32"),
 }
 COLUMNS = tuple(_FEATURES)
+NOTHING = MappingProxyType({})
 
 
 class DataError(ValueError):
@@ -49,12 +53,13 @@ class DataError(ValueError):
 class Utterance:
     """One row. `audio` holds the bytes of an audio file named `path`; `duration` is in seconds.
 
-    `transcript` is what a human wrote, `hypothesis` what a recogniser heard; None means that there is none.
+    `transcript` is what a human wrote, `hypothesis` what a recogniser heard; None means that there is none. A row of
+    text alone has neither `audio` nor `path`, and may last 0 s. `extra` holds the columns that only its corpus has.
     """
 
     id: str
-    audio: bytes
-    path: str
+    audio: bytes | None
+    path: str | None
     emotion: str
     duration: float
     split: str = "train"
@@ -63,20 +68,22 @@ class Utterance:
     speaker: str | None = None
     session: str | None = None
     dialogue: str | None = None
+    extra: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     def __post_init__(self):
-        for name in ("id", "audio", "path", "emotion"):
+        text_alone = self.audio is None and self.path is None
+        for name in ("id", "emotion") if text_alone else ("id", "audio", "path", "emotion"):
             if not getattr(self, name):
                 raise DataError(f"Utterance {self.id!r} has an empty {name}.")
-        if not (math.isfinite(self.duration) and self.duration > 0):
+        if not (math.isfinite(self.duration) and (self.duration > 0 or (text_alone and self.duration == 0))):
             raise DataError(f"Utterance {self.id!r} lasts {self.duration} s; it must be longer than 0 s.")
         if self.split not in SPLITS:
             raise DataError(f"Utterance {self.id!r} is in split {self.split!r}; choose from {', '.join(SPLITS)}.")
 
 
-def features(labels: Sequence[str]) -> datasets.Features:
+def features(labels: Sequence[str], extra: Mapping = NOTHING) -> datasets.Features:
     """The type of each column. Audio is never decoded, nor encoded, by `datasets`: both need torchcodec."""
-    return datasets.Features(_FEATURES | {"emotion": datasets.ClassLabel(names=list(labels))})
+    return datasets.Features({**_FEATURES, "emotion": datasets.ClassLabel(names=list(labels)), **extra})
 
 
 def write_dataset(
@@ -88,7 +95,9 @@ def write_dataset(
     description: str,
     license_id: str | None = None,
     tokenizer=None,
-) -> None:
+    extra_columns: Mapping = NOTHING,
+    findings: Mapping[str, Sequence[str]] = NOTHING,
+) -> dict[str, SplitStatistics]:
     """Write OUT/data/<split>-00000-of-00001.parquet and the card OUT/README.md, a batch of rows at a time.
 
     Args:
@@ -96,53 +105,76 @@ def write_dataset(
         labels: the emotions, in the order of their class ids.
         title, description, license_id: for the card.
         tokenizer: where given, the columns of `m4ser.data.labels` are added.
+        extra_columns: the types of the columns in every utterance's `extra`, which stand after COLUMNS.
+        findings: what is worth knowing about the raw data, lines by kind; may grow while `utterances` are read.
+            Where there is any, all goes to OUT/report.json and the beginning of each kind into the card.
+
+    Returns:
+        What each split holds, for `m4ser.data.card.summary`.
 
     Raises:
-        DataError: no utterance, an emotion that is not in `labels`, an id that comes twice, or an OUT
-            whose README.md or data/ is not a dataset's. A former dataset in OUT stays as it was.
+        DataError: no utterance, an emotion that is not in `labels`, an id that comes twice, other extra columns, or
+            an OUT whose README.md or data/ is not a dataset's. A former dataset in OUT stays as it was.
     """
     output_dir = Path(output_dir)
-    data, readme = output_dir / "data", output_dir / "README.md"
+    data, readme, report = (output_dir / name for name in ("data", "README.md", "report.json"))
     files = {file.name for file in data.glob("*")}
     if not files <= set(FILE_NAMES.values()) or (readme.exists() and not files):
         raise DataError(f"{output_dir} holds other things than a dataset; choose another output folder.")
     output_dir.mkdir(parents=True, exist_ok=True)
     # Beside the old dataset, so that the new one comes into place by renaming.
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".building-") as building:
-        statistics = _write_splits(utterances, labels, Path(building, "data"), tokenizer)
-        card = dataset_card(title, description, license_id, labels, statistics)
+        statistics = _write_splits(utterances, labels, Path(building, "data"), tokenizer, extra_columns)
+        content_hash = _content_hash(Path(building, "data"))
+        card = dataset_card(title, description, license_id, labels, statistics, findings, content_hash)
         Path(building, "README.md").write_text(card, encoding="utf-8")
         if data.exists():
             data.rename(Path(building, "former"))
         Path(building, "data").rename(data)
         os.replace(Path(building, "README.md"), readme)
+        report.unlink(missing_ok=True)
+        if findings:
+            report.write_text(json.dumps(dict(findings), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return statistics
+
+
+def _content_hash(folder: Path) -> str:
+    """Of the files in `folder` and their names."""
+    content = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        content.update(path.name.encode())
+        with open(path, "rb") as file:
+            while block := file.read(2**20):
+                content.update(block)
+    return content.hexdigest()[:16]
 
 
 def _write_splits(
-    utterances: Iterable[Utterance], labels: Sequence[str], folder: Path, tokenizer
+    utterances: Iterable[Utterance], labels: Sequence[str], folder: Path, tokenizer, extra_columns: Mapping
 ) -> dict[str, SplitStatistics]:
     """Write each utterance to its split's file; return what each split holds, in the order of SPLITS."""
-    columns = features(labels) | (LABEL_FEATURES if tokenizer else {})
+    columns = features(labels, extra_columns) | (LABEL_FEATURES if tokenizer else {})
     schema = datasets.Features(columns).arrow_schema
     statistics, writers = {}, {}
     folder.mkdir()
     with ExitStack() as stack:
-        for batch in _batches(_checked(utterances, labels), ROWS_PER_BATCH):
+        for batch in _batches(_checked(utterances, labels, set(extra_columns)), ROWS_PER_BATCH):
             for split in SPLITS:
-                rows = [_row(utterance, labels, tokenizer) for utterance in batch if utterance.split == split]
-                if rows and split not in writers:
+                members = [utterance for utterance in batch if utterance.split == split]
+                if members and split not in writers:
                     writers[split] = stack.enter_context(pq.ParquetWriter(folder / FILE_NAMES[split], schema))
-                    statistics[split] = SplitStatistics()
+                    statistics[split] = SplitStatistics(labels=LabelStatistics(tokenizer) if tokenizer else None)
+                rows = [_row(utterance, labels, tokenizer) for utterance in members]
                 if rows:
                     writers[split].write_table(pa.Table.from_pylist(rows, schema=schema))
-            for utterance in batch:
-                statistics[utterance.split].add(utterance)
+                for utterance, row in zip(members, rows, strict=True):
+                    statistics[split].add(utterance, row)
     if not statistics:
         raise DataError("There is no utterance to write.")
     return {split: statistics[split] for split in SPLITS if split in statistics}
 
 
-def _checked(utterances: Iterable[Utterance], labels: Sequence[str]) -> Iterator[Utterance]:
+def _checked(utterances: Iterable[Utterance], labels: Sequence[str], extra: set[str]) -> Iterator[Utterance]:
     ids = set()
     for utterance in utterances:
         if utterance.emotion not in labels:
@@ -152,6 +184,8 @@ def _checked(utterances: Iterable[Utterance], labels: Sequence[str]) -> Iterator
             )
         if utterance.id in ids:
             raise DataError(f"The id {utterance.id!r} comes twice; ids must be unique.")
+        if set(utterance.extra) != extra:
+            raise DataError(f"Utterance {utterance.id!r} needs exactly the extra columns {sorted(extra)}.")
         ids.add(utterance.id)
         yield utterance
 
@@ -164,8 +198,9 @@ def _batches(items: Iterable, size: int) -> Iterator[list]:
 
 def _row(utterance: Utterance, labels: Sequence[str], tokenizer) -> dict:
     row = {column: getattr(utterance, column) for column in COLUMNS}
-    row["audio"] = {"bytes": utterance.audio, "path": utterance.path}
+    row["audio"] = None if utterance.audio is None else {"bytes": utterance.audio, "path": utterance.path}
     row["emotion"] = labels.index(utterance.emotion)
+    row |= utterance.extra
     if tokenizer:
         row |= aligned_labels(tokenizer, utterance.hypothesis, utterance.transcript)
     return row

@@ -31,6 +31,7 @@ from itertools import pairwise
 import numpy as np
 
 from m4ser.data.building import encode_flac
+from m4ser.data.card import SplitStatistics
 from m4ser.data.schema import SAMPLING_RATE, Utterance, write_dataset
 
 EMOTIONS = ("angry", "happy", "sad", "neutral")
@@ -142,10 +143,12 @@ def best_accuracy() -> dict[str, float]:
     return {"speech": 1 / 2, "text": (1 - lost) / 2 + lost / 4, "both": (1 - lost) + lost / 2}
 
 
-def write_corpus(output_dir, seed: int = 0, sizes: Mapping[str, int] = SIZES, tokenizer=None) -> None:
-    """Write the corpus as a dataset (`m4ser.data.schema.write_dataset`), its recordings as FLAC."""
+def write_corpus(
+    output_dir, seed: int = 0, sizes: Mapping[str, int] = SIZES, tokenizer=None
+) -> dict[str, SplitStatistics]:
+    """Write the corpus as `m4ser.data.schema.write_dataset` does, its recordings as FLAC; return what it returns."""
     ceilings = ", ".join(f"{share:.2f} from {source}" for source, share in best_accuracy().items())
-    write_dataset(
+    return write_dataset(
         (
             Utterance(**vars(made) | {"audio": encode_flac(made.audio), "path": f"{made.id}.flac"})
             for made in synthesize(seed, sizes)
