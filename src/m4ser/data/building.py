@@ -5,9 +5,11 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import soundfile
 from transformers import AutoTokenizer
 
@@ -27,6 +29,14 @@ def argument_parser(description: str, raw_data: str | None) -> argparse.Argument
     parser.add_argument("--output_dir", type=Path, required=True, help="where the dataset goes")
     parser.add_argument("--tokenizer", help="a tokenizer's id or folder: adds the AED and AEC label columns")
     return parser
+
+
+def add_release_arguments(parser: argparse.ArgumentParser, label_sets: Sequence[str]) -> None:
+    """What the builders of published corpora ask besides; the first label set is the default."""
+    parser.add_argument("--labels", choices=label_sets, default=label_sets[0], help="which classes")
+    parser.add_argument(
+        "--allow_partial", action="store_true", help="build from a release that differs from the published one"
+    )
 
 
 def run(main: Callable[[], None]) -> None:
@@ -107,8 +117,35 @@ def read_recording(path: Path) -> tuple[bytes, str, float]:
     return encode_flac(audio), f"{path.stem}.flac", seconds
 
 
+def read_video(path: Path) -> np.ndarray:
+    """The first audio stream of a video as 16-bit integers of shape (samples,), 16 kHz mono.
+
+    Raises:
+        AudioError: naming the file, where no sound can be decoded. DataError: PyAV is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise DataError("PyAV reads the sound of videos: pip install m4ser[video].") from error
+    # As 16 bits, because the mix of many channels to one is scaled to stay within -1..1 for integers alone.
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLING_RATE)
+    frames = []
+    try:
+        with av.open(path) as container:
+            for packet in container.demux(container.streams.audio[0]):
+                with suppress(av.FFmpegError):  # a damaged packet costs its own 20 ms, as in ffmpeg
+                    for frame in packet.decode():
+                        frames += resampler.resample(frame)
+            frames += resampler.resample(None)
+    except (av.FFmpegError, IndexError, ValueError) as error:  # IndexError: no audio stream
+        raise AudioError(f"{path}: no sound can be read from it ({error}); fetch it again or leave it out.") from error
+    if not frames:
+        raise AudioError(f"{path}: it holds no sound; fetch it again or leave it out.")
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+
+
 def encode_flac(audio) -> bytes:
-    """Samples of shape (samples,) in -1..1 at 16 kHz as a FLAC file of 16 bits."""
+    """Samples of shape (samples,) at 16 kHz, in -1..1 or 16-bit integers, as a FLAC file of 16 bits."""
     buffer = io.BytesIO()
     soundfile.write(buffer, audio, SAMPLING_RATE, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
