@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-Finished = namedtuple("Finished", ["returncode", "stderr"])
+Finished = namedtuple("Finished", ["returncode", "stdout", "stderr"])
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +40,9 @@ def build_here(monkeypatch, capsys):
             runpy.run_path(str(ROOT / "datasets_builders" / f"{name}.py"), run_name="__main__")
         except SystemExit as stop:
             code = stop.code
-        printed = capsys.readouterr().err
+        printed, complained = capsys.readouterr()
         if isinstance(code, str):  # sys.exit("message") prints it and exits with 1
-            return Finished(1, f"{printed}{code}\n")
-        return Finished(code or 0, printed)
+            return Finished(1, printed, f"{complained}{code}\n")
+        return Finished(code or 0, printed, complained)
 
     return run
