@@ -23,7 +23,7 @@ def build():
             capture_output=True,
             text=True,
             env=os.environ | {"HF_HUB_OFFLINE": "1"},
-            timeout=120,
+            timeout=600,
         )
 
     return run
