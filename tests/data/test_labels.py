@@ -175,5 +175,5 @@ def test_two_processes_give_the_same_fingerprint(tmp_path):
     labelled = add_labels(dataset, AutoTokenizer.from_pretrained(folders[2]))
     environment = os.environ | {"PYTHONHASHSEED": "7"}
     command = [sys.executable, "-c", FINGERPRINT, *folders]
-    finished = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert finished.stdout.strip() == labelled._fingerprint, finished.stderr
