@@ -1,13 +1,201 @@
-"""Protocols of evaluation: which recordings may train a model and which may judge it."""
+"""Protocols of evaluation: which recordings may train a model, which choose its epoch, and which judge it.
+
+    parts = partition(datasets.load_dataset("data/iemocap"), "loso", fold=3)
+    parts.splits["train"], parts.name, parts.description
+
+==================  ==================================================================================================
+held_out            the data set's own splits, which share no speaker, session, dialogue or recording
+official            the data set's own splits as they were published (MELD): speakers, and some recordings, are in two
+loso                leave one session out: fold n is tested on session n, the next session chooses the epoch
+paper               leave one session out, and the best epoch is chosen on the test session, as the paper seems to
+improvised          loso on the improvised recordings alone
+script_disjoint     loso, and what is said in the test session is said nowhere else
+speakers            5 folds of speakers: fold n is tested, the next one chooses the epoch
+==================  ==================================================================================================
+"""
 
 import hashlib
-from itertools import combinations
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations, pairwise
 
-from m4ser.data.schema import DataError
+import datasets
+
+from m4ser.data.schema import SPLITS, DataError
+from m4ser.data.tokenizer import basic_normalizer
 
 # A dialogue or session heard in training gives away the emotion around a test utterance, a speaker the voice.
-DISJOINT_COLUMNS = ("speaker", "session", "dialogue")
+DISJOINT_COLUMNS = ("speaker", "session", "dialogue", "recording")
 EXAMPLES_NAMED = 3
+SPEAKER_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Three splits, `train`, `validation` and `test`, and in words how they came about."""
+
+    name: str
+    description: str
+    splits: datasets.DatasetDict
+
+    def __post_init__(self):
+        if empty := [name for name in SPLITS if len(self.splits[name]) == 0]:
+            raise DataError(f"{self.name} leaves nothing in the split {empty[0]!r}; choose another protocol or fold.")
+
+
+def partition(corpus, protocol="held_out", fold=None):
+    """The splits of a protocol.
+
+    Args:
+        corpus: a `datasets.DatasetDict` with the columns of `m4ser.data.schema`, audio undecoded.
+        protocol: a key of PROTOCOLS.
+        fold: from 1, of the protocols that have folds.
+
+    Raises:
+        DataError: no such protocol or fold, a column that the protocol needs is missing, or splits that share what
+            they must not.
+    """
+    if protocol not in PROTOCOLS:
+        raise DataError(f"There is no protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}.")
+    make = PROTOCOLS[protocol]
+    if make in (held_out, official):
+        if fold is not None:
+            raise DataError(f"The protocol {protocol} has no folds; leave --fold out.")
+        return make(corpus)
+    return make(datasets.concatenate_datasets(list(corpus.values())), fold)
+
+
+def held_out(corpus):
+    """The data set's own splits; refused where they share a speaker, a session, a dialogue or a recording."""
+    splits = _own_splits(corpus)
+    check_disjoint(splits)
+    return Partition("held_out", "The data set's own splits, no speaker in two of them.", splits)
+
+
+def official(corpus):
+    """The data set's own splits, whose speakers and sessions may be the same; only shared dialogues are refused."""
+    splits = _own_splits(corpus)
+    check_disjoint(splits, ["dialogue"])
+    recordings = Counter(recording for split in splits.values() for recording in _values(split, "recording"))
+    shared = sum(count > 1 for count in recordings.values())
+    description = f"The data set's own splits as published; speakers may be in several, {shared} recordings are."
+    return Partition("official", description, splits)
+
+
+def leave_one_session_out(rows, fold, name="loso", choose_on_test=False):
+    """Test on one session, choose the epoch on the next one, train on the others.
+
+    Args:
+        rows: a `Dataset` with the column `session`. fold: from 1, in the order of the sessions' names.
+        choose_on_test: choose it on the test session instead, which leaves one session more to train on and flatters
+            the model.
+    """
+    sessions = [[session] for session in sorted(set(_column(rows, "session", name)))]
+    name_of_fold, splits = _fold(rows, "session", sessions, fold, name, choose_on_test)
+    check_disjoint({split: splits[split] for split in (("train", "test") if choose_on_test else SPLITS)})
+    chosen = (
+        "the others train; the best epoch was chosen on the test session"
+        if choose_on_test
+        else "the next one chooses the epoch, the others train"
+    )
+    description = f"Leave one session out: session {sessions[fold - 1][0]} is tested, {chosen}."
+    return Partition(name_of_fold, description, splits)
+
+
+def improvised(rows, fold):
+    """Leave one session out on what was improvised alone, for the scripted plays are the same in every session."""
+    kept = [index for index, value in enumerate(_column(rows, "improvised", "improvised")) if value]
+    parts = leave_one_session_out(take(rows, kept), fold, "improvised")
+    return replace(parts, description=f"{parts.description} Improvised recordings only.")
+
+
+def script_disjoint(rows, fold):
+    """Leave one session out, without the training and validation recordings whose words the test session has, too."""
+    parts = leave_one_session_out(rows, fold, "script_disjoint")
+    tested = set(_texts(parts.splits["test"]))
+    splits = {"test": parts.splits["test"]}
+    for name in ("train", "validation"):
+        texts = _texts(parts.splits[name])
+        kept = [index for index, text in enumerate(texts) if text is None or text not in tested]
+        splits[name] = take(parts.splits[name], kept)
+    left_out = sum(len(parts.splits[name]) - len(splits[name]) for name in splits)
+    description = f"{parts.description} Without {left_out} recordings whose words the test session has, too."
+    return Partition(parts.name, description, datasets.DatasetDict({name: splits[name] for name in SPLITS}))
+
+
+def speaker_folds(rows, fold, count=SPEAKER_FOLDS):
+    """Test on one of `count` groups of speakers, choose the epoch on the next one, train on the others.
+
+    The groups are the same for the same speakers and as equal in recordings as taking the most talkative first makes
+    them. A session may be in two splits, when its speakers are.
+    """
+    talk = Counter(_column(rows, "speaker", "speakers"))
+    if len(talk) < count:
+        raise DataError(f"The protocol speakers makes {count} folds, and there are only {len(talk)} speakers.")
+    groups = [[] for _ in range(count)]
+    for speaker in sorted(talk, key=lambda speaker: (-talk[speaker], speaker)):
+        min(groups, key=lambda group: sum(talk[member] for member in group)).append(speaker)
+    name, splits = _fold(rows, "speaker", groups, fold, "speakers")
+    check_disjoint(splits, ["speaker", "recording"])
+    tested = ", ".join(sorted(groups[fold - 1]))
+    description = f"Folds of speakers: {tested} are tested, the next fold chooses the epoch, the others train."
+    return Partition(name, description, splits)
+
+
+PROTOCOLS: dict[str, Callable] = {
+    "held_out": held_out,
+    "official": official,
+    "loso": leave_one_session_out,
+    "paper": partial(leave_one_session_out, name="paper", choose_on_test=True),
+    "improvised": improvised,
+    "script_disjoint": script_disjoint,
+    "speakers": speaker_folds,
+}
+
+
+def k_shot(parts, shots, seed=0):
+    """`shots` recordings of each emotion to learn a new corpus from (Table IX), drawn by `seed` from `validation`.
+
+    They are the new `train`; the rest of `validation` still chooses the epoch, and `test` stays as it is.
+
+    Raises:
+        DataError: an emotion has fewer recordings.
+    """
+    rows, draw = parts.splits["validation"], random.Random(seed)
+    emotions, drawn = rows["emotion"], set()
+    for emotion, name in enumerate(rows.features["emotion"].names):
+        members = [index for index, value in enumerate(emotions) if value == emotion]
+        if len(members) < shots:
+            raise DataError(f"The validation split has only {len(members)} recordings of {name}, not {shots}.")
+        drawn.update(draw.sample(members, shots))
+    rest = [index for index in range(len(rows)) if index not in drawn]
+    splits = {"train": take(rows, sorted(drawn)), "validation": take(rows, rest), "test": parts.splits["test"]}
+    description = f"{parts.description} Of its validation split, {shots} recordings an emotion train (seed {seed})."
+    return Partition(f"{parts.name}, {shots} shots", description, datasets.DatasetDict(splits))
+
+
+def shared_transcripts(splits):
+    """Of the recordings in `validation` and in `test`, the share whose words are also said in `train`, in 0..1.
+
+    Words are compared in lower case without punctuation; a recording without a transcript shares nothing. Where a
+    large share is scripted, a model may know the emotion of a sentence by heart.
+    """
+    trained = set(_texts(splits["train"])) - {None}
+    return {name: sum(text in trained for text in _texts(splits[name])) / len(splits[name]) for name in SPLITS[1:]}
+
+
+def take(rows, indices):
+    """Some rows, by ascending indices.
+
+    In slices: from rows picked one by one, `datasets` copies every recording once a column is added to them.
+    """
+    ends = [position for position, (one, other) in enumerate(pairwise(indices), start=1) if other != one + 1]
+    runs = [indices[start:stop] for start, stop in pairwise([0, *ends, len(indices)]) if start < stop]
+    slices = [rows.select(range(run[0], run[-1] + 1)) for run in runs]
+    return datasets.concatenate_datasets(slices) if slices else rows.select(range(0))
 
 
 def check_disjoint(dataset_dict, columns=DISJOINT_COLUMNS):
@@ -15,20 +203,61 @@ def check_disjoint(dataset_dict, columns=DISJOINT_COLUMNS):
 
     Args:
         dataset_dict: a `datasets.DatasetDict` with the columns of `m4ser.data.schema`, audio undecoded.
-        columns: the columns whose values must not occur in two splits. One that is absent or entirely None is
-            skipped; a corpus that shares speakers by design (MELD) is checked on the columns it promises.
+        columns: the columns whose values must not occur in two splits, "recording" for the audio's bytes. One that is
+            absent or entirely None is skipped; a corpus that shares speakers by design (MELD) is checked on the
+            columns it promises.
 
     Raises:
         DataError: naming what is shared, between which splits, with examples.
     """
     for column in columns:
         _refuse_shared(column, {name: _values(split, column) for name, split in dataset_dict.items()})
-    recordings = {name: _recordings(split) for name, split in dataset_dict.items()}
-    _refuse_shared("recording", recordings)
+
+
+def _own_splits(corpus):
+    if missing := [split for split in SPLITS if split not in corpus]:
+        raise DataError(
+            f"The data set has no {' and no '.join(missing)} split; give --protocol, one of "
+            f"{', '.join(name for name in PROTOCOLS if name not in ('held_out', 'official'))}."
+        )
+    return datasets.DatasetDict({split: corpus[split] for split in SPLITS})
+
+
+def _column(rows, name, protocol):
+    """A column's values, none of which may be missing."""
+    values = rows[name] if name in rows.column_names else [None]
+    if any(value is None for value in values):
+        raise DataError(f"The protocol {protocol} needs the {name} of every recording, which this data set lacks.")
+    return values
+
+
+def _texts(rows):
+    """The normalised transcripts; None where there is none."""
+    normalize = basic_normalizer().normalize_str
+    return [(text and " ".join(normalize(text).split())) or None for text in rows["transcript"]]
+
+
+def _fold(rows, column, groups, fold, name, choose_on_test=False):
+    """A name and the splits: one group of a column's values is tested, the next or the same one chooses the epoch."""
+    fewest = 2 if choose_on_test else 3
+    if len(groups) < fewest:
+        raise DataError(f"The protocol {name} needs at least {fewest} different values of {column}.")
+    if fold not in range(1, len(groups) + 1):
+        raise DataError(f"The protocol {name} has folds 1 to {len(groups)} here; give one of them by --fold.")
+    tested, following = groups[fold - 1], groups[fold % len(groups)]
+    choosing = tested if choose_on_test else following
+    members = {"train": set(rows[column]) - {*tested, *choosing}, "validation": choosing, "test": tested}
+    splits = {
+        split: take(rows, [index for index, value in enumerate(rows[column]) if value in wanted])
+        for split, wanted in members.items()
+    }
+    return f"{name}, fold {fold} of {len(groups)}", datasets.DatasetDict(splits)
 
 
 def _values(split, column):
     """The column's values, each with how an error should call it."""
+    if column == "recording":
+        return _recordings(split)
     if column not in split.column_names:
         return {}
     return {value: str(value) for value in split.unique(column) if value is not None}

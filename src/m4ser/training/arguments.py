@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from transformers import HfArgumentParser
 
+from m4ser.evaluation.protocols import PROTOCOLS
 from m4ser.model.configuration_m4ser import PRESETS
 
 SELECTION_METRICS = ("unweighted_accuracy", "weighted_accuracy", "weighted_f1")
@@ -32,6 +33,8 @@ class DataArguments:
     """The corpus and how its text is read."""
 
     dataset: str | None = field(default=None, metadata={"help": "folder of a builder, or Hub id"})
+    protocol: str = field(default="held_out", metadata={"help": f"who is tested: {', '.join(PROTOCOLS)}"})
+    fold: int | None = field(default=None, metadata={"help": "of a protocol with folds, from 1"})
     text_column: str = field(default="hypothesis", metadata={"help": "hypothesis, or transcript (Table VI)"})
     normalization: str = field(default="none", metadata={"help": "of both texts: none or basic"})
     vocabulary_size: int = field(default=512, metadata={"help": "of the tokenizer trained for a preset"})

@@ -69,6 +69,7 @@ def train(arguments):
         parameters=experiment.model.num_parameters(),
         labels=experiment.corpus["train"].features["emotion"].names,
         splits=splits,
+        partition=experiment.partition,
     )
 
 

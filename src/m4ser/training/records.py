@@ -8,6 +8,8 @@ from importlib.metadata import version
 
 import torch
 
+from m4ser.evaluation.protocols import shared_transcripts
+
 LIBRARIES = ("m4ser", "torch", "transformers", "datasets", "accelerate")
 
 
@@ -44,13 +46,15 @@ def read_rows(path):
         return list(csv.DictReader(file))
 
 
-def write_results(path, arguments, progress, seconds, parameters, labels, splits):
+def write_results(path, arguments, progress, seconds, parameters, labels, splits, partition):
     """results.json: scores by split with all it takes to repeat them. Returns what it writes."""
     training = arguments.training
     results = {
         "name": training.name or path.parent.name,
         "labels": labels,
-        "protocol": "held_out",
+        "protocol": partition.name,
+        "protocol_description": partition.description,
+        "shared_transcripts": shared_transcripts(partition.splits),
         "seed": training.seed,
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,

@@ -8,60 +8,57 @@ from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2FeatureExt
 from m4ser.data.labels import add_labels
 from m4ser.data.schema import DataError
 from m4ser.data.tokenizer import train_tokenizer, with_normalization
-from m4ser.evaluation.protocols import check_disjoint
+from m4ser.evaluation.protocols import Partition, partition
 from m4ser.model.configuration_m4ser import M4SERConfig
 from m4ser.model.modeling_m4ser import M4SERModel
 from m4ser.model.processing_m4ser import M4SERProcessor
 
-SPLITS = ("train", "validation", "test")
-
 
 @dataclass
 class Experiment:
-    """What one run trains: `corpus` by split, label columns included."""
+    """What one run trains: `corpus` by split, label columns included; `partition` says how it was split."""
 
     corpus: datasets.DatasetDict
     processor: M4SERProcessor
     model: M4SERModel
+    partition: Partition
 
 
 def build_experiment(arguments):
     """Load the corpus, make or load the tokenizer, build the network and label the ASR errors.
 
     Raises:
-        DataError: no such data set, a split or hypotheses missing, speakers on both sides of a split.
+        DataError: no such data set, a split or hypotheses missing, splits that share what they must not.
     """
-    corpus = load_corpus(arguments.data)
+    parts = load_corpus(arguments.data)
+    corpus = parts.splits
     processor = build_processor(arguments, corpus["train"])
     model = build_model(arguments, processor.tokenizer, corpus["train"].features["emotion"].names)
     limits = processor.tokenizer.model_max_length, model.config.max_correction_length
     rewrite = "detection" not in model.config.auxiliary_tasks
     corpus = add_labels(corpus, processor.tokenizer, *limits, rewrite=rewrite)
-    return Experiment(corpus, processor, model)
+    return Experiment(corpus, processor, model, parts)
 
 
 def load_corpus(arguments):
-    """The three splits of a data set, checked to share no speaker, dialogue or recording."""
+    """The three splits of a data set by the protocol that the arguments name, a [`Partition`]."""
+    if arguments.text_column not in ("hypothesis", "transcript"):
+        raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
     try:
         corpus = datasets.load_dataset(arguments.dataset)
     except (FileNotFoundError, ConnectionError) as error:
         raise DataError(f"There is no data set {arguments.dataset}: build it with datasets_builders first.") from error
-    missing = [split for split in SPLITS if split not in corpus]
-    if missing:
-        raise DataError(f"{arguments.dataset} has no {' and no '.join(missing)} split.")
-    if arguments.text_column not in ("hypothesis", "transcript"):
-        raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
-    if all(text is None for text in corpus["train"][arguments.text_column]):
-        raise DataError(
-            f"{arguments.dataset} has no {arguments.text_column}: transcribe it with hub_scripts/transcribe.py and "
-            "build it again with --hypotheses."
-        )
-    check_disjoint(corpus)
     if arguments.text_column != "hypothesis":
         corpus = datasets.DatasetDict(
             {split: _read_instead(rows, arguments.text_column) for split, rows in corpus.items()}
         )
-    return corpus
+    parts = partition(corpus, arguments.protocol, arguments.fold)
+    if all(text is None for text in parts.splits["train"]["hypothesis"]):
+        raise DataError(
+            f"{arguments.dataset} has no {arguments.text_column}: transcribe it with hub_scripts/transcribe.py and "
+            "build it again with --hypotheses."
+        )
+    return parts
 
 
 def _read_instead(rows, column):

@@ -1,0 +1,63 @@
+"""A run is split by the protocol that its arguments name, and its results say so."""
+
+from dataclasses import replace
+
+import pytest
+
+from m4ser.data.schema import DataError, write_dataset
+from m4ser.training.arguments import parse_arguments
+from m4ser.training.loop import train
+from m4ser.training.setup import load_corpus
+from tests.tiny_corpus import LABELS, utterances
+
+SMALL = """
+preset: tiny
+config:
+  speech_config: {conv_dim: [16, 16, 16], hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
+  text_config: {hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
+  hidden_size: 16
+  intermediate_size: 16
+vocabulary_size: 60
+epochs: 1
+"""
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory):
+    """A corpus of four sessions, all of it in `train` as IEMOCAP's is."""
+    folder = tmp_path_factory.mktemp("sessions")
+    rows = (
+        replace(row, split="train", session=str(index % 4 + 1), speaker=f"speaker {index % 4}")
+        for index, row in enumerate(utterances())
+    )
+    write_dataset(rows, LABELS, folder, title="Sessions", description="Noises.")
+    return folder
+
+
+def test_protocol_and_fold_are_in_the_results(sessions, tmp_path):
+    config = tmp_path / "small.yaml"
+    config.write_text(SMALL)
+    argv = [str(config), "--dataset", str(sessions), "--output_dir", str(tmp_path / "run")]
+    results = train(parse_arguments([*argv, "--protocol", "paper", "--fold", "2"]))
+    assert results["protocol"] == "paper, fold 2 of 4"
+    assert "session 2 is tested" in results["protocol_description"]
+    assert "best epoch was chosen on the test session" in results["protocol_description"]
+    assert results["splits"]["validation"] == results["splits"]["test"]
+    assert results["splits"]["test"]["n"] == 5
+    assert results["shared_transcripts"]["test"] == 4 / 5  # "the meal" is said in session 2 alone
+    assert (results["config"]["data"]["protocol"], results["config"]["data"]["fold"]) == ("paper", 2)
+
+
+def test_the_transcript_in_the_place_of_the_hypothesis_in_a_fold(sessions):
+    argv = ["--dataset", str(sessions), "--output_dir", "unused", "--protocol", "loso", "--fold", "4"]
+    parts = load_corpus(parse_arguments([*argv, "--text_column", "transcript"]).data)
+    assert set(parts.splits["test"]["session"]) == {"4"} and set(parts.splits["validation"]["session"]) == {"1"}
+    for rows in parts.splits.values():
+        assert rows["hypothesis"] == rows["transcript"]
+        assert rows._indices is None  # else the recordings are copied with the labels
+
+
+def test_without_a_protocol_its_folds_are_named(sessions):
+    arguments = parse_arguments(["--dataset", str(sessions), "--output_dir", "unused"]).data
+    with pytest.raises(DataError, match="no validation and no test split; give --protocol, one of loso"):
+        load_corpus(arguments)
