@@ -96,6 +96,27 @@ def evaluate(
 
 
 @app.command()
+def wer(
+    dataset: Annotated[str, typer.Argument(help="Folder of a builder, or Hub id.")],
+    hypotheses: Annotated[Path | None, typer.Option(help="JSON lines instead of the data set's hypotheses.")] = None,
+    asr: Annotated[str | None, typer.Option(help="Whisper model whose table of spellings is used.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+):
+    """Score what the recogniser heard: word error rates overall and by split, session, emotion and speaker."""
+    from m4ser.data.building import read_hypotheses
+    from m4ser.evaluation import transcripts
+
+    rows = transcripts.load_texts(dataset, None if hypotheses is None else read_hypotheses(hypotheses))
+    rates = transcripts.word_error_rates(rows, normalize=transcripts.whisper_normalizer(asr))
+    if as_json:
+        print(json.dumps(rates, indent=1))
+        return
+    print(transcripts.word_error_table(rates))
+    spellings = "" if asr else "; British spellings count as errors unless --asr names a Whisper model with its table"
+    print(f"\nTexts as Whisper's English normaliser leaves them{spellings}. {transcripts.PUBLISHED}")
+
+
+@app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Where the report goes.")],

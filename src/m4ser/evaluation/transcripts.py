@@ -1,0 +1,125 @@
+"""How wrong the hypotheses of a data set are: word error rates, overall and by what is known of a recording."""
+
+import json
+
+import datasets
+from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+from transformers.utils import cached_file
+
+from m4ser.data.schema import DataError
+from m4ser.evaluation.metrics import word_error_rate
+
+COLUMNS = ("split", "session", "emotion", "speaker")
+# Sec. IV-B; the paper does not say how it normalised.
+PUBLISHED = "The paper: 20.48 % on IEMOCAP (openai/whisper-medium.en), 37.87 % on MELD (openai/whisper-large-v2)."
+
+
+def whisper_normalizer(asr=None):
+    """Whisper's English normaliser, from a text to its words as they are scored.
+
+    Args:
+        asr: id or folder of a Whisper model, whose tokenizer brings the table that makes "colour" "color". Without it
+            these are two words.
+
+    Raises:
+        DataError: there is no such model, or no table with it.
+    """
+    if asr is None:
+        return EnglishTextNormalizer({})
+    try:
+        with open(cached_file(str(asr), "normalizer.json"), encoding="utf-8") as file:
+            return EnglishTextNormalizer(json.load(file))
+    except (OSError, ValueError) as error:
+        raise DataError(f"No table of spellings at {str(asr)!r}: {error}") from error
+
+
+def word_error_rates(dataset, by=COLUMNS, normalize=None):
+    """Word error rates of `hypothesis` against `transcript`; recordings that lack one of them are left out.
+
+    Args:
+        dataset: a `Dataset` or `DatasetDict` with the columns of `m4ser.data.schema`; the audio is not read.
+        by: columns to group by. One that is absent or entirely None is left out.
+        normalize: a function on both texts; `whisper_normalizer()` by default.
+
+    Returns:
+        {"overall": score, column: {value: score}}; a score is {"wer", "words", "recordings"}, where `words` are those
+        of the transcripts and `wer` is errors over words, None without a word.
+
+    Raises:
+        DataError: no recording has both texts.
+    """
+    if isinstance(dataset, dict):
+        dataset = datasets.concatenate_datasets(
+            [split.select_columns(_needed(split, by)) for split in dataset.values()]
+        )
+    normalize = normalize or whisper_normalizer()
+    pairs = [
+        None if hypothesis is None or transcript is None else (normalize(hypothesis), normalize(transcript))
+        for hypothesis, transcript in zip(dataset["hypothesis"], dataset["transcript"], strict=True)
+    ]
+    if not any(pairs):
+        raise DataError(
+            "No recording has both a hypothesis and a transcript: give --hypotheses, or build it with them."
+        )
+    rates = {"overall": _score([pair for pair in pairs if pair])}
+    for column in by:
+        groups = {}
+        for value, pair in zip(_names(dataset, column), pairs, strict=True):
+            if pair and value is not None:
+                groups.setdefault(value, []).append(pair)
+        if groups:
+            rates[column] = {value: _score(members) for value, members in groups.items()}
+    return rates
+
+
+def load_texts(dataset, hypotheses=None):
+    """All splits of a data set without their audio, as one `Dataset`.
+
+    Args:
+        dataset: folder or Hub id. hypotheses: {id: hypothesis} in the place of the data set's own.
+
+    Raises:
+        DataError: no such data set, or one without transcripts.
+    """
+    try:
+        splits = datasets.load_dataset(str(dataset)).values()
+    except (FileNotFoundError, ConnectionError, ValueError) as error:
+        raise DataError(f"There is no data set {dataset}: build it with datasets_builders first.") from error
+    rows = datasets.concatenate_datasets([split.select_columns(_needed(split, (*COLUMNS, "id"))) for split in splits])
+    if hypotheses is None:
+        return rows
+    heard = [hypotheses.get(id) for id in rows["id"]]
+    return rows.remove_columns("hypothesis").add_column("hypothesis", heard, feature=datasets.Value("string"))
+
+
+def word_error_table(rates):
+    """`word_error_rates` as a Markdown table."""
+    lines = ["| by | | WER | words | recordings |", "|---|---|---:|---:|---:|", _line("overall", "", rates["overall"])]
+    for column, groups in rates.items():
+        if column != "overall":
+            lines += [_line(column, value, score) for value, score in groups.items()]
+    return "\n".join(lines)
+
+
+def _needed(rows, by):
+    return [name for name in ("hypothesis", "transcript", *by) if name in rows.column_names]
+
+
+def _names(rows, column):
+    """The values of a column, classes by their names; None throughout where there is no such column."""
+    if column not in rows.column_names:
+        return [None] * len(rows)
+    values, feature = rows[column], rows.features[column]
+    return [feature.names[value] for value in values] if isinstance(feature, datasets.ClassLabel) else values
+
+
+def _score(pairs):
+    hypotheses, transcripts = zip(*pairs, strict=True)
+    words = sum(len(transcript.split()) for transcript in transcripts)
+    rate = word_error_rate(hypotheses, transcripts) if words else None
+    return {"wer": rate, "words": words, "recordings": len(pairs)}
+
+
+def _line(column, value, score):
+    rate = "" if score["wer"] is None else f"{100 * score['wer']:.2f} %"
+    return f"| {column} | {value} | {rate} | {score['words']} | {score['recordings']} |"

@@ -1,0 +1,129 @@
+"""Word error rates by group, against distances counted by hand and by another program."""
+
+import json
+
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict
+
+from m4ser import cli
+from m4ser.data.building import read_hypotheses
+from m4ser.data.schema import DataError
+from m4ser.evaluation.transcripts import whisper_normalizer, word_error_rates, word_error_table
+from tests.tiny_corpus import write_tiny_corpus
+
+ROWS = [
+    # hypothesis, transcript, emotion, session, speaker: errors / words
+    ("I'm NOT going, uh, there.", "I am not going there", 0, "1", None),  # 0 / 5
+    ("one knight", "the night", 1, "1", None),  # 2 / 2
+    ("", "Well [LAUGHTER] no", 1, "2", None),  # 2 / 2
+    ("thank you", "[BREATHING]", 0, "2", None),  # 2 / 0
+    (None, "never heard", 0, "2", None),
+    ("never written", None, 0, "3", None),
+]
+COLUMNS = ("hypothesis", "transcript", "emotion", "session", "speaker")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    columns = dict(zip(COLUMNS, map(list, zip(*ROWS, strict=True)), strict=True))
+    return Dataset.from_dict(columns).cast_column("emotion", ClassLabel(names=["angry", "sad"]))
+
+
+def test_rates_by_group(rows):
+    rates = word_error_rates(rows)
+    assert rates.pop("overall") == {"wer": 6 / 9, "words": 9, "recordings": 4}
+    assert rates == {
+        "session": {
+            "1": {"wer": 2 / 7, "words": 7, "recordings": 2},
+            "2": {"wer": 4 / 2, "words": 2, "recordings": 2},
+        },
+        "emotion": {
+            "angry": {"wer": 2 / 5, "words": 5, "recordings": 2},
+            "sad": {"wer": 4 / 4, "words": 4, "recordings": 2},
+        },
+    }
+    table = word_error_table(rates | {"overall": {"wer": None, "words": 0, "recordings": 1}})
+    assert "| session | 1 | 28.57 % | 7 | 2 |" in table and "| overall |  |  | 0 | 1 |" in table
+
+
+def test_the_splits_of_a_dict_are_taken_together(rows):
+    split = Dataset.from_dict({"split": ["train"] * 2 + ["test"] * 4})
+    rows = rows.add_column("split", split["split"])
+    halves = DatasetDict(train=rows.select(range(2)), test=rows.select(range(2, 6)))
+    assert word_error_rates(halves) == word_error_rates(rows)
+    assert word_error_rates(halves, by=["split"])["split"]["train"] == {"wer": 2 / 7, "words": 7, "recordings": 2}
+
+
+def test_another_normalisation(rows):
+    assert word_error_rates(rows, by=[], normalize=str.lower)["overall"]["words"] == 11
+
+
+def test_the_spellings_come_with_a_recogniser(tmp_path):
+    (tmp_path / "normalizer.json").write_text(json.dumps({"colour": "color"}))
+    assert whisper_normalizer(tmp_path)("My Colour") == "my color"
+    assert whisper_normalizer()("My Colour") == "my colour"
+    with pytest.raises(DataError, match=r"No table of spellings at .*nowhere"):
+        whisper_normalizer(tmp_path / "nowhere")
+
+
+def test_without_pairs_it_is_refused(rows):
+    with pytest.raises(DataError, match="No recording has both"):
+        word_error_rates(rows.select([4, 5]))
+
+
+def distance(heard, said):
+    """Levenshtein's, a row at a time."""
+    row = list(range(len(heard) + 1))
+    for index, word in enumerate(said, start=1):
+        diagonal, row[0] = row[0], index
+        for position, other in enumerate(heard, start=1):
+            diagonal, row[position] = (
+                row[position],
+                min(diagonal + (word != other), row[position] + 1, row[position - 1] + 1),
+            )
+    return row[-1]
+
+
+def test_real_hypotheses(shared_data):
+    heard = read_hypotheses(shared_data / "ravdess16k" / "hypotheses.jsonl")
+    said = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
+    rows = Dataset.from_list(
+        [{"hypothesis": text, "transcript": said[id.split("-")[4]], "speaker": id[-2:]} for id, text in heard.items()]
+    )
+    rates = word_error_rates(rows)
+    normalize = whisper_normalizer()
+    errors = sum(distance(normalize(row["hypothesis"]).split(), row["transcript"].lower().split()) for row in rows)
+    assert rates["overall"] == {"wer": pytest.approx(errors / (6 * 1440)), "words": 6 * 1440, "recordings": 1440}
+    assert len(rates["speaker"]) == 24
+    assert sum(score["wer"] for score in rates["speaker"].values()) / 24 == pytest.approx(rates["overall"]["wer"])
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_tiny_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def run(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr("sys.argv", ["m4ser", "wer", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return stop.value.code, capsys.readouterr().out
+
+
+def test_the_command_prints_a_table_beside_the_published_figures(monkeypatch, capsys, corpus):
+    code, printed = run(monkeypatch, capsys, corpus)
+    assert code == 0
+    assert "| overall |  | 22.22 % | 72 | 20 |" in printed  # 16 errors
+    assert "| split | train | 26.32 % | 38 | 11 |" in printed  # 10 errors
+    assert {"split", "emotion", "speaker"} <= {line.split(" | ")[0].strip("| ") for line in printed.splitlines()}
+    assert "20.48 % on IEMOCAP" in printed and "37.87 % on MELD" in printed
+
+
+def test_the_command_scores_a_file_of_hypotheses_instead(monkeypatch, capsys, corpus, tmp_path):
+    heard = tmp_path / "heard.jsonl"
+    heard.write_text('{"id": "train-0", "hypothesis": "the night was grate"}\n')
+    code, printed = run(monkeypatch, capsys, corpus, "--hypotheses", heard, "--json")
+    assert code == 0
+    assert json.loads(printed)["overall"] == {"wer": 0.25, "words": 4, "recordings": 1}
+    code, _ = run(monkeypatch, capsys, tmp_path / "nowhere")
+    assert code.startswith(f"m4ser: There is no data set {tmp_path / 'nowhere'}: build it")
