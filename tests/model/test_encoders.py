@@ -336,3 +336,17 @@ def test_text_encoders_that_cannot_serve(model_type):
         f"{model_type} cannot be the text encoder: {reason}; choose BERT or one like it, such as RoBERTa, DeBERTa, "
         "DistilBERT, ModernBERT, ALBERT or ELECTRA."
     )
+
+
+def test_one_modality_needs_one_encoder(bert_folder):
+    model = M4SERModel.from_encoders(
+        text_id=bert_folder, modalities=["text"], auxiliary_tasks=[], hidden_size=384, num_attention_heads=12
+    ).eval()
+    assert model.speech_encoder is None
+    inputs = {"input_ids": torch.tensor([[101, 2307, 102]]), "attention_mask": torch.ones(1, 3, dtype=torch.long)}
+    expected = AutoModel.from_pretrained(bert_folder)(**inputs).last_hidden_state
+    output = model(input_ids=inputs["input_ids"])
+    torch.testing.assert_close(output.text_hidden_states, expected)
+    torch.testing.assert_close(output.embeddings, expected.mean(1))
+    with pytest.raises(ValueError, match="Give a speech encoder"):
+        M4SERModel.from_encoders(text_id=bert_folder)

@@ -87,12 +87,22 @@ def test_a_config_as_json_on_the_command_line():
         (["--output_dir", "run"], "No data set: give --dataset FOLDER"),
         (["--dataset", "corpus"], "Nowhere to write: give --output_dir FOLDER."),
         (["nowhere.yaml", *REQUIRED], "There is no config file nowhere.yaml."),
-        ([*REQUIRED, "--speech_encoder", "x"], "Give both speech_encoder and text_encoder"),
+        ([*REQUIRED, "--speech_encoder", "x"], "Give text_encoder too"),
+        ([*REQUIRED, "--text_encoder", "x", "--config", '{"modalities": ["speech"]}'], "Give speech_encoder too"),
         ([*REQUIRED, "--epoch_count=2"], "--epoch_count"),
         ([*REQUIRED, "--epoch_count", "2"], "There is no option --epoch_count"),
         ([*REQUIRED, "--selection_metric", "loss"], "selection_metric is one of"),
     ],
-    ids=["no data set", "no output", "no file", "one encoder", "unknown with =", "unknown", "no measure"],
+    ids=[
+        "no data set",
+        "no output",
+        "no file",
+        "one encoder",
+        "the other encoder",
+        "unknown with =",
+        "unknown",
+        "no measure",
+    ],
 )
 def test_what_is_refused(argv, sentence):
     with pytest.raises(ValueError, match=sentence):

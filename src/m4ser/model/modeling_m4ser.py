@@ -10,7 +10,7 @@ from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, AutoModel, Aut
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from .configuration_m4ser import UNREGULARISED_SPEECH, M4SERConfig
+from .configuration_m4ser import MODALITIES, UNREGULARISED_SPEECH, M4SERConfig
 from .correction_m4ser import CHANGE, KEEP, CorrectionDecoder, apply_corrections, retained_tags, rewriting_tags
 from .fusion_m4ser import MultimodalFusion, masked_mean
 from .pipeline_m4ser import M4SERPipeline  # noqa: F401  saving a model copies the files that this one imports
@@ -124,6 +124,12 @@ def _without_pooler(text_config):
     return {"add_pooling_layer": False} if knows else {}
 
 
+def _pretrained_config(encoder_id, changes):
+    config = AutoConfig.from_pretrained(encoder_id)
+    config.update(changes)
+    return config
+
+
 def _parameters(function):
     return set(inspect.signature(function).parameters)
 
@@ -164,34 +170,38 @@ class M4SERModel(PreTrainedModel):
         self.post_init()
 
     @classmethod
-    def from_encoders(cls, speech_id, text_id, **config):
-        """A new M4SER around two pretrained encoders, the rest at random (Alg. 1, line 3).
+    def from_encoders(cls, speech_id=None, text_id=None, **config):
+        """A new M4SER around pretrained encoders, the rest at random (Alg. 1, line 3).
 
         Args:
             speech_id, text_id: folders or Hub ids, such as "facebook/hubert-base-ls960" and
-                "google-bert/bert-base-uncased".
+                "google-bert/bert-base-uncased"; None for a modality that the config leaves out.
             config: fields of [`M4SERConfig`]. What opens and closes a replacement is the text encoder's tokenizer's
                 [CLS] and [SEP] unless given.
 
         Raises:
-            ValueError: an encoder that cannot serve.
+            ValueError: an encoder that cannot serve, or none for a modality.
         """
-        speech_config, text_config = (
-            AutoConfig.from_pretrained(speech_id),
-            AutoConfig.from_pretrained(text_id),
-        )
+        for modality, encoder_id in (("speech", speech_id), ("text", text_id)):
+            if encoder_id is None and modality in config.get("modalities", MODALITIES):
+                raise ValueError(f'Give a {modality} encoder, or leave "{modality}" out of modalities.')
         # Whatever precision the encoders were saved in, they join the rest in its own.
         precision = {"dtype": torch.get_default_dtype()}
-        speech_config.update({**precision, **UNREGULARISED_SPEECH, **config.pop("speech_config", {})})
-        text_config.update({**precision, **config.pop("text_config", {})})
-        if not {"correction_bos_token_id", "correction_eos_token_id"} <= set(config):
+        if speech_id is not None:
+            changes = {**precision, **UNREGULARISED_SPEECH, **config.get("speech_config", {})}
+            config["speech_config"] = _pretrained_config(speech_id, changes)
+        if text_id is not None:
+            config["text_config"] = _pretrained_config(text_id, {**precision, **config.get("text_config", {})})
             tokenizer = AutoTokenizer.from_pretrained(text_id)
-            opening, closing = tokenizer.cls_token_id, tokenizer.sep_token_id
-            config = {"correction_bos_token_id": opening, "correction_eos_token_id": closing, **config}
-        model = cls(M4SERConfig(speech_config=speech_config, text_config=text_config, **config))
+            config.setdefault("correction_bos_token_id", tokenizer.cls_token_id)
+            config.setdefault("correction_eos_token_id", tokenizer.sep_token_id)
+        model = cls(M4SERConfig(**config))
         if model.speech_encoder is not None:
-            model.speech_encoder.encoder = AutoModel.from_pretrained(speech_id, config=speech_config, **precision)
+            model.speech_encoder.encoder = AutoModel.from_pretrained(
+                speech_id, config=model.config.speech_config, **precision
+            )
         if model.text_encoder is not None:
+            text_config = model.config.text_config
             model.text_encoder.encoder = AutoModel.from_pretrained(
                 text_id, config=text_config, **precision, **_without_pooler(text_config)
             )

@@ -8,14 +8,14 @@ import yaml
 from transformers import HfArgumentParser
 
 from m4ser.evaluation.protocols import PROTOCOLS
-from m4ser.model.configuration_m4ser import PRESETS
+from m4ser.model.configuration_m4ser import MODALITIES, PRESETS
 
 SELECTION_METRICS = ("unweighted_accuracy", "weighted_accuracy", "weighted_f1")
 
 
 @dataclass
 class ModelArguments:
-    """The network: a preset from scratch, or two pretrained encoders."""
+    """The network: a preset from scratch, or pretrained encoders for its modalities."""
 
     preset: str = field(default="base", metadata={"help": f"size of a model from scratch: {', '.join(PRESETS)}"})
     speech_encoder: str | None = field(default=None, metadata={"help": "pretrained speech encoder, folder or Hub id"})
@@ -24,8 +24,6 @@ class ModelArguments:
 
     def __post_init__(self):
         self.config = json.loads(self.config) if isinstance(self.config, str) else dict(self.config or {})
-        if (self.speech_encoder is None) != (self.text_encoder is None):
-            raise ValueError("Give both speech_encoder and text_encoder, or neither for a preset from scratch.")
 
 
 @dataclass
@@ -98,6 +96,10 @@ class Arguments:
             raise ValueError("No data set: give --dataset FOLDER, as one of datasets_builders makes it.")
         if not self.training.output_dir:
             raise ValueError("Nowhere to write: give --output_dir FOLDER.")
+        given = {"speech": self.model.speech_encoder, "text": self.model.text_encoder}
+        missing = [name for name in self.model.config.get("modalities", MODALITIES) if given[name] is None]
+        if missing and any(given.values()):
+            raise ValueError(f"Give {missing[0]}_encoder too, or no encoder at all for a preset from scratch.")
 
     def as_dict(self):
         return {group.name: asdict(getattr(self, group.name)) for group in fields(self)}

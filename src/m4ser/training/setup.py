@@ -72,9 +72,11 @@ def build_processor(arguments, train_split):
     if model.text_encoder is None:
         texts = [text for column in ("hypothesis", "transcript") for text in train_split[column] if text]
         tokenizer = train_tokenizer(texts, data.vocabulary_size, data.normalization)
-        feature_extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
     else:
         tokenizer = with_normalization(AutoTokenizer.from_pretrained(model.text_encoder), data.normalization)
+    if model.speech_encoder is None:
+        feature_extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
+    else:
         feature_extractor = AutoFeatureExtractor.from_pretrained(model.speech_encoder)
     return M4SERProcessor(feature_extractor, tokenizer, asr_model_id=data.asr_model_id)
 
@@ -87,7 +89,7 @@ def build_model(arguments, tokenizer, labels):
         "correction_eos_token_id": tokenizer.sep_token_id,
         **arguments.model.config,
     }
-    if arguments.model.speech_encoder is not None:
+    if arguments.model.speech_encoder is not None or arguments.model.text_encoder is not None:
         model = M4SERModel.from_encoders(arguments.model.speech_encoder, arguments.model.text_encoder, **fields)
     else:
         vocabulary = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
