@@ -1,6 +1,6 @@
 """The demo's whole chain, on a corpus too small to learn from."""
 
-from m4ser.demo import RUNS, majority, run_demo
+from m4ser.demo import RUNS, run_demo
 
 
 def test_demo_trains_compares_and_asks(tmp_path, capsys):

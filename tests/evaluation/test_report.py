@@ -49,9 +49,7 @@ def finished_run(folder, name="m4ser", accuracy=0.4, n=240):
 def test_a_row_a_run_and_the_best_in_bold(tmp_path):
     runs = [finished_run(tmp_path / "a", "full", 0.5), finished_run(tmp_path / "b", "speech|only", 0.4)]
     header, rule, first, second = comparison(runs).splitlines()
-    assert header == (
-        "| run | protocol | WA | UA | weighted F1 | n | parameters (M) | best epoch | minutes |"
-    )
+    assert header == ("| run | protocol | WA | UA | weighted F1 | n | parameters (M) | best epoch | minutes |")
     assert rule.count("|") == header.count("|")
     assert first == "| full | held_out | **0.500** | **0.410** | **0.390** | 240 | 1.2 | 2 of 3 | 13.5 |"
     assert second.startswith(r"| speech\|only | held_out | 0.400 | **0.410** |")
