@@ -1,29 +1,49 @@
 """Push a data set that one of datasets_builders made to the Hub: its Parquet files and its card.
 
 python hub_scripts/push_dataset.py data/synthetic --repo_id org/m4ser-synthetic
+
+The recordings go with it where the licence in the card lets them be passed on; IEMOCAP's and MELD's stay here.
 """
 
 import argparse
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from m4ser.data.publishing import copy_without_audio, licence_of, may_pass_on
 from m4ser.hub import upload
 
-PATTERNS = ["README.md", "data/*.parquet"]
+PATTERNS = ["README.md", "data/*.parquet", "report.json"]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="folder of a builder")
     parser.add_argument("--repo_id", required=True, help="org/name on the Hub")
     parser.add_argument("--private", action="store_true")
+    audio = parser.add_mutually_exclusive_group()
+    audio.add_argument("--with_audio", action="store_true", help="push the recordings, whatever the licence")
+    audio.add_argument("--without_audio", action="store_true", help="push the texts and labels alone")
     arguments = parser.parse_args()
-    if not any(arguments.dataset.glob(PATTERNS[1])):
-        sys.exit(f"error: {arguments.dataset} is no data set: build it with datasets_builders first.")
     try:
-        print(upload(arguments.dataset, arguments.repo_id, "dataset", PATTERNS, arguments.private))
+        print(push(arguments))
     except ValueError as error:
         sys.exit(f"error: {error}")
+
+
+def push(arguments):
+    """Upload what may be uploaded; returns the commit's address."""
+    licence = licence_of(arguments.dataset)
+    if arguments.with_audio or (may_pass_on(licence) and not arguments.without_audio):
+        return upload(arguments.dataset, arguments.repo_id, "dataset", PATTERNS, arguments.private)
+    if not arguments.without_audio:
+        print(
+            f"The recordings stay here: the licence {licence!r} is not known to let them be passed on (--with_audio).",
+            file=sys.stderr,
+        )
+    with TemporaryDirectory() as copy:
+        copy_without_audio(arguments.dataset, copy)
+        return upload(copy, arguments.repo_id, "dataset", PATTERNS, arguments.private)
 
 
 if __name__ == "__main__":

@@ -201,8 +201,15 @@ class Handler(BaseHTTPRequestHandler):
         sha, files = self.find(kind, repo_id, revision)
         if path not in files:
             raise Refusal(404, "EntryNotFound")
-        digest = hashlib.sha256(files[path]).hexdigest()
-        self.send(200, files[path], {"ETag": f'"{digest}"', "X-Repo-Commit": sha, "Accept-Ranges": "none"})
+        content = files[path]
+        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
+        part = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if part is None:
+            self.send(200, content, headers)
+        else:  # as streaming asks for
+            first, last = map(int, part.groups())
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+            self.send(206, content[first : last + 1], headers)
 
     # Both
 

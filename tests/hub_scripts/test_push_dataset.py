@@ -1,35 +1,117 @@
-"""A data set goes to the Hub over HTTP, and `load_dataset` reads it back."""
+"""A data set goes to the Hub over HTTP, with its recordings or without, and `load_dataset` reads it back."""
 
+import io
+import runpy
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub import DatasetCard
+
+from m4ser.data.publishing import may_pass_on
+from m4ser.data.schema import write_dataset
+from tests.conftest import ROOT
+from tests.loopback_hub import TOKEN
 from tests.outside import run_outside
 from tests.saved import SIZES
+from tests.tiny_corpus import LABELS, utterances
 
 REPO_ID = "org/m4ser-synthetic"
 # A checksum stands for the bytes of a recording.
 LOAD = """
 import datasets, zlib
 
-def rows(name):
-    corpus = datasets.load_dataset(name)
-    return {
-        split: [row | {"audio": [zlib.crc32(row["audio"]["bytes"]), row["audio"]["path"]]} for row in rows]
-        for split, rows in corpus.items()
-    }
+def short(row):
+    audio = row.get("audio")
+    return row | ({"audio": [zlib.crc32(audio["bytes"]), audio["path"]]} if audio else {})
 
-print(json.dumps([rows(name) for name in sys.argv[1:]]))
+def rows(name, streaming):
+    corpus = datasets.load_dataset(name, streaming=streaming)
+    return {split: [short(row) for row in rows] for split, rows in corpus.items()}
+
+print(json.dumps([rows(name, streaming) for name in sys.argv[1:] for streaming in (False, True)]))
 """
 
 
-def test_load_dataset_reads_back_what_was_pushed(hub, push, tiny_run, tmp_path):
-    corpus = tiny_run.parent / "corpus"
+@pytest.fixture
+def push_here(hub, monkeypatch, capsys):
+    """push_here(folder, repo_id, *options): the script in this process; gives what it says beside the address."""
+
+    def run(folder, repo_id, *options):
+        for name, value in {"ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}.items():
+            monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        monkeypatch.setattr(sys, "argv", ["push_dataset", str(folder), "--repo_id", repo_id, *options])
+        runpy.run_path(str(ROOT / "hub_scripts" / "push_dataset.py"), run_name="__main__")
+        printed = capsys.readouterr()
+        assert printed.out.startswith(f"{hub.endpoint}/datasets/{repo_id}/commit/")
+        return printed.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def restricted(tmp_path_factory):
+    """A data set whose licence is no open one, as IEMOCAP's; its builder has found something."""
+    folder = tmp_path_factory.mktemp("restricted")
+    findings = {"too short": ["clip 1"]}
+    write_dataset(utterances(), LABELS, folder, title="R", description="D.", license_id="other", findings=findings)
+    return folder
+
+
+def columns(files, split="train"):
+    return pq.read_schema(io.BytesIO(files[f"data/{split}-00000-of-00001.parquet"])).names
+
+
+def test_load_dataset_and_streaming_read_back_what_was_pushed(hub, push, push_here, tiny_run, restricted, tmp_path):
+    corpus, names = tiny_run.parent / "corpus", {f"data/{split}-00000-of-00001.parquet" for split in SIZES}
     result = push("push_dataset", corpus, REPO_ID)
     assert result.returncode == 0, result.stderr
-    files = hub.files(REPO_ID, "datasets")
-    names = {f"data/{split}-00000-of-00001.parquet" for split in ("train", "validation", "test")}
-    assert set(files) == {"README.md"} | names
+    assert set(hub.files(REPO_ID, "datasets")) == {"README.md"} | names
     assert result.stdout.startswith(f"{hub.endpoint}/datasets/{REPO_ID}/commit/")
-    there, here = run_outside(LOAD, REPO_ID, corpus, **hub.environment(tmp_path))
-    assert there == here
+    said = push_here(restricted, "org/restricted")
+    assert "The recordings stay here: the licence 'other' is not known" in said
+    assert set(hub.files("org/restricted", "datasets")) == {"README.md", "report.json"} | names
+
+    sources = (REPO_ID, corpus, "org/restricted", restricted)
+    there, streamed, here, _, without, without_streamed, whole, _ = run_outside(
+        LOAD, *sources, **hub.environment(tmp_path)
+    )
+    assert there == streamed == here
     assert {split: len(rows) for split, rows in there.items()} == SIZES
+    for rows in whole.values():
+        for row in rows:
+            assert len(row.pop("audio")) == 2
+    assert without == without_streamed == whole
+
+
+def test_the_licence_decides_on_the_recordings_unless_one_says_so(hub, push_here, restricted, tiny_run):
+    assert "stay here" not in push_here(restricted, "org/said", "--with_audio")
+    assert columns(hub.files("org/said", "datasets"))[:2] == ["id", "audio"]
+    assert hub.files("org/said", "datasets")["README.md"] == (restricted / "README.md").read_bytes()
+    assert "stay here" not in push_here(tiny_run.parent / "corpus", "org/text", "--without_audio")
+    assert "audio" not in columns(hub.files("org/text", "datasets"))
+
+
+def test_the_card_has_counts_word_error_rate_and_licence(hub, push_here, restricted):
+    push_here(restricted, "org/card")
+    card = DatasetCard(hub.files("org/card", "datasets")["README.md"].decode())
+    assert card.data.license == "other"
+    (train,) = (line for line in card.text.splitlines() if line.startswith("| train |"))
+    assert " 11 |" in train and train.rstrip("| ").endswith(" %")
+    assert "The recordings are not in this repository" in card.text
+    assert "The recordings are not in this repository" not in (restricted / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("licence", "open_to_all"),
+    [
+        *((name, True) for name in ("cc-by-nc-sa-4.0", "cc0-1.0", "apache-2.0", "mit")),
+        *((name, False) for name in ("other", "gpl-3.0", "unknown", None)),
+    ],
+)
+def test_licences(licence, open_to_all):
+    assert may_pass_on(licence) is open_to_all
 
 
 def test_a_folder_without_a_data_set_is_refused(refusal, tmp_path):
