@@ -68,7 +68,7 @@ def test_killed_at_ten_random_moments_it_writes_the_same_bytes(tiny_whisper, tmp
         process = processes.Process(target=transcribe, args=(rows, tiny_whisper, output), kwargs=arguments)
         process.start()
         while process.is_alive() and size(cache) <= before + wanted:
-            time.sleep(0.001)
+            time.sleep(0.005)
         time.sleep(moments.uniform(0, 0.02))
         process.kill()
         process.join()
@@ -166,6 +166,12 @@ def test_what_cannot_be_read_is_named_and_left_out(tiny_whisper, tmp_path):
     assert unreadable.keys() == {"broken"} and unreadable["broken"].startswith("broken.wav: not an audio file")
     assert read_hypotheses(output).keys() == {"clip 0", "clip 1"}
     assert rejected.total() == output.read_text().count('"reason"')
+
+
+def test_texts_alone_are_refused(tiny_whisper, tmp_path):
+    with pytest.raises(DataError, match="There is no recording to hear"):
+        transcribe([{"id": "text", "audio": None}], tiny_whisper, tmp_path / "heard.jsonl", cache_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("text", ["no newline", '["a"]\n', '{"id": "clip 0", "hypothesis": "by another"}\n'])

@@ -66,16 +66,19 @@ def transcribe(recordings, asr, output_file, *, revision=None, language=None, ba
         cache_dir: where the answers are kept; the Hugging Face cache by default. Of several machines the same.
 
     Returns:
-        The recordings that cannot be read, {id: why}, and how many texts were rejected, {reason: number}.
+        The recordings that cannot be read, {id: why}, and how many texts were rejected, {reason: number}; of several
+        processes one tells, the others return none.
 
     Raises:
-        DataError: no such recogniser, or `output_file` holds something else.
+        DataError: no such recogniser, no recording that can be read, or `output_file` holds something else.
     """
     _refuse_other_file(output_file)
     # Without an accelerator, several processes find each other only if they are told so.
     state = PartialState(cpu=not torch.accelerator.is_available(), timeout=PATIENCE)
     whisper = Whisper(asr, state.device, revision, language)
     pieces, unreadable = read_pieces(recordings, whisper.window, quiet=not state.is_main_process)
+    if not pieces:
+        raise DataError(f"There is no recording to hear. {next(iter(unreadable.values()), '')}".strip())
     cache_dir = cache_dir or cached_assets_path("m4ser", "transcripts")
     cache = TranscriptCache(cache_dir, whisper.settings, state.process_index)
     keys = {piece.key for piece in pieces}
@@ -84,10 +87,9 @@ def transcribe(recordings, asr, output_file, *, revision=None, language=None, ba
     state.wait_for_everyone()  # all have read the cache before one writes to it
     recognise(unfinished[state.process_index :: state.num_processes], recordings, whisper, cache, done, state)
     state.wait_for_everyone()
-    rejected = Counter()
-    if state.is_main_process:
-        rejected = write_transcripts(pieces, cache.read(keys), Path(output_file))
-    return unreadable, rejected
+    if not state.is_main_process:
+        return {}, Counter()
+    return unreadable, write_transcripts(pieces, cache.read(keys), Path(output_file))
 
 
 def read_pieces(recordings, window, quiet=False):
