@@ -1,12 +1,11 @@
 """M4SER as a transformers model: the whole network of Fig. 2, one class."""
 
-import inspect
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
@@ -15,6 +14,7 @@ from .correction_m4ser import CHANGE, KEEP, CorrectionDecoder, apply_corrections
 from .fusion_m4ser import MultimodalFusion, masked_mean
 from .pipeline_m4ser import M4SERPipeline  # noqa: F401  saving a model copies the files that this one imports
 from .speech_encoder_m4ser import SpeechEncoder
+from .text_encoder_m4ser import TextEncoder, without_pooler
 
 
 @dataclass
@@ -61,77 +61,10 @@ class Correction:
     replacements: dict
 
 
-class TextEncoder(nn.Module):
-    """H_T of eq. 1: token ids (B, n) to (B, n, d).
-
-    Raises:
-        ValueError: an encoder that does not read a text as BERT does, or an input longer than it can read.
-    """
-
-    def __init__(self, config):
-        super().__init__()
-        check_text_encoder(config.text_config)
-        self.encoder = AutoModel.from_config(config.text_config, **_without_pooler(config.text_config))
-        self.max_length = max_length(self.encoder)
-        text_size = config.text_config.hidden_size
-        self.projection = (
-            nn.Linear(text_size, config.hidden_size) if text_size != config.hidden_size else nn.Identity()
-        )
-
-    def forward(self, input_ids, attention_mask):
-        if self.max_length is not None and input_ids.shape[1] > self.max_length:
-            raise ValueError(
-                f"A hypothesis of {input_ids.shape[1]} tokens is longer than the {self.max_length} that "
-                f"{self.encoder.config.model_type} reads: set the tokenizer's model_max_length to {self.max_length}."
-            )
-        hidden_states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return self.projection(hidden_states)
-
-
-def check_text_encoder(text_config):
-    """Refuse what is not like BERT, before any of it is built.
-
-    Raises:
-        ValueError: it has a decoder, reads in one direction, reads no text, or cannot tell tokens from padding.
-    """
-    if text_config.is_encoder_decoder or getattr(text_config, "is_decoder", False):
-        reason = "it has a decoder"
-    elif type(text_config) not in MODEL_FOR_MASKED_LM_MAPPING:
-        reason = "it is no masked language model, which reads each token in the light of all others"
-    elif not {"input_ids", "attention_mask"} <= _parameters(AutoModel._model_mapping[type(text_config)].forward):
-        reason = "it takes no input_ids with an attention_mask"
-    else:
-        return
-    raise ValueError(
-        f"{text_config.model_type} cannot be the text encoder: {reason}; choose BERT or one like it, such as RoBERTa, "
-        "DeBERTa, DistilBERT, ModernBERT, ALBERT or ELECTRA."
-    )
-
-
-def max_length(text_encoder):
-    """The longest input in tokens; None where nothing limits it."""
-    length = getattr(text_encoder.config, "max_position_embeddings", None)
-    for name, module in text_encoder.named_modules():
-        # RoBERTa and its kin keep the first rows of their position table for padding: 512 of 514 are left.
-        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            length = min(length, module.num_embeddings - module.padding_idx - 1)
-    return length
-
-
-def _without_pooler(text_config):
-    """BERT's pooler would be trained by nothing; encoders that have none do not know the argument."""
-    knows = "add_pooling_layer" in _parameters(AutoModel._model_mapping[type(text_config)].__init__)
-    return {"add_pooling_layer": False} if knows else {}
-
-
 def _pretrained_config(encoder_id, changes):
     config = AutoConfig.from_pretrained(encoder_id)
     config.update(changes)
     return config
-
-
-def _parameters(function):
-    return set(inspect.signature(function).parameters)
 
 
 class M4SERModel(PreTrainedModel):
@@ -203,7 +136,7 @@ class M4SERModel(PreTrainedModel):
         if model.text_encoder is not None:
             text_config = model.config.text_config
             model.text_encoder.encoder = AutoModel.from_pretrained(
-                text_id, config=text_config, **precision, **_without_pooler(text_config)
+                text_id, config=text_config, **precision, **without_pooler(text_config)
             )
         return model
 
