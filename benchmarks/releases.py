@@ -23,9 +23,10 @@ WORDS = ("well", "you", "know", "i", "never", "said", "that", "it", "was", "fine
 
 
 def tone(seconds: float, rate: int) -> np.ndarray:
-    """A voice of sorts, float32 of shape (samples,)."""
+    """A voice of sorts, float32 of shape (samples,), in noise as real ones are, so that it packs no better."""
     time = np.arange(round(seconds * rate)) / rate
-    return (0.2 * np.sin(2 * np.pi * 220 * time) * (1 + 0.5 * np.sin(2 * np.pi * 4 * time))).astype(np.float32)
+    voice = 0.2 * np.sin(2 * np.pi * 220 * time) * (1 + 0.5 * np.sin(2 * np.pi * 4 * time))
+    return (voice + 0.01 * np.random.default_rng(0).standard_normal(len(time))).astype(np.float32)
 
 
 def write_video(path: Path, samples: np.ndarray, rate: int = CLIP_RATE, layout: str = "stereo") -> None:
