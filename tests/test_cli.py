@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from m4ser import M4SERPipeline, cli
+import m4ser_cli
+from m4ser import M4SERPipeline
 from m4ser.evaluation.scoring import score_split
 from tests.tiny_whisper import save_tiny_whisper
 
@@ -38,7 +39,7 @@ def m4ser(monkeypatch, capsys):
         monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
         monkeypatch.setattr(sys, "argv", ["m4ser", *map(str, arguments)])
         try:
-            cli.main()
+            m4ser_cli.main()
             code = 0
         except SystemExit as stop:
             if isinstance(stop.code, str):  # what Python itself does with it

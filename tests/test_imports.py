@@ -1,11 +1,16 @@
 """Who may import whom, and that the folder that ships stands alone."""
 
 import ast
+import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import m4ser
+from m4ser.data import schema
 
 ROOT = Path(__file__).parents[1]
 MODEL_FILES = sorted((ROOT / "src" / "m4ser" / "model").glob("*_m4ser.py"))
@@ -46,3 +51,30 @@ def test_every_module_was_looked_at():
     assert {"modeling_m4ser.py", "configuration_m4ser.py", "processing_m4ser.py", "pipeline_m4ser.py"} <= {
         path.name for path in MODEL_FILES
     }
+
+
+def loaded(*packages, by):
+    """Those of `packages` that a new process has loaded after the statement `by`."""
+    code = f"import json, sys\n{by}\nprint(json.dumps([name for name in {packages} if name in sys.modules]))"
+    return json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+
+
+def test_the_commands_load_m4ser_only_when_one_of_them_runs():
+    assert loaded("m4ser", "torch", "transformers", "numpy", by="import m4ser_cli") == []
+
+
+def test_m4ser_does_not_wait_for_the_libraries_of_data_sets():
+    assert loaded("torch", "datasets", "pyarrow", by="import m4ser") == ["torch"]
+    assert m4ser.DataError is schema.DataError
+    with pytest.raises(AttributeError, match="no attribute 'DataErr'"):
+        m4ser.DataErr  # noqa: B018
+
+
+def test_help_takes_less_than_a_second():
+    def seconds():
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime  # of the processor: the clock also counts the waiting for it
+
+    before = seconds()
+    subprocess.run([Path(sys.executable).with_name("m4ser"), "--help"], check=True, capture_output=True)
+    assert seconds() - before < 1

@@ -5,7 +5,7 @@ import json
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict
 
-from m4ser import cli
+import m4ser_cli
 from m4ser.data.building import read_hypotheses
 from m4ser.data.schema import DataError
 from m4ser.evaluation.transcripts import whisper_normalizer, word_error_rates, word_error_table
@@ -106,7 +106,7 @@ def corpus(tmp_path_factory):
 def run(monkeypatch, capsys, *arguments):
     monkeypatch.setattr("sys.argv", ["m4ser", "wer", *map(str, arguments)])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        m4ser_cli.main()
     return stop.value.code, capsys.readouterr().out
 
 
