@@ -39,6 +39,12 @@ def predict(
     model: Annotated[str, typer.Option(help="Folder of a run, or Hub id.")],
     text: Annotated[str | None, typer.Option(help="The hypothesis; transcribed where the model can.")] = None,
     batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 1,
+    abstain_below: Annotated[
+        float | None,
+        typer.Option(
+            "--abstain_below", "--abstain-below", min=0, max=1, help="No label where the best score is lower."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a recording.")] = False,
 ):
     """Name the emotion of each recording; exit code 1 if one of them could not be used."""
@@ -49,8 +55,9 @@ def predict(
         raise ValueError(f"There is no recording in {', '.join(map(str, paths))}.")
     inputs = ({"path": str(recording), "text": text} for recording in recordings)
     classify = M4SERPipeline.from_pretrained(model)
+    answers = classify(inputs, batch_size=batch_size, abstain_below=abstain_below or 0.0)
     failed = False
-    for recording, answer in zip(recordings, classify(inputs, batch_size=batch_size), strict=True):
+    for recording, answer in zip(recordings, answers, strict=True):
         row = _row(recording, answer)
         failed |= "error" in row
         if as_json:
@@ -69,17 +76,15 @@ def _recordings(path):
 
 
 def _row(recording, answer):
-    if isinstance(answer, dict):
+    if "error" in answer:
         return {"path": str(recording), **answer}
-    return {
-        "path": str(recording),
-        "label": answer[0]["label"],
-        "scores": {item["label"]: item["score"] for item in answer},
-    }
+    scores = {item["label"]: item["score"] for item in answer["scores"]}
+    return {"path": str(recording), "label": answer["label"], "scores": scores}
 
 
 def _readable(row):
-    return "  ".join(f"{label} {score:.3f}" for label, score in row["scores"].items())
+    scores = "  ".join(f"{label} {score:.3f}" for label, score in row["scores"].items())
+    return scores if row["label"] else f"abstains: {scores}"
 
 
 @app.command()
@@ -89,10 +94,26 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 8,
 ):
-    """Score a model on a split of a data set, as JSON."""
+    """Score a model on a split of a data set, as JSON: accuracies, and how far its confidence is from them (ECE)."""
     from m4ser.evaluation.scoring import score_split
 
     print(json.dumps(score_split(run, dataset, split, batch_size), indent=1))
+
+
+@app.command()
+def calibrate(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    dataset: Annotated[str, typer.Option(help="What it was trained on: folder of a builder, or Hub id.")],
+    batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 8,
+):
+    """Make a model's scores mean probabilities: fit a temperature on the run's validation split.
+
+    The temperature goes into RUN/config.json, where predict, evaluate and the pipeline find it; the expected
+    calibration error before and after goes into RUN/results.json and is printed.
+    """
+    from m4ser.evaluation.calibration import calibrate_run
+
+    print(json.dumps(calibrate_run(run, dataset, batch_size), indent=1))
 
 
 @app.command()

@@ -111,6 +111,15 @@ def test_predict_for_a_reader(m4ser, tiny_run, recordings):
     assert f"{recordings / 'broken.wav'}\t" in result.stderr
 
 
+def test_predict_gives_no_label_where_it_is_not_sure_enough(m4ser, tiny_run, recordings):
+    command = "predict", recordings / "a.flac", "--model", tiny_run, "--text", TEXT, "--abstain-below"
+    row = json.loads(m4ser(*command, "1", "--json").stdout)
+    assert row["label"] is None and sum(row["scores"].values()) == pytest.approx(1)
+    assert json.loads(m4ser(*command, "0", "--json").stdout)["label"] == max(row["scores"], key=row["scores"].get)
+    assert "\tabstains: " in m4ser(*command, "1").stdout
+    assert m4ser(*command, "2").returncode == 2
+
+
 def test_without_a_text_predict_asks_the_models_recogniser(m4ser, tiny_run, recordings, tmp_path):
     shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     save_tiny_whisper(tmp_path / "whisper")
@@ -120,6 +129,19 @@ def test_without_a_text_predict_asks_the_models_recogniser(m4ser, tiny_run, reco
     heard = M4SERPipeline.from_pretrained(tmp_path / "run")(recordings / "deeper" / "b.WAV")
     assert json.loads(result.stdout)["scores"] == pytest.approx({item["label"]: item["score"] for item in heard})
     assert "from speech alone" not in result.stderr
+
+
+def test_calibrate_keeps_a_temperature_that_predict_and_evaluate_use(m4ser, tiny_run, tmp_path):
+    run, corpus = tmp_path / "run", tiny_run.parent / "corpus"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("checkpoints"))
+    result = m4ser("calibrate", run, "--dataset", corpus)
+    assert result.returncode == 0, result.stderr
+    calibration = json.loads(result.stdout)
+    assert json.loads((run / "results.json").read_text())["calibration"] == calibration
+    scores = json.loads(m4ser("evaluate", run, "--dataset", corpus).stdout)
+    after = calibration["splits"]["test"]["after"]["expected_calibration_error"]
+    assert scores["expected_calibration_error"] == pytest.approx(after, abs=1e-5)
+    assert "there is no results.json" in sentence(m4ser("calibrate", corpus, "--dataset", corpus))
 
 
 def test_evaluate_prints_the_scores_of_a_split(m4ser, tiny_run):
@@ -146,7 +168,7 @@ def test_doctor_names_what_is_installed(m4ser):
     assert {"torch", "transformers", "datasets", "soundfile", "device", "reads wav, flac, ogg, mp3"} <= set(found)
 
 
-@pytest.mark.parametrize("command", ["", "demo", "predict", "evaluate", "report", "doctor"])
+@pytest.mark.parametrize("command", ["", "demo", "predict", "evaluate", "calibrate", "report", "doctor"])
 def test_every_command_explains_itself(m4ser, command):
     result = m4ser(*command.split(), "--help")
     assert result.returncode == 0 and f"Usage: m4ser {command}".strip() in result.stdout

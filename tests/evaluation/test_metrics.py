@@ -3,6 +3,7 @@
 import evaluate
 import numpy as np
 import pytest
+from scipy.stats import binned_statistic
 from sklearn import metrics as sklearn_metrics
 
 from m4ser.evaluation import metrics
@@ -21,6 +22,36 @@ def test_the_measures_of_a_case_worked_by_hand():
     assert metrics.weighted_f1(PREDICTIONS, REFERENCES) == pytest.approx(0.75 * 0.8 + 0.25)
     matrix = metrics.confusion_matrix(PREDICTIONS, REFERENCES, num_labels=4)
     assert matrix.tolist() == [[2, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_the_calibration_error_of_a_case_worked_by_hand():
+    # Two bins: .4 and .5 (one right of two) differ by .05, .6 and 1 (both right) by .2; half the recordings each.
+    probabilities = [[0.4, 0.3, 0.3], [0.25, 0.5, 0.25], [0.6, 0.2, 0.2], [0, 0, 1]]
+    assert metrics.expected_calibration_error(probabilities, [0, 0, 0, 2], bins=2) == pytest.approx(0.125)
+    # One bin: 3/4 right, .625 sure.
+    assert metrics.expected_calibration_error(probabilities, [0, 0, 0, 2], bins=1) == pytest.approx(0.125)
+    assert metrics.expected_calibration_error([[1.0, 0.0]] * 4, [1, 1, 1, 0]) == pytest.approx(0.75)
+    assert metrics.expected_calibration_error([[0.75, 0.25]] * 4, [0, 0, 0, 1]) == 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_calibration_error_agrees_with_its_definition_bin_by_bin(seed):
+    generator = np.random.default_rng(seed)
+    probabilities = generator.dirichlet(np.full(4, 0.3), size=1 + 40 * seed)
+    references = generator.integers(0, 4, size=len(probabilities))
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == references
+    count, accuracy, sure = (
+        np.nan_to_num(binned_statistic(confidence, values, statistic, bins=15, range=(0, 1)).statistic)
+        for values, statistic in ((confidence, "count"), (right, "mean"), (confidence, "mean"))
+    )
+    expected = np.sum(count / len(references) * np.abs(accuracy - sure))
+    assert metrics.expected_calibration_error(probabilities, references) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("scores", [[[2.0, -1.0]], [[np.nan, 0.5]], [[0.3, 1.7]]])
+def test_a_calibration_error_of_what_are_no_probabilities_is_refused(scores):
+    with pytest.raises(ValueError, match="take the softmax of logits first"):
+        metrics.expected_calibration_error(scores, [0])
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes")

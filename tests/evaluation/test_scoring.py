@@ -8,7 +8,7 @@ import pytest
 from m4ser import DataError, M4SERPipeline
 from m4ser.data.schema import Utterance, write_dataset
 from m4ser.data.synthetic import EMOTIONS
-from m4ser.evaluation.metrics import evaluate_predictions
+from m4ser.evaluation.metrics import evaluate_predictions, expected_calibration_error
 from m4ser.evaluation.scoring import score_split
 
 
@@ -26,16 +26,24 @@ def write_rows(folder, emotion="angry", audio=b"not audio"):
 @pytest.mark.parametrize("text_column", ["hypothesis", "transcript"])
 def test_the_scores_are_those_of_the_pipelines_answers_one_by_one(tiny_run, corpus, text_column):
     classify, rows = M4SERPipeline.from_pretrained(tiny_run), datasets.load_dataset(corpus, split="test")
-    answers = [classify({**row["audio"], "text": row[text_column]})[0]["label"] for row in rows]
-    expected = evaluate_predictions([EMOTIONS.index(label) for label in answers], rows["emotion"][:], len(EMOTIONS))
-    assert score_split(tiny_run, corpus, "test", batch_size=5, text_column=text_column) == expected
-    assert expected["n"] == 12
+    answers = [classify({**row["audio"], "text": row[text_column]}) for row in rows]
+    best = [EMOTIONS.index(answer[0]["label"]) for answer in answers]
+    expected = evaluate_predictions(best, rows["emotion"][:], len(EMOTIONS))
+    scores = score_split(tiny_run, corpus, "test", batch_size=5, text_column=text_column)
+    probabilities = [
+        [{item["label"]: item["score"] for item in answer}[name] for name in EMOTIONS] for answer in answers
+    ]
+    error = expected_calibration_error(probabilities, rows["emotion"][:])
+    assert scores.pop("expected_calibration_error") == pytest.approx(error, abs=1e-5)
+    assert scores == expected and expected["n"] == 12
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_a_runs_own_results_are_found_again(tiny_run, corpus, split):
     results = json.loads((tiny_run / "results.json").read_text())["splits"][split]
-    assert score_split(tiny_run, corpus, split).items() <= results.items()
+    scores = score_split(tiny_run, corpus, split)
+    assert 0 <= scores.pop("expected_calibration_error") <= 1  # training does not measure it
+    assert scores.items() <= results.items()
 
 
 def test_what_is_not_there_is_named(tiny_run, corpus, tmp_path):

@@ -143,6 +143,26 @@ class TestWhatIsAskedFor:
         assert classify(noise(16000), top_k=2) == everything[:2]
         assert classify(noise(16000), top_k=99) == everything
 
+    def test_a_calibrated_model_divides_its_logits_by_the_temperature(self, tiny_folder, classify):
+        calibrated = M4SERPipeline.from_pretrained(tiny_folder)
+        calibrated.model.config.calibration_temperature = 2.5
+        logits = torch.tensor([scores(classify(noise(16000)))[label] for label in sorted(EMOTIONS)]).log()
+        expected = dict(zip(sorted(EMOTIONS), (logits / 2.5).softmax(-1).tolist(), strict=True))
+        assert scores(calibrated(noise(16000))) == pytest.approx(expected, abs=1e-6)
+
+    def test_below_a_score_it_abstains(self, classify):
+        rows = [noise(16000, seed) for seed in range(3)]
+        everything = classify(rows)
+        threshold = sorted(answer[0]["score"] for answer in everything)[1]
+        answers = classify(rows, abstain_below=threshold, top_k=2)
+        for answer, expected in zip(answers, everything, strict=True):
+            sure = expected[0]["score"] >= threshold
+            assert answer == {"scores": expected[:2], "label": expected[0]["label"] if sure else None}
+        assert [answer["label"] for answer in answers].count(None) == 1
+        assert set(classify(rows[0], abstain_below=0, return_transcript=True)) == {"scores", "label", "transcript"}
+        with pytest.raises(ValueError, match=r"abstain_below is a score from 0 to 1, not 60"):
+            classify(rows, abstain_below=60)
+
     def test_a_top_k_below_one_is_refused(self, classify):
         with pytest.raises(ValueError, match="at least 1, not 0"):
             classify(noise(16000), top_k=0)

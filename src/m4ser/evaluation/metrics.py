@@ -58,6 +58,29 @@ def confusion_matrix(predictions, references, num_labels=None):
     return matrix
 
 
+def expected_calibration_error(probabilities, references, bins=15):
+    """ECE: how far confidence is from accuracy, averaged over bins of confidence weighted by their recordings.
+
+    Confidence is the highest probability; the bins are equally wide and each holds its upper edge. Naeini et al. 2015;
+    15 bins as in Guo et al., "On Calibration of Modern Neural Networks", 2017.
+
+    Args:
+        probabilities: (n, e). references: n class indices.
+
+    Returns:
+        In 0..1; 0 where the model is right as often as it says.
+    """
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    predictions, references = _as_indices(probabilities.argmax(axis=-1), references)
+    confidence = probabilities.max(axis=-1)
+    if not (np.isfinite(probabilities).all() and probabilities.min() >= 0 and confidence.max() <= 1 + 1e-6):
+        raise ValueError("Calibration is measured on probabilities in 0..1; take the softmax of logits first.")
+    bin_of = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    # |accuracy - confidence| of a bin times its share of the recordings
+    gaps = np.bincount(bin_of, weights=(predictions == references) - confidence)
+    return float(np.abs(gaps).sum() / len(references))
+
+
 def evaluate_predictions(predictions, references, num_labels):
     """Every emotion measure at once, as plain numbers and lists that JSON can hold."""
     return {

@@ -106,13 +106,15 @@ class M4SERConfig(PreTrainedConfig):
         representations (`list[str]`): "specific", "invariant" or both (Table IV B); none is the concat baseline.
         auxiliary_tasks (`list[str]`): "detection", "correction" or both (Table IV C). What is left out of these
             three lists is not built.
+        calibration_temperature (`float`): what the pipeline divides the logits by before their softmax, so that scores
+            mean probabilities; `m4ser calibrate` fits it. The model's own logits are left as they are.
         filterbank_init (`bool`): start the first convolution of an untrained speech encoder as a bank of mel-spaced
             sines and cosines.
         id2label, label2id (`dict`): the emotions; IEMOCAP's four by default.
 
     Raises:
-        ValueError: a name that none of the three lists knows, no modality, or a hidden size that the heads do not
-            divide.
+        ValueError: a name that none of the three lists knows, no modality, a hidden size that the heads do not
+            divide, or a temperature that is not above 0.
     """
 
     model_type = "m4ser"
@@ -135,6 +137,7 @@ class M4SERConfig(PreTrainedConfig):
         modalities=MODALITIES,
         representations=REPRESENTATIONS,
         auxiliary_tasks=AUXILIARY_TASKS,
+        calibration_temperature=1.0,
         filterbank_init=False,
         initializer_range=0.02,
         id2label=None,
@@ -158,6 +161,7 @@ class M4SERConfig(PreTrainedConfig):
         self.modalities = _subset(modalities, MODALITIES, "modalities")
         self.representations = _subset(representations, REPRESENTATIONS, "representations")
         self.auxiliary_tasks = _subset(auxiliary_tasks, AUXILIARY_TASKS, "auxiliary_tasks")
+        self.calibration_temperature = calibration_temperature
         self.filterbank_init = filterbank_init
         self.initializer_range = initializer_range
         if not self.modalities:
@@ -166,6 +170,8 @@ class M4SERConfig(PreTrainedConfig):
             raise ValueError(
                 f"hidden_size ({hidden_size}) must be a multiple of num_attention_heads ({num_attention_heads})."
             )
+        if not 0 < calibration_temperature < float("inf"):
+            raise ValueError(f"calibration_temperature must be above 0, not {calibration_temperature}.")
         if id2label is None:
             id2label = dict(enumerate(IEMOCAP_LABELS))
         id2label = {int(index): label for index, label in id2label.items()}

@@ -68,6 +68,8 @@ class M4SERPipeline(AudioClassificationPipeline):
                 {"bytes"}, each dict with an optional "text", the hypothesis; or a list, generator or data set.
             batch_size (`int`, *optional*): recordings at once, for the recogniser too; 1 by default.
             top_k (`int`, *optional*): the best so many emotions; all by default.
+            abstain_below (`float`, *optional*): give a dict with "scores" and "label", which is None where the best
+                score is below this.
             return_transcript, return_correction (`bool`): give a dict with "scores" and the hypothesis
                 ("transcript"), or the hypothesis with its errors marked ("marked") and corrected ("correction").
 
@@ -93,6 +95,11 @@ class M4SERPipeline(AudioClassificationPipeline):
             raise ValueError("return_correction needs a model that was built with detection and correction.")
         if kwargs.get("top_k") is not None and kwargs["top_k"] < 1:
             raise ValueError(f"top_k is how many emotions to answer, at least 1, not {kwargs['top_k']}.")
+        threshold = kwargs.pop("abstain_below", None)
+        if threshold is not None:
+            if not 0 <= threshold <= 1:
+                raise ValueError(f"abstain_below is a score from 0 to 1, not {threshold}.")
+            returned["abstain_below"] = threshold
         _, _, postprocess = super()._sanitize_parameters(**kwargs)
         if "top_k" not in kwargs:
             del postprocess["top_k"]  # a call that does not name it leaves it as the pipeline was built
@@ -179,18 +186,25 @@ class M4SERPipeline(AudioClassificationPipeline):
             outputs["correction"] = corrections if isinstance(text, list) else corrections[0]
         return outputs
 
-    def postprocess(self, model_outputs, return_transcript=False, return_correction=False, **kwargs):
+    def postprocess(
+        self, model_outputs, return_transcript=False, return_correction=False, abstain_below=None, **kwargs
+    ):
         if model_outputs["error"] is not None:
             return {"error": model_outputs["error"]}
         if not model_outputs["logits"].isfinite().all():
             return {"error": "The model's scores are not finite: its weights are damaged, or overflow in this dtype."}
-        scores = super().postprocess(SimpleNamespace(logits=model_outputs["logits"]), **kwargs)
-        answer = {"scores": scores, "transcript": model_outputs["text"]}
+        logits = model_outputs["logits"] / self.model.config.calibration_temperature
+        answer = {"scores": super().postprocess(SimpleNamespace(logits=logits), **kwargs)}
+        if abstain_below is not None:
+            best = answer["scores"][0]
+            answer["label"] = best["label"] if best["score"] >= abstain_below else None
+        if return_transcript or return_correction:
+            answer["transcript"] = model_outputs["text"]
         if return_correction:
             correction, tokenizer = model_outputs["correction"], self.processor.tokenizer
             answer["marked"] = mark_errors(tokenizer, model_outputs["input_ids"][0].tolist(), correction.tags)
             answer["correction"] = tokenizer.decode(correction.token_ids)
-        return answer if return_transcript or return_correction else answer["scores"]
+        return answer if len(answer) > 1 else answer["scores"]
 
 
 def mark_errors(tokenizer, token_ids, tags):

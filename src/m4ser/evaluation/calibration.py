@@ -1,0 +1,100 @@
+"""Scores that mean what they say: temperature scaling.
+
+Guo et al., "On Calibration of Modern Neural Networks", 2017.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from transformers.dynamic_module_utils import custom_object_save
+
+from m4ser.evaluation.metrics import expected_calibration_error
+from m4ser.evaluation.protocols import partition
+from m4ser.evaluation.scoring import classify_rows, load_rows
+from m4ser.model.configuration_m4ser import M4SERConfig
+from m4ser.model.pipeline_m4ser import M4SERPipeline
+
+# A model that is always right on validation data would be told to be infinitely sure.
+TEMPERATURES = (0.05, 20.0)
+
+
+def calibrate_run(run, dataset, batch_size=8):
+    """Fit the temperature on a run's validation split; keep it in RUN/config.json, and its effect in results.json.
+
+    The emotions that the model answers stay the same, their scores change.
+
+    Args:
+        run: folder of a finished run. dataset: folder or Hub id of what it was trained on.
+
+    Returns:
+        What results.json now holds as "calibration": the temperature, and by split the expected calibration error
+        and the mean negative log-likelihood (nats) before and after.
+
+    Raises:
+        ValueError: no finished run, or one whose epoch was chosen on the test recordings, so that nothing is left to
+            calibrate on. DataError: no such data set, or one that does not fit the run.
+    """
+    path = Path(run) / "results.json"
+    if not path.is_file():
+        raise ValueError(f"{run}: there is no results.json; give the folder of a finished run.")
+    results = json.loads(path.read_text())
+    data = results["config"]["data"]
+    if data.get("protocol") == "paper":
+        raise ValueError(
+            f"{run} chose its epoch on the test recordings; train it by another protocol to calibrate it."
+        )
+    splits = partition(load_rows(dataset), data.get("protocol", "held_out"), data.get("fold")).splits
+    classify = M4SERPipeline.from_pretrained(run)
+    classify.model.config.calibration_temperature = 1.0
+    measured = {
+        split: classify_rows(classify, splits[split], data["text_column"], batch_size, function_to_apply="none")
+        for split in ("validation", "test")
+    }
+    temperature = fit_temperature(*measured["validation"])
+    results["calibration"] = {
+        "temperature": temperature,
+        "splits": {
+            split: {
+                "n": len(references),
+                "before": confidence_scores(logits, references),
+                "after": confidence_scores(logits / temperature, references),
+            }
+            for split, (logits, references) in measured.items()
+        },
+    }
+    config = M4SERConfig.from_pretrained(run)
+    config.calibration_temperature = temperature
+    config.save_pretrained(run)
+    custom_object_save(classify.model, run)  # a folder of an earlier version would not apply the temperature
+    path.write_text(json.dumps(results, indent=1))
+    return results["calibration"]
+
+
+def confidence_scores(logits, references):
+    """Expected calibration error and mean negative log-likelihood of logits (n, e)."""
+    log_probabilities = log_softmax(logits)
+    return {
+        "expected_calibration_error": expected_calibration_error(np.exp(log_probabilities), references),
+        "negative_log_likelihood": float(-np.mean(log_probabilities[np.arange(len(references)), references])),
+    }
+
+
+def fit_temperature(logits, references):
+    """The temperature by which logits (n, e) are to be divided for the highest likelihood of the references (n,).
+
+    The negative log-likelihood is convex in 1 / temperature, so that bisection on its slope finds the minimum.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    right = logits[np.arange(len(references)), references]
+    low, high = TEMPERATURES
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        expected = (np.exp(log_softmax(logits / middle)) * logits).sum(-1)
+        low, high = (middle, high) if np.mean(expected - right) > 0 else (low, middle)
+    return float(middle)
+
+
+def log_softmax(logits):
+    shifted = logits - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))

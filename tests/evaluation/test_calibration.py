@@ -1,0 +1,103 @@
+"""The temperature, against an optimiser that knows nothing of ours, and what it leaves in a run's folder."""
+
+import json
+import shutil
+
+import datasets
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from transformers import AutoModel, AutoProcessor
+
+from m4ser import DataError, M4SERPipeline
+from m4ser.evaluation.calibration import TEMPERATURES, calibrate_run, confidence_scores, fit_temperature
+from m4ser.evaluation.metrics import expected_calibration_error
+from tests.outside import run_outside
+
+SCORES_OUTSIDE = """
+from transformers import pipeline
+
+classify = pipeline("audio-classification", model=sys.argv[1], trust_remote_code=True)
+print(json.dumps([item["score"] for item in classify({"path": sys.argv[2], "text": "so"})]))
+"""
+
+
+def likelihood(logits, references, temperature):
+    chosen = log_softmax(logits / temperature, axis=-1)[np.arange(len(references)), references]
+    return -chosen.mean()
+
+
+@pytest.mark.parametrize("sharpness", [0.3, 1.0, 4.0])
+def test_the_temperature_is_scipys_minimum_of_the_negative_log_likelihood(sharpness):
+    generator = np.random.default_rng(0)
+    logits = generator.standard_normal((500, 5))
+    probabilities = np.exp(log_softmax(logits, axis=-1))
+    references = np.array([generator.choice(5, p=row) for row in probabilities])
+    logits = sharpness * logits
+    found = minimize_scalar(lambda log: likelihood(logits, references, np.exp(log)), bounds=(-3, 3), method="bounded")
+    assert fit_temperature(logits, references) == pytest.approx(np.exp(found.x), rel=1e-4)
+    assert fit_temperature(logits, references) == pytest.approx(sharpness, rel=0.15)
+    assert confidence_scores(logits, references)["negative_log_likelihood"] == pytest.approx(
+        likelihood(logits, references, 1.0)
+    )
+
+
+def test_models_that_are_always_right_or_never_stay_within_bounds():
+    logits = np.eye(3) * 5
+    assert fit_temperature(logits, np.arange(3)) == pytest.approx(TEMPERATURES[0])
+    assert fit_temperature(logits, np.roll(np.arange(3), 1)) == pytest.approx(TEMPERATURES[1])
+
+
+@pytest.fixture(scope="module")
+def calibrated(tiny_run, tmp_path_factory):
+    """A copy of the run, calibrated, and what its config was before."""
+    run = tmp_path_factory.mktemp("calibrated") / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("checkpoints"))
+    (run / "pipeline_m4ser.py").write_text("# of a version that knew no temperature\n")
+    return run, calibrate_run(run, str(tiny_run.parent / "corpus"))
+
+
+def test_results_hold_the_errors_of_the_models_own_probabilities(tiny_run, calibrated):
+    run, calibration = calibrated
+    assert json.loads((run / "results.json").read_text())["calibration"] == calibration
+    model, processor = AutoModel.from_pretrained(tiny_run).eval(), AutoProcessor.from_pretrained(tiny_run)
+    for split, size in (("validation", 8), ("test", 12)):
+        rows = datasets.load_dataset(str(tiny_run.parent / "corpus"), split=split)
+        logits = model(**processor([row["audio"] for row in rows], rows["hypothesis"][:])).logits.detach().double()
+        references, measured = np.array(rows["emotion"][:]), calibration["splits"][split]
+        for temperature, scores in ((1.0, measured["before"]), (calibration["temperature"], measured["after"])):
+            probabilities = (logits / temperature).softmax(-1).numpy()
+            error = expected_calibration_error(probabilities, references)
+            assert scores["expected_calibration_error"] == pytest.approx(error, abs=1e-5)
+        assert measured["n"] == size
+    validation = calibration["splits"]["validation"]
+    assert validation["after"]["negative_log_likelihood"] <= validation["before"]["negative_log_likelihood"]
+
+
+def test_the_temperature_alone_changes_in_the_config_and_calibrating_again_finds_it_again(tiny_run, calibrated):
+    run, calibration = calibrated
+    before, after = (json.loads((folder / "config.json").read_text()) for folder in (tiny_run, run))
+    assert after == before | {"calibration_temperature": calibration["temperature"]}
+    assert (run / "model.safetensors").read_bytes() == (tiny_run / "model.safetensors").read_bytes()
+    assert calibrate_run(run, str(tiny_run.parent / "corpus")) == calibration
+
+
+def test_the_scores_are_calibrated_where_m4ser_is_not_installed_too(calibrated, shared_data, tmp_path):
+    run, _ = calibrated
+    path = str(shared_data / "asr_speech" / "jfk.flac")
+    expected = [item["score"] for item in M4SERPipeline.from_pretrained(run)({"path": path, "text": "so"})]
+    assert run_outside(SCORES_OUTSIDE, run, path, HF_HOME=str(tmp_path)) == expected
+
+
+def test_what_cannot_be_calibrated_is_refused(tiny_run, tmp_path):
+    corpus = str(tiny_run.parent / "corpus")
+    with pytest.raises(ValueError, match=r"there is no results\.json; give the folder of a finished run"):
+        calibrate_run(tmp_path, corpus)
+    results = json.loads((tiny_run / "results.json").read_text())
+    results["config"]["data"]["protocol"] = "paper"
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    with pytest.raises(ValueError, match="chose its epoch on the test recordings"):
+        calibrate_run(tmp_path, corpus)
+    with pytest.raises(DataError, match="There is no data set"):
+        calibrate_run(tiny_run, f"{tmp_path}/gone")
