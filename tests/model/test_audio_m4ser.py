@@ -1,8 +1,11 @@
 """Every recording gives 16 kHz mono samples or one sentence that names it and says what to do."""
 
 import io
+import os
 import subprocess
 import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ import soundfile
 import torch
 
 from m4ser.model import audio_m4ser
-from m4ser.model.audio_m4ser import AudioError, load_audio
+from m4ser.model.audio_m4ser import AudioError, load_audio, stream_audio
 
 TONE = 440
 
@@ -105,6 +108,77 @@ def test_a_truncated_wav_gives_the_part_that_is_there(tmp_path):
     data = encoded(sine(16000), 16000)
     (tmp_path / "cut.wav").write_bytes(data[: len(data) // 2])
     assert 7900 < len(load_audio(tmp_path / "cut.wav")) <= 8000
+
+
+@pytest.mark.parametrize("frames", [1, 7])
+def test_a_file_with_fewer_frames_than_channels_is_not_turned_on_its_side(frames):
+    channels = np.arange(frames * 8).reshape(frames, 8) / 100
+    np.testing.assert_allclose(load_audio(encoded(channels, 16000, subtype="FLOAT")), channels.mean(1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_blocks_of_a_stream_join_to_the_whole(monkeypatch, rate):
+    monkeypatch.setattr(audio_m4ser, "FRAMES_PER_READ", 3001)
+    stereo = np.random.default_rng(0).uniform(-1, 1, (2 * rate, 2))
+    data = encoded(stereo, rate, "FLAC")
+    blocks = list(stream_audio(data))
+    assert len(blocks) > 5 and max(map(len, blocks)) < 9000
+    np.testing.assert_allclose(np.concatenate(blocks), load_audio(data), atol=1e-6)
+
+
+def test_a_stream_of_next_to_nothing_keeps_a_sample():
+    assert np.concatenate(list(stream_audio(np.full(1, 0.3), 48000))).shape == (1,)
+
+
+def test_a_stream_gives_what_stands_before_the_damage():
+    blocks = stream_audio(FLAC[: len(FLAC) // 2], name="clip 7")
+    with pytest.raises(AudioError, match=r"clip 7: .*damaged"):
+        list(blocks)
+    with pytest.raises(AudioError, match="clip 7: the file is empty"):
+        stream_audio(b"", name="clip 7")
+
+
+def test_a_recording_that_is_too_long_is_refused_before_it_is_decoded(monkeypatch):
+    monkeypatch.setattr(audio_m4ser, "FRAMES_PER_READ", 1000)
+    cut = FLAC[: len(FLAC) // 2]  # who decodes on comes to the damage
+    with pytest.raises(AudioError, match=r"clip 7: the recording is longer than 0\.1 s"):
+        load_audio(cut, name="clip 7", max_seconds=0.1)
+    assert len(load_audio(FLAC, max_seconds=1)) == 16000
+    with pytest.raises(AudioError, match="longer than 1 s"):
+        load_audio(np.zeros(8001), 8000, max_seconds=1)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """The address of a web server over tmp_path."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=tmp_path)
+
+        def log_message(self, *args):
+            """Tests print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_an_address_is_downloaded(tmp_path, server):
+    (tmp_path / "tone.flac").write_bytes(FLAC)
+    np.testing.assert_array_equal(load_audio(f"{server}/tone.flac"), load_audio(FLAC))
+    with pytest.raises(AudioError, match=rf"^{server}/gone.wav: cannot be downloaded \(HTTP Error 404"):
+        load_audio(f"{server}/gone.wav")
+    with pytest.raises(AudioError, match="cannot be downloaded"):
+        load_audio("http://")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(FLAC), daemon=True).start()
+    np.testing.assert_array_equal(load_audio(tmp_path / "pipe"), load_audio(FLAC))
 
 
 FLAC = encoded(sine(16000), 16000, "FLAC")

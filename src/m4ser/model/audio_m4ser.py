@@ -6,7 +6,9 @@ It travels to the Hub with the weights, so it needs numpy alone until a file is 
 
 import io
 import math
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 
@@ -22,45 +24,78 @@ except ImportError:
 # 7.1 surround. An array with more rows is a batch or a spectrogram, and averaging those would be wrong.
 MAX_CHANNELS = 8
 FRAMES_PER_READ = 2**20
+ADDRESSES = ("http://", "https://")
+SECONDS_TO_WAIT = 60
 
 
 class AudioError(ValueError):
     """A recording that cannot be used; the message names it and says what to do."""
 
 
-def load_audio(source, sampling_rate=None, target_sampling_rate=16000, name=None):
+def load_audio(source, sampling_rate=None, target_sampling_rate=16000, name=None, max_seconds=math.inf):
     """Load one recording as float32 mono samples in -1..1, shape (samples,), at `target_sampling_rate` Hz.
 
     Silence, a constant and clips as short as one sample are returned as they are: the processor pads them.
 
     Args:
-        source: a path; the bytes of a wav, flac, ogg or mp3 file; a `datasets` row {"bytes", "path"};
-            {"array" or "raw", "sampling_rate"}; or samples as a numpy array, list or torch tensor of shape
-            (samples,), (samples, channels) or (channels, samples), where the shorter axis is the channels.
+        source: a path or an http(s) address; the bytes of a wav, flac, ogg or mp3 file; a `datasets` row
+            {"bytes", "path"}; {"array" or "raw", "sampling_rate"}; or samples as a numpy array, list or torch tensor
+            of shape (samples,), (samples, channels) or (channels, samples), where the shorter axis is the channels.
             Floats are taken as they are, integers are divided by their type's range.
         sampling_rate: Hz of samples that do not carry their own rate; files do.
         name: what to call the recording in an error, where `source` has no path.
+        max_seconds: a longer recording is refused, before all of it is decoded.
 
     Raises:
-        AudioError: nothing there, not audio, empty, NaN or infinite, or without a usable sampling rate.
+        AudioError: nothing there, not audio, empty, NaN or infinite, too long, or without a usable sampling rate.
     """
+    name, rate, decoded = _open(source, sampling_rate, name)
+    blocks, length = [], 0
+    for block in decoded:
+        blocks.append(block)
+        length += len(block)
+        if length > max_seconds * rate:
+            raise AudioError(
+                f"{name}: the recording is longer than {max_seconds:g} s; cut it, or ask for a timeline of windows."
+            )
+    samples = np.concatenate(blocks)
+    if rate == target_sampling_rate:
+        return samples
+    _check_soxr(rate, target_sampling_rate, name)
+    resampled = soxr.resample(samples, rate, target_sampling_rate)
+    # A clip shorter than half a target sample rounds to nothing: its first sample stands for it.
+    return resampled if len(resampled) else samples[:1]
+
+
+def stream_audio(source, sampling_rate=None, target_sampling_rate=16000, name=None):
+    """The samples of [`load_audio`] in blocks, (samples,) each: of a file of any length, a minute is held at a time.
+
+    Takes and raises the same, but damage inside a file only when it is reached.
+    """
+    name, rate, blocks = _open(source, sampling_rate, name)
+    if rate == target_sampling_rate:
+        return blocks
+    _check_soxr(rate, target_sampling_rate, name)
+    return _resample_blocks(blocks, rate, target_sampling_rate)
+
+
+def _open(source, sampling_rate, name):
+    """What to call a recording, its rate in Hz, and its samples: one or more finite float32 blocks (samples,)."""
     if isinstance(source, dict):
         source, sampling_rate, name = _unpack(source, sampling_rate, name)
     if isinstance(source, (str, Path)):
         name = name or str(source) or "an empty path"
-        source = _read_file(source, name)
+        source = _fetch(source, name) if str(source).startswith(ADDRESSES) else _open_file(source, name)
     name = name or "the recording"
-
     if isinstance(source, (bytes, bytearray)):
-        samples, sampling_rate = _decode(source, name)
+        source = io.BytesIO(source)
+    if isinstance(source, io.BufferedIOBase):
+        blocks = _decode(source, name)
+        sampling_rate = next(blocks)
     else:
         samples = _to_float(_to_array(source, name), name)
-    if samples.size == 0:
-        raise AudioError(f"{name}: the recording holds no samples; record it again or leave it out.")
-    samples = _to_mono(samples, name)
-    if not np.isfinite(samples).all():
-        raise AudioError(f"{name}: the recording holds NaN or infinite samples; export it again or leave it out.")
-    return _resample(samples, _check_rate(sampling_rate, name), target_sampling_rate, name)
+        blocks = iter([_to_mono(samples, name)] if samples.size else [])
+    return name, _check_rate(sampling_rate, name), _check(blocks, name)
 
 
 def _unpack(row, sampling_rate, name):
@@ -74,35 +109,58 @@ def _unpack(row, sampling_rate, name):
     raise AudioError(f"{name}: no audio in it; give 'bytes', 'path', or 'array' and 'sampling_rate'.")
 
 
-def _read_file(path, name):
+def _fetch(address, name):
     try:
-        return Path(path).read_bytes()
+        with urlopen(Request(address, headers={"User-Agent": "m4ser"}), timeout=SECONDS_TO_WAIT) as response:
+            return io.BytesIO(response.read())
+    except (OSError, ValueError, HTTPException) as error:
+        raise AudioError(f"{name}: cannot be downloaded ({error}); check the address and the connection.") from error
+
+
+def _open_file(path, name):
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115  it is closed where it has been decoded
     except IsADirectoryError as error:
         raise AudioError(f"{name}: this is a folder; give the recordings in it one by one.") from error
     except FileNotFoundError as error:
         raise AudioError(f"{name}: there is no such file; check the path.") from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise AudioError(f"{name!r} cannot be read ({error}); check its name and permissions.") from error
+    if file.seekable():
+        return file
+    with file:  # a pipe
+        return io.BytesIO(file.read())
 
 
-def _decode(data, name):
-    """Bytes of an audio file to float32 samples (samples, channels) and their rate."""
-    if soundfile is None:
-        raise AudioError(f"{name}: install soundfile to decode audio files (pip install soundfile).")
-    if not data:
-        raise AudioError(f"{name}: the file is empty; record it again or leave it out.")
-    blocks = []
-    try:
-        # In blocks, because the length in the header of a streamed or damaged file may be astronomical.
-        with soundfile.SoundFile(io.BytesIO(data)) as recording:
-            while len(block := recording.read(FRAMES_PER_READ, dtype="float32", always_2d=True)):
-                blocks.append(block)
-            sampling_rate, channels = recording.samplerate, recording.channels
-    except soundfile.SoundFileError as error:
-        raise AudioError(
-            f"{name}: not an audio file that can be decoded, or damaged; convert it to wav, flac, ogg or mp3."
-        ) from error
-    return np.concatenate(blocks or [np.zeros((0, channels), np.float32)]), sampling_rate
+def _decode(file, name):
+    """Yield the rate of an audio file, then its samples, float32 blocks of shape (samples,)."""
+    with file:
+        if soundfile is None:
+            raise AudioError(f"{name}: install soundfile to decode audio files (pip install soundfile).")
+        if file.seek(0, io.SEEK_END) == 0:
+            raise AudioError(f"{name}: the file is empty; record it again or leave it out.")
+        file.seek(0)
+        try:
+            with soundfile.SoundFile(file) as recording:
+                yield recording.samplerate
+                # In blocks, because the length in the header of a streamed or damaged file may be astronomical.
+                while len(block := recording.read(FRAMES_PER_READ, dtype="float32", always_2d=True)):
+                    yield block.mean(axis=1)
+        except soundfile.SoundFileError as error:
+            raise AudioError(
+                f"{name}: not an audio file that can be decoded, or damaged; convert it to wav, flac, ogg or mp3."
+            ) from error
+
+
+def _check(blocks, name):
+    """The same blocks, or a refusal where there is none or one holds what is no number."""
+    block = None
+    for block in blocks:
+        if not np.isfinite(block).all():
+            raise AudioError(f"{name}: the recording holds NaN or infinite samples; export it again or leave it out.")
+        yield block
+    if block is None:
+        raise AudioError(f"{name}: the recording holds no samples; record it again or leave it out.")
 
 
 def _to_array(source, name):
@@ -151,11 +209,16 @@ def _check_rate(sampling_rate, name):
     return rate
 
 
-def _resample(samples, rate, target_rate, name):
-    if rate == target_rate:
-        return samples
+def _check_soxr(rate, target_rate, name):
     if soxr is None:
         raise AudioError(f"{name}: install soxr to resample from {rate:g} to {target_rate:g} Hz (pip install soxr).")
-    resampled = soxr.resample(samples, rate, target_rate)
-    # A clip shorter than half a target sample rounds to nothing: its first sample stands for it.
-    return resampled if len(resampled) else samples[:1]
+
+
+def _resample_blocks(blocks, rate, target_rate):
+    stream, count = soxr.ResampleStream(rate, target_rate, num_channels=1), 0
+    for block in blocks:
+        resampled = stream.resample_chunk(block)
+        count += len(resampled)
+        yield resampled
+    rest = stream.resample_chunk(block[:0], last=True)
+    yield rest if count or len(rest) else block[:1]
