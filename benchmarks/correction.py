@@ -4,8 +4,9 @@ python -m benchmarks.correction [--quick]
 
 The text side of the network, around a pretrained BERT of 6 layers, learns from the training splits of SST, ATIS and
 MOSI (three recognisers) together, then from SST alone, and from MOSI alone. The validation split chooses how sure an
-edit must be, for each recogniser; the test split is measured once. Beside it: what the correction is worth to a sentiment classifier, and what
-the parallel decoding of all errors costs against one error at a time and against rewriting the whole utterance.
+edit must be, for each recogniser; the test split is measured once. Beside it: what the correction is worth to a
+sentiment classifier, and what the parallel decoding of all errors costs against one error at a time and against
+rewriting the whole utterance.
 
 Prints JSON, and a table on stderr. The full run takes half an hour on two cores, --quick a minute.
 """

@@ -83,16 +83,18 @@ def _frame_mean(values, mask):
     return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
-def network_losses(output, batch, weights):
+def network_losses(output, batch, weights, gather=lambda rows: rows):
     """Each loss of the network's step that its output, the batch and the weights allow, by name.
 
     Args:
         output: [`M4SEROutput`]. batch: mapping with "labels" and, for the auxiliary tasks, "aed_labels" (B, n) and
-            "correction_ids" (K, c). weights: as of [`joint_loss`], and `temperature`.
+            "correction_ids" (K, c). weights: as of [`joint_loss`], and `temperature`. gather: function from the rows
+            of this process to those of all, between which the contrastive loss compares.
     """
     losses = {"emotion": emotion_loss(output.logits, batch["labels"])}
     if weights.lambda_:
-        losses["contrastive"] = contrastive_loss(output.embeddings, batch["labels"], weights.temperature)
+        compared = gather(output.embeddings), gather(batch["labels"])
+        losses["contrastive"] = contrastive_loss(*compared, weights.temperature)
     if output.aed_logits is not None:
         losses["error_detection"] = error_detection_loss(output.aed_logits, batch["aed_labels"])
     if output.aec_logits is not None:

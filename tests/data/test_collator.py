@@ -9,7 +9,7 @@ from m4ser.data.augmentation import Augmentation
 from m4ser.data.building import encode_flac
 from m4ser.data.collator import M4SERCollator
 from m4ser.data.labels import aligned_labels
-from m4ser.model.audio_m4ser import AudioError
+from m4ser.model.audio_m4ser import AudioError, load_audio
 from tests.tiny_corpus import TEXTS, tiny_processor
 
 KEEP, DELETE, CHANGE = 0, 1, 2
@@ -118,7 +118,7 @@ def test_augmentation_reaches_training_batches(processor, rows):
     assert not torch.equal(collate(rows)["input_ids"], first["input_ids"])
     augmentation.set_epoch(0)
     again = collate(rows)
-    assert all(torch.equal(again[name], first[name]) for name in first)
+    assert all(torch.equal(again[name], first[name]) for name in first.keys() - {"ids"})
 
 
 def test_text_alone_is_enough_for_a_text_model(processor, rows):
@@ -126,8 +126,9 @@ def test_text_alone_is_enough_for_a_text_model(processor, rows):
     batch = M4SERCollator(processor, Augmentation(speed=0.1, seed=1))(texts)
     assert batch["input_values"] is batch["attention_mask"] is None
     plain = M4SERCollator(processor)(rows)
-    for name in batch.keys() - {"input_values", "attention_mask"}:
+    for name in batch.keys() - {"input_values", "attention_mask", "ids"}:
         assert torch.equal(batch[name], plain[name]), name
+    assert batch["ids"] == [row["id"] for row in rows]
     with pytest.raises(AudioError, match="row-1"):
         M4SERCollator(processor)([rows[0], texts[1]])
 
@@ -135,3 +136,23 @@ def test_text_alone_is_enough_for_a_text_model(processor, rows):
 def test_the_corpus_holds_every_kind_of_error():
     kinds = {tag for hypothesis, transcript in TEXTS for tag in align(hypothesis.split(), transcript.split()).tags}
     assert kinds == {KEEP, DELETE, CHANGE}
+
+
+def test_of_a_long_recording_a_window_is_read(processor, rows):
+    seconds = 0.05
+    length = int(seconds * 16_000)
+    wholes = [load_audio(row["audio"], target_sampling_rate=16_000, name=row["id"]) for row in rows]
+    held_out = M4SERCollator(processor, max_seconds=seconds)._waveforms(rows, 16_000)
+    for window, whole in zip(held_out, wholes, strict=True):
+        start = (len(whole) - length) // 2
+        np.testing.assert_array_equal(window, whole[start : start + length])  # the middle
+    augmentation = Augmentation(seed=1)
+    collate = M4SERCollator(processor, augmentation, max_seconds=seconds)
+    first = collate(rows)
+    assert first["attention_mask"].sum(-1).tolist() == [length] * len(rows)
+    augmentation.set_epoch(1)
+    assert not torch.equal(collate(rows)["input_values"], first["input_values"])  # another part each epoch
+    assert (
+        M4SERCollator(processor, max_seconds=30)(rows)["input_values"].shape
+        == M4SERCollator(processor)(rows)["input_values"].shape
+    )

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from accelerate.data_loader import BatchSamplerShard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from m4ser.data.sampler import LengthGroupedBatchSampler
 
@@ -53,14 +54,49 @@ def test_lengths_come_in_no_order():
     assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.3
 
 
-def test_no_row_is_lost_on_two_devices():
-    """Accelerate deals batches out in turn, and takes a short one for the end of the epoch."""
-    sampler = LengthGroupedBatchSampler(LENGTHS[:75], 16)  # 5 batches, one of them short
-    for epoch in range(4):
-        sampler.set_epoch(epoch)
-        shares = [list(BatchSamplerShard(sampler, num_processes=2, process_index=device)) for device in range(2)]
-        assert len(shares[0]) == len(shares[1]) == 3
-        assert {row for share in shares for rows in share for row in rows} == set(range(75))
+@given(
+    lengths=st.lists(st.floats(0.05, 60), min_size=1, max_size=70),
+    batch_size=st.integers(1, 9),
+    processes=st.integers(1, 3),
+    max_length=st.none() | st.floats(5, 100),
+    seed=st.none() | st.integers(0, 3),
+)
+def test_processes_share_each_batch_under_both_caps(lengths, batch_size, processes, max_length, seed):
+    shares = [
+        list(LengthGroupedBatchSampler(lengths, batch_size, seed, max_length, processes, process))
+        for process in range(processes)
+    ]
+    batches = LengthGroupedBatchSampler(lengths, batch_size, seed, max_length, processes).batches()
+    too_large = 0
+    for batch, parts in zip(batches, zip(*shares, strict=True), strict=True):
+        assert sorted(row for part in parts for row in part) == sorted(batch)
+        assert all(parts) or len(lengths) < processes  # none stands idle while the others wait for it
+        cap = max_length * (1 + 1e-9) if max_length else float("inf")
+        loads = [len(part) * max(lengths[row] for row in part) for part in parts if part]
+        rows = max(map(len, parts))
+        too_large += rows > batch_size or (rows > 1 and max(loads) > cap)
+        assert rows <= batch_size + 1
+    assert too_large <= 1  # what one row left over may cost
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+
+
+def test_two_processes_learn_from_what_one_with_the_larger_batch_does():
+    whole = LengthGroupedBatchSampler(LENGTHS, 8, seed=2).batches()
+    assert LengthGroupedBatchSampler(LENGTHS, 4, seed=2, num_processes=2).batches() == whole
+
+
+def test_a_cut_epoch_goes_on_where_it_was():
+    sampler = LengthGroupedBatchSampler(LENGTHS, 16, seed=2)
+    sampler.set_epoch(3)
+    whole = list(sampler)
+    sampler.set_epoch(3, start=5)
+    assert list(sampler) == whole[5:]
+    assert len(sampler) == len(whole) - 5
+
+
+def test_a_long_row_stands_alone():
+    drawn = LengthGroupedBatchSampler([3.0, 3.0, 305.0, 3.0, 3.0, 3.0], 16, None, max_length=6).batches()
+    assert drawn == [[0, 1], [3, 4], [5], [2]]
 
 
 def test_a_small_corpus_is_mixed_anew_each_epoch():

@@ -22,7 +22,7 @@ from m4ser.training.arguments import (
     TrainingArguments,
     parse_arguments,
 )
-from m4ser.training.loop import discriminator_step, forward, frozen_generator_loss, train, train_step
+from m4ser.training.loop import NonFiniteError, discriminate, forward, frozen_generator_loss, train, train_step
 from m4ser.training.setup import build_experiment
 from m4ser.training.state import TrainingState
 from tests.tiny import collate, recordings, tiny_model
@@ -30,12 +30,17 @@ from tests.tiny_corpus import LABELS, SIZES, write_tiny_corpus
 
 ROOT = Path(__file__).parents[2]
 LOSSES = {"emotion", "error_detection", "error_correction", "contrastive", "generator", "discriminator", "total"}
+WATCHED = LOSSES | {"invariant_probability"}
 STEPS = 3  # of an epoch: 11 recordings in batches of 4
 
 
 @pytest.fixture(scope="module")
 def batch():
-    return collate(recordings([1500, 800, 500, 400], [4, 9, 2, 5]))
+    return small_batch()
+
+
+def small_batch(**options):
+    return collate(recordings([1500, 800, 500, 400], [4, 9, 2, 5]), **options) | {"ids": ["a", "b", "c", "d"]}
 
 
 def start(objective=None, training=None, **switches):
@@ -47,7 +52,7 @@ def start(objective=None, training=None, **switches):
         ObjectiveArguments(**(objective or {})),
         TrainingArguments(output_dir="unused", learning_rate=1e-3, **(training or {})),
     )
-    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=arguments.training.gradient_accumulation_steps)
+    accelerator = Accelerator(cpu=True)
     state = TrainingState.create(tiny_model(**switches), arguments, total_steps=10, accelerator=accelerator)
     return state, arguments, accelerator
 
@@ -64,31 +69,30 @@ def has_gradient(module):
     return any(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
 
 
-def test_the_discriminators_step_leaves_the_network_alone(batch):
-    state, arguments, accelerator = start()
-    network, discriminator = values(state.model), values(state.discriminator)
-    discriminator_step(state, forward(state.model, batch), arguments, accelerator)
+def test_the_discriminators_loss_leaves_the_network_alone(batch):
+    state, _, accelerator = start()
+    loss, _ = discriminate(state, forward(state.model, batch))
+    accelerator.backward(loss)
     assert all(parameter.grad is None for parameter in state.model.parameters())
-    assert same(state.model, network)
-    assert not same(state.discriminator, discriminator)
+    assert has_gradient(state.discriminator.module)
 
 
-def test_the_networks_step_leaves_the_discriminator_alone(batch):
+def test_the_networks_loss_leaves_the_discriminator_alone(batch):
     state, _, _ = start()
     output = forward(state.model, batch)
     frozen_generator_loss(state, output, Accelerator(cpu=True)).backward()
-    assert all(parameter.grad is None for parameter in state.discriminator.parameters())
-    assert all(parameter.requires_grad for parameter in state.discriminator.parameters())
+    assert all(parameter.grad is None for parameter in state.discriminator.module.parameters())
+    assert all(parameter.requires_grad for parameter in state.discriminator.module.parameters())
     # L_G reaches the generator and, through it, both encoders.
     for module in (state.model.fusion.generator, state.model.speech_encoder, state.model.text_encoder):
         assert has_gradient(module)
 
 
-def test_a_step_is_line_23_and_then_line_25():
-    """Against both lines by hand, on a copy, each with an optimizer of its own."""
-    batch = collate(recordings([1500, 800, 500, 400], [4, 9, 2, 5]), dtype=torch.float64)
+def test_a_step_is_lines_15_to_25():
+    """Against Alg. 1 by hand, on a copy: all losses first, then an update of each side with its own optimizer."""
+    batch = small_batch(dtype=torch.float64)
     state, arguments, accelerator = start({"gamma": 0.5}, {"max_grad_norm": 0.0})
-    model, discriminator = copy.deepcopy(state.model.double()), copy.deepcopy(state.discriminator.double())
+    model, discriminator = copy.deepcopy(state.model.double()), copy.deepcopy(state.discriminator.module.double())
     update_network, update_discriminator = (
         torch.optim.AdamW(part.parameters(), lr=1e-3, weight_decay=0.0).step for part in (model, discriminator)
     )
@@ -98,11 +102,6 @@ def test_a_step_is_line_23_and_then_line_25():
         probability = torch.sigmoid(discriminator(stream))[output.frame_mask]
         return probability.log().mean(), (1 - probability).log().mean()
 
-    is_speech, _ = log_probabilities(output.speech_specific.detach())
-    _, is_text = log_probabilities(output.text_specific.detach())
-    l_gan = is_speech + is_text - sum(log_probabilities(output.invariant.detach()))
-    (-l_gan).backward()  # line 23 maximises it
-    update_discriminator()
     losses = network_losses(output, batch, arguments.objective)
     total = (
         losses["emotion"]
@@ -111,17 +110,24 @@ def test_a_step_is_line_23_and_then_line_25():
         + 0.1 * losses["contrastive"]
     )
     total.backward()
+    discriminator.zero_grad()
+    is_speech, _ = log_probabilities(output.speech_specific.detach())
+    _, is_text = log_probabilities(output.text_specific.detach())
+    l_gan = is_speech + is_text - sum(log_probabilities(output.invariant.detach()))
+    (-l_gan).backward()  # line 23 maximises it
+    update_discriminator()
     update_network()
 
-    named = train_step(state, batch, arguments, accelerator)
-    assert set(named) == LOSSES
-    assert named["total"] == pytest.approx(total.item(), abs=1e-9)
-    assert named["discriminator"] == pytest.approx(-l_gan.item(), abs=1e-9)
-    for expected, learnt in ((model, state.model), (discriminator, state.discriminator)):
+    named = train_step(state, [batch], arguments, accelerator)
+    assert set(named) == WATCHED
+    assert named["total"] == pytest.approx(total.item(), abs=1e-6)
+    assert named["discriminator"] == pytest.approx(-l_gan.item(), abs=1e-6)
+    assert 0 < named["invariant_probability"] < 1
+    for expected, learnt in ((model, state.model), (discriminator, state.discriminator.module)):
         for (name, value), other in zip(expected.named_parameters(), learnt.parameters(), strict=True):
             torch.testing.assert_close(other, value, rtol=0, atol=1e-6, msg=name)
     assert not has_gradient(state.model)
-    assert not has_gradient(state.discriminator)
+    assert not has_gradient(state.discriminator.module)
 
 
 def test_one_forward_of_the_network_a_step(batch):
@@ -129,21 +135,34 @@ def test_one_forward_of_the_network_a_step(batch):
     calls = []
     state.model.register_forward_hook(lambda *_: calls.append("network"))
     state.model.speech_encoder.register_forward_hook(lambda *_: calls.append("speech"))
-    state.discriminator.register_forward_hook(lambda *_: calls.append("D"))
-    train_step(state, batch, arguments, accelerator)
-    assert calls == ["speech", "network", "D", "D", "D", "D"]
+    state.discriminator.module.register_forward_hook(lambda *_: calls.append("D"))
+    train_step(state, [batch], arguments, accelerator)
+    assert calls == ["speech", "network", "D", "D"]
 
 
-def test_accumulated_batches_are_one_step_of_both_sides(batch):
-    state, arguments, accelerator = start(training={"gradient_accumulation_steps": 2})
-    before = values(state.model), values(state.discriminator)
-    train_step(state, batch, arguments, accelerator)
-    assert same(state.model, before[0])
-    assert same(state.discriminator, before[1])
-    train_step(state, batch, arguments, accelerator)
-    assert not same(state.model, before[0])
-    assert not same(state.discriminator, before[1])
-    assert not has_gradient(state.discriminator)
+@pytest.mark.parametrize("side", ["network", "discriminator"])
+def test_a_loss_that_is_no_number_changes_nothing(side, batch):
+    state, arguments, accelerator = start()
+    with torch.no_grad():
+        next(state.parts[side].module.parameters()).view(-1)[0] = float("nan")
+    before = {name: values(part.module) for name, part in state.parts.items()}
+    with pytest.raises(NonFiniteError, match=r"step 1, on the recordings a, b, c, d; the state before it is saved"):
+        train_step(state, [batch], arguments, accelerator)
+    for name, part in state.parts.items():
+        assert not has_gradient(part.module)
+        for key, value in part.module.state_dict().items():
+            assert torch.equal(value, before[name][key]) or value.isnan().any()
+
+
+def test_parts_learn_at_their_own_rates_and_frozen_ones_not(batch):
+    rates = {"speech_encoder": 0, "text_encoder": 1e-4, "text_encoder.encoder.embeddings": 0}
+    state, arguments, accelerator = start(training={"learning_rates": rates})
+    assert [group["lr"] for group in state.network.optimizer.param_groups] == [1e-4, 1e-3]
+    before = values(state.model)
+    train_step(state, [batch], arguments, accelerator)
+    changed = {name for name, value in state.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert not any(name.startswith(("speech_encoder.", "text_encoder.encoder.embeddings.")) for name in changed)
+    assert {"text_encoder.encoder.encoder.layer.0.output.dense.weight", "classifier.weight"} < changed
 
 
 SWITCHES = {
@@ -166,7 +185,8 @@ SWITCHES = {
 def test_every_ablation_trains_on_what_is_left(objective, switches, left_out, batch):
     state, arguments, accelerator = start(objective, **switches)
     before = values(state.model)
-    assert set(train_step(state, batch, arguments, accelerator)) == LOSSES - left_out
+    adversarial = {"invariant_probability"} if state.discriminator else set()
+    assert set(train_step(state, [batch], arguments, accelerator)) == LOSSES - left_out | adversarial
     assert (state.discriminator is None) == ("discriminator" in left_out)
     assert not same(state.model, before)
 
@@ -262,21 +282,21 @@ def test_the_folder_loads_as_it_is(run):
     assert not list(run.glob("*discriminator*"))  # it never ships
 
 
-def test_resuming_is_as_if_nothing_had_happened(run, train_here, tmp_path):
-    train_here(tmp_path, "--epochs", "1")
-    # What a run that was cut in its second epoch leaves: two steps more in its log than in its checkpoint.
-    half = (tmp_path / "metrics.csv").read_text()
-    cut = half.splitlines()[-1].split(",")
-    with (tmp_path / "metrics.csv").open("a") as file:
-        for step in ("4", "5"):
-            file.write(",".join([step, "2", *cut[2:]]) + "\n")
-    train_here(tmp_path, "--epochs", "2", "--resume", "true")
-    resumed, whole = (read_csv(folder / "metrics.csv") for folder in (tmp_path, run))
-    assert [row["step"] for row in resumed] == [row["step"] for row in whole]
-    assert [row["step"] for row in read_csv(tmp_path / "validation.csv")] == ["3", "6"]
-    for mine, theirs in zip(resumed, whole, strict=True):
-        for name in LOSSES:
-            assert float(mine[name]) == pytest.approx(float(theirs[name]), rel=1e-4), (mine["step"], name)
+def test_what_the_best_epoch_predicts(run):
+    rows = read_csv(run / "predictions.csv")
+    assert [row["split"] for row in rows] == ["validation"] * SIZES["validation"] + ["test"] * SIZES["test"]
+    tested = [row for row in rows if row["split"] == "test"]
+    accuracy = sum(row["label"] == row["prediction"] for row in tested) / len(tested)
+    results = json.loads((run / "results.json").read_text())
+    assert accuracy == pytest.approx(results["splits"]["test"]["weighted_accuracy"])
+    for row in rows:
+        probabilities = [float(row[label]) for label in LABELS]
+        assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+        assert LABELS[probabilities.index(max(probabilities))] == row["prediction"]
+
+
+def test_loss_curves_are_drawn_at_the_end(run):
+    assert (run / "losses.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_run_that_is_not_resumed_starts_its_logs_anew(train_here, tmp_path):

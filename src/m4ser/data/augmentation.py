@@ -48,5 +48,9 @@ class Augmentation:
         """Which of `count` tokens are hidden, (count,) bool."""
         return self._rng(row_id, 1).uniform(size=count) < self.mask
 
+    def window_start(self, spare: int, row_id: str) -> int:
+        """Where the window of a recording begins that is `spare` samples too long."""
+        return int(self._rng(row_id, 2).integers(spare + 1))
+
     def _rng(self, row_id: str, purpose: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, self.epoch, zlib.crc32(row_id.encode()), purpose))

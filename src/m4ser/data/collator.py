@@ -18,18 +18,22 @@ class M4SERCollator:
     Args:
         processor: an [`M4SERProcessor`].
         augmentation: what happens to a training recording and its hypothesis.
+        max_seconds: of a longer recording only a window is read: the middle, or, with `augmentation`, another part
+            each epoch.
     """
 
-    def __init__(self, processor, augmentation: Augmentation | None = None):
+    def __init__(self, processor, augmentation: Augmentation | None = None, max_seconds: float | None = None):
         self.processor = processor
         self.augmentation = augmentation
+        self.max_seconds = max_seconds
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Rows with the columns of `m4ser.data.schema`, label columns included.
 
         Returns:
             The processor's four inputs, `labels` (B,), `aed_labels` (B, n), `correction_positions` (K, 2) as row and
-            token, `correction_ids` (K, c). Where no row has audio, `input_values` and `attention_mask` are None.
+            token, `correction_ids` (K, c), and `ids`, a list. Where no row has audio, `input_values` and
+            `attention_mask` are None.
         """
         rate = self.processor.feature_extractor.sampling_rate
         ids = [row["id"] for row in rows]
@@ -39,20 +43,28 @@ class M4SERCollator:
         batch = silence | dict(self.processor(waveforms, texts, sampling_rate=rate))
         if self.augmentation is not None and self.augmentation.mask:
             self._hide_tokens(batch["input_ids"], ids)
+        batch["ids"] = ids
         batch["labels"] = torch.tensor([row["emotion"] for row in rows])
         batch["aed_labels"] = _pad([row["aed_labels"] for row in rows], batch["input_ids"].shape[1])
         positions = [(index, position) for index, row in enumerate(rows) for position in row["correction_positions"]]
-        replacements = [ids for row in rows for ids in row["correction_ids"]]
+        replacements = [replacement for row in rows for replacement in row["correction_ids"]]
         batch["correction_positions"] = torch.tensor(positions, dtype=torch.long).reshape(-1, 2)
         batch["correction_ids"] = _pad(replacements, max(map(len, replacements), default=1))
         return batch
 
     def _waveforms(self, rows: Sequence[dict[str, Any]], rate: int) -> list[np.ndarray]:
         waveforms = [load_audio(row["audio"], target_sampling_rate=rate, name=row["id"]) for row in rows]
+        pairs = list(zip(waveforms, rows, strict=True))
+        if self.max_seconds is not None:
+            pairs = [(self._window(waveform, int(self.max_seconds * rate), row["id"]), row) for waveform, row in pairs]
         if self.augmentation is not None:
-            pairs = zip(waveforms, rows, strict=True)
-            waveforms = [self.augmentation.waveform(waveform, row["id"]) for waveform, row in pairs]
-        return waveforms
+            return [self.augmentation.waveform(waveform, row["id"]) for waveform, row in pairs]
+        return [waveform for waveform, _ in pairs]
+
+    def _window(self, waveform: np.ndarray, length: int, row_id: str) -> np.ndarray:
+        spare = max(0, len(waveform) - length)
+        start = spare // 2 if self.augmentation is None else self.augmentation.window_start(spare, row_id)
+        return waveform[start : start + length]
 
     def _hide_tokens(self, input_ids: torch.Tensor, ids: Sequence[str]) -> None:
         tokenizer = self.processor.tokenizer

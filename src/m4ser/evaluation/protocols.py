@@ -156,6 +156,20 @@ PROTOCOLS: dict[str, Callable] = {
 }
 
 
+def fold_count(corpus, protocol):
+    """How many folds a protocol has on a `datasets.DatasetDict`.
+
+    Raises:
+        DataError: no such protocol, it has no folds, or a column that it needs is missing.
+    """
+    if PROTOCOLS.get(protocol, held_out) in (held_out, official):
+        with_folds = [name for name, make in PROTOCOLS.items() if make not in (held_out, official)]
+        raise DataError(f"The protocol {protocol} has no folds; choose from {', '.join(with_folds)}.")
+    if protocol == "speakers":
+        return SPEAKER_FOLDS
+    return len(set(_column(datasets.concatenate_datasets(list(corpus.values())), "session", protocol)))
+
+
 def k_shot(parts, shots, seed=0):
     """`shots` recordings of each emotion to learn a new corpus from (Table IX), drawn by `seed` from `validation`.
 

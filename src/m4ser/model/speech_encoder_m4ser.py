@@ -44,12 +44,12 @@ class SpeechEncoder(nn.Module):
         """
         if attention_mask is None:
             attention_mask = torch.ones_like(input_values, dtype=torch.long)
-        lengths = attention_mask.sum(-1).clamp(min=self.receptive_field)
+        lengths = self._sample_lengths(attention_mask)
         input_values = input_values * attention_mask.to(input_values.dtype)
         input_values = F.pad(input_values, (0, max(0, self.receptive_field - input_values.shape[-1])))
 
         features = self._extract_features(input_values, lengths).transpose(1, 2)
-        frames = self.encoder._get_feat_extract_output_lengths(lengths)
+        frames = self.frame_lengths(attention_mask)
         frame_mask = torch.arange(features.shape[1], device=features.device) < frames[:, None]
         hidden_states = self.encoder.feature_projection(features)
         if isinstance(hidden_states, tuple):  # all of the family but HuBERT return their normalised input too
@@ -60,6 +60,13 @@ class SpeechEncoder(nn.Module):
         with silent_padding(self.encoder.encoder.pos_conv_embed, frame_mask):
             hidden_states = self.encoder.encoder(hidden_states, attention_mask=frame_mask).last_hidden_state
         return self.projection(hidden_states), frame_mask
+
+    def frame_lengths(self, attention_mask):
+        """How many frames each row of (B, samples) gets, (B,)."""
+        return self.encoder._get_feat_extract_output_lengths(self._sample_lengths(attention_mask))
+
+    def _sample_lengths(self, attention_mask):
+        return attention_mask.sum(-1).clamp(min=self.receptive_field)
 
     def _extract_features(self, input_values, lengths):
         hidden_states = input_values[:, None]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -10,6 +11,8 @@ from transformers import HfArgumentParser
 from m4ser.evaluation.protocols import PROTOCOLS
 from m4ser.model.configuration_m4ser import MODALITIES, PRESETS
 
+TRACKERS = ("tensorboard", "trackio")
+ON_NONFINITE = ("stop", "skip")
 SELECTION_METRICS = ("unweighted_accuracy", "weighted_accuracy", "weighted_f1")
 
 
@@ -32,15 +35,22 @@ class DataArguments:
 
     dataset: str | None = field(default=None, metadata={"help": "folder of a builder, or Hub id"})
     protocol: str = field(default="held_out", metadata={"help": f"who is tested: {', '.join(PROTOCOLS)}"})
-    fold: int | None = field(default=None, metadata={"help": "of a protocol with folds, from 1"})
+    fold: str | None = field(default=None, metadata={"help": "of a protocol with folds: from 1, or all, one by one"})
     text_column: str = field(default="hypothesis", metadata={"help": "hypothesis, or transcript (Table VI)"})
     normalization: str = field(default="none", metadata={"help": "of both texts: none or basic"})
     vocabulary_size: int = field(default=512, metadata={"help": "of the tokenizer trained for a preset"})
     asr_model_id: str | None = field(default=None, metadata={"help": "recogniser that made the hypotheses"})
+    max_seconds: float = field(default=30.0, metadata={"help": "of a longer recording only a window is read"})
     augment_speed: float = field(default=0.0, metadata={"help": "largest change of speed, 0.1 for 10 %%"})
     augment_noise: float = field(default=0.0, metadata={"help": "share of recordings with noise"})
     augment_crop: float = field(default=0.0, metadata={"help": "largest share cut off a recording"})
     augment_mask: float = field(default=0.0, metadata={"help": "share of the hypothesis's tokens that are hidden"})
+
+    def __post_init__(self):
+        if self.fold is not None and self.fold != "all":
+            if not str(self.fold).isdecimal():
+                raise ValueError(f"--fold is a number from 1 or all, not {self.fold}.")
+            self.fold = int(self.fold)
 
 
 @dataclass
@@ -61,25 +71,51 @@ class TrainingArguments:
     output_dir: str | None = field(default=None, metadata={"help": "folder of the run"})
     name: str | None = field(default=None, metadata={"help": "of the run in tables; the folder's by default"})
     epochs: int = 100
-    batch_size: int = field(default=16, metadata={"help": "recordings a device and step"})
+    batch_size: int = field(default=16, metadata={"help": "recordings a device and batch"})
+    max_batch_seconds: float | None = field(
+        default=None, metadata={"help": "most seconds of audio a device and batch, padding included"}
+    )
+    gradient_accumulation_steps: int = field(default=1, metadata={"help": "batches of one optimizer step"})
     learning_rate: float = 1e-5
+    learning_rates: dict | str | None = field(
+        default=None,
+        metadata={"help": 'of single parts, as JSON: {"speech_encoder": 1e-5, "text_encoder": 0}; 0 freezes a part'},
+    )
     schedule: str = field(default="constant", metadata={"help": "of both optimizers; a name of transformers"})
     warmup_steps: int = 0
     weight_decay: float = 0.0
     max_grad_norm: float = field(default=1.0, metadata={"help": "0 for no clipping"})
-    gradient_accumulation_steps: int = 1
     mixed_precision: str = field(default="no", metadata={"help": "no, bf16 or fp16"})
+    gradient_checkpointing: bool = field(
+        default=False, metadata={"help": "compute the encoders' activations again instead of keeping them"}
+    )
+    num_workers: int = field(default=0, metadata={"help": "processes that read recordings ahead"})
     selection_metric: str = field(
         default="unweighted_accuracy", metadata={"help": f"chooses the best epoch: {', '.join(SELECTION_METRICS)}"}
     )
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
+    checkpoint_steps: int = field(default=0, metadata={"help": "steps between checkpoints; 0 for one an epoch"})
+    keep_checkpoints: int = field(default=2, metadata={"help": "how many of the newest stay"})
+    on_nonfinite: str = field(default="stop", metadata={"help": "where a loss is NaN or infinite: stop or skip"})
+    log_with: list[str] | None = field(default=None, metadata={"help": f"besides CSV: {', '.join(TRACKERS)}"})
+    project: str | None = field(default=None, metadata={"help": "of the trackers; the folder's name by default"})
     seed: int = 0
+    seeds: list[int] | None = field(default=None, metadata={"help": "several runs, a seed each"})
 
     def __post_init__(self):
-        if self.selection_metric not in SELECTION_METRICS:
-            raise ValueError(
-                f"selection_metric is one of {', '.join(SELECTION_METRICS)}, not {self.selection_metric}."
-            )
+        _choose("selection_metric", self.selection_metric, SELECTION_METRICS)
+        _choose("on_nonfinite", self.on_nonfinite, ON_NONFINITE)
+        for tracker in self.log_with or ():
+            _choose("log_with", tracker, TRACKERS)
+            if find_spec(tracker) is None:
+                raise ValueError(f"--log_with {tracker} needs {tracker}: pip install {tracker}.")
+        given = self.learning_rates
+        self.learning_rates = json.loads(given) if isinstance(given, str) else dict(given or {})
+
+
+def _choose(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"{name} is one of {', '.join(choices)}, not {value}.")
 
 
 @dataclass
@@ -106,6 +142,7 @@ class Arguments:
 
 
 GROUPS = (ModelArguments, DataArguments, ObjectiveArguments, TrainingArguments)
+MAPPINGS = ("config", "learning_rates")
 
 
 def parse_arguments(argv):
@@ -123,12 +160,20 @@ def parse_arguments(argv):
     values = {}
     for path in given.configs:
         values = _merge(values, read_config(Path(path), known))
-    if given.config is not None:
-        values = _merge(values, {"config": json.loads(given.config)})
+    for name in MAPPINGS:
+        if getattr(given, name) is not None:
+            values = _merge(values, {name: _read_json(name, getattr(given, name))})
     parser.set_defaults(**values)
-    model, *groups, _ = parser.parse_args_into_dataclasses(argv)
-    model.config = values.get("config", {})
-    return Arguments(model, *groups)
+    model, data, objective, training, _ = parser.parse_args_into_dataclasses(argv)
+    model.config, training.learning_rates = (values.get(name, {}) for name in MAPPINGS)
+    return Arguments(model, data, objective, training)
+
+
+def _read_json(name, text):
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"--{name} is no JSON: {error}.") from error
 
 
 def read_config(path, known):

@@ -1,8 +1,10 @@
-"""The three splits as prepared data loaders; the order of training is drawn from (seed, epoch)."""
+"""The three splits as data loaders; the order of training is drawn from (seed, epoch)."""
 
 from dataclasses import dataclass
+from itertools import islice
 
-from torch.utils.data import BatchSampler, DataLoader
+from accelerate.utils import send_to_device
+from torch.utils.data import DataLoader
 
 from m4ser.data.augmentation import Augmentation
 from m4ser.data.collator import M4SERCollator
@@ -25,30 +27,44 @@ class Loaders:
         augmentation = Augmentation(
             data.augment_speed, data.augment_noise, data.augment_crop, data.augment_mask, options.seed
         )
-        collator = M4SERCollator(processor)
-        sampler = LengthGroupedBatchSampler(corpus["train"]["duration"], options.batch_size, options.seed)
-        train = DataLoader(
-            corpus["train"],
-            batch_sampler=sampler,
-            collate_fn=M4SERCollator(processor, augmentation),
-        )
-        held_out = [
-            DataLoader(
+
+        def load(split, seed, augmentation):
+            """Each process takes its share of the same batches; Accelerate's own dealing would lose or repeat rows."""
+            return DataLoader(
                 corpus[split],
-                batch_sampler=batches_by_length(corpus[split], options.batch_size),
-                collate_fn=collator,
+                batch_sampler=LengthGroupedBatchSampler(
+                    [min(duration, data.max_seconds) for duration in corpus[split]["duration"]],
+                    options.batch_size,
+                    seed,
+                    options.max_batch_seconds,
+                    accelerator.num_processes,
+                    accelerator.process_index,
+                ),
+                collate_fn=M4SERCollator(processor, augmentation, data.max_seconds),
+                num_workers=options.num_workers,
+                pin_memory=accelerator.device.type == "cuda",
             )
-            for split in ("validation", "test")
-        ]
-        return cls(*accelerator.prepare(train, *held_out), sampler, augmentation)
 
-    def set_epoch(self, epoch):
-        self.sampler.set_epoch(epoch)
+        train = load("train", options.seed, augmentation)
+        held_out = [load(split, None, None) for split in ("validation", "test")]
+        return cls(train, *held_out, train.batch_sampler, augmentation)
+
+    def total_steps(self, epochs, accumulation):
+        """Optimizer steps of all epochs, whose batches may differ in number."""
+        steps = 0
+        for epoch in range(epochs):
+            self.sampler.set_epoch(epoch)
+            steps += -(-len(self.sampler) // accumulation)
+        return steps
+
+    def windows(self, epoch, start, accumulation, device):
+        """The batches of each optimizer step of an epoch, a list a step, from batch number `start` on."""
+        self.sampler.set_epoch(epoch, start)
         self.augmentation.set_epoch(epoch)
-        self.train.set_epoch(epoch)  # Accelerate's loader counts by itself, from 0 in a resumed run too
+        batches = iter(self.train)
+        while window := list(islice(batches, accumulation)):
+            yield [to_device(batch, device) for batch in window]
 
 
-def batches_by_length(rows, batch_size):
-    """Batches of rows in order of their duration, so that little is padded."""
-    durations = rows["duration"]
-    return BatchSampler(sorted(range(len(rows)), key=lambda row: durations[row]), batch_size, drop_last=False)
+def to_device(batch, device):
+    return send_to_device(batch, device, non_blocking=True, skip_keys=["ids"])

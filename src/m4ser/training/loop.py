@@ -1,25 +1,29 @@
-"""Alg. 1: the network and its discriminator, in turn, on one forward of the network a batch."""
+"""Alg. 1: the network and its discriminator on one forward of the network a batch."""
 
-import os
+import shutil
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
-from tqdm.auto import tqdm
+from accelerate.utils import gather_object
 
 from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.losses import discriminator_loss, generator_loss, joint_loss, network_losses
 from m4ser.model.modeling_m4ser import M4SERModel
-from m4ser.training.loaders import Loaders
-from m4ser.training.records import CsvLog, write_results
-from m4ser.training.setup import build_experiment
+from m4ser.training.global_means import gather_rows, loss_scales
+from m4ser.training.loaders import Loaders, to_device
+from m4ser.training.records import RunLog, write_predictions, write_results
+from m4ser.training.setup import build_accelerator, build_experiment, run_identity, seed_step
 from m4ser.training.state import TrainingState
 
 NETWORK_INPUTS = ("input_values", "attention_mask", "input_ids", "text_attention_mask")
 CORRECTION_INPUTS = ("correction_positions", "correction_ids")
-CHECKPOINT = Path("checkpoints") / "last"
+CHECKPOINTS = "checkpoints"
+
+
+class NonFiniteError(ValueError):
+    """A loss or a gradient is NaN or infinite."""
 
 
 def train(arguments):
@@ -32,110 +36,153 @@ def train(arguments):
         What `output_dir`/results.json holds.
 
     Raises:
-        DataError: a data set that cannot be trained on.
+        DataError: a data set that cannot be trained on, or checkpoints of another run.
+        NonFiniteError: a loss that is no number, unless the arguments say to skip such steps.
     """
     options = arguments.training
-    started = time.monotonic()
-    set_seed(options.seed)
-    accelerator = Accelerator(
-        gradient_accumulation_steps=options.gradient_accumulation_steps,
-        mixed_precision=options.mixed_precision,
-    )
-    _use_all_cores(accelerator)
-    experiment = build_experiment(arguments)
+    accelerator = build_accelerator(arguments)
+    with accelerator.main_process_first():  # the others read what it has cached
+        experiment = build_experiment(arguments)
     loaders = Loaders.create(experiment.corpus, experiment.processor, arguments, accelerator)
-    total_steps = options.epochs * -(-len(loaders.sampler) // options.gradient_accumulation_steps)
+    total_steps = loaders.total_steps(options.epochs, options.gradient_accumulation_steps)
     state = TrainingState.create(experiment.model, arguments, total_steps, accelerator)
 
     output_dir = Path(options.output_dir)
-    if options.resume and (output_dir / CHECKPOINT).is_dir():
-        state.load(output_dir / CHECKPOINT, accelerator)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    step = state.progress.step
-    with CsvLog(output_dir / "metrics.csv", step) as steps, CsvLog(output_dir / "validation.csv", step) as epochs:
-        while state.progress.epoch < options.epochs:
-            train_epoch(state, loaders, arguments, accelerator, steps)
-            scores = evaluate(state.model, loaders.validation, accelerator)
-            epochs.append({"step": state.progress.step, "epoch": state.progress.epoch, **_numbers(scores)})
-            keep(state, scores[options.selection_metric], experiment.processor, output_dir, accelerator)
+    identity = run_identity(arguments, experiment, accelerator)
+    if options.resume:
+        state.load(output_dir / CHECKPOINTS, identity, accelerator)
+    elif accelerator.is_main_process:
+        shutil.rmtree(output_dir / CHECKPOINTS, ignore_errors=True)
 
-    best = accelerator.prepare(M4SERModel.from_pretrained(output_dir))
-    splits = {name: evaluate(best, getattr(loaders, name), accelerator) for name in ("validation", "test")}
+    def save():
+        state.save(output_dir / CHECKPOINTS, identity, accelerator, options.keep_checkpoints)
+
+    with RunLog(output_dir, state.progress, total_steps, arguments, accelerator) as log:
+        while state.progress.epoch < options.epochs:
+            train_epoch(state, loaders, arguments, accelerator, log, save)
+            scores, _ = evaluate(state.model, loaders.validation, accelerator)
+            log.epoch(state.progress, scores)
+            keep_best(state, scores[options.selection_metric], experiment.processor, output_dir, accelerator)
+            save()
+    return conclude(experiment, loaders, state.progress, arguments, accelerator)
+
+
+def keep_best(state, score, processor, output_dir, accelerator):
+    """Save the model where it is the best so far."""
+    if score <= state.progress.best_score:
+        return
+    state.progress.best_score, state.progress.best_epoch = score, state.progress.epoch
+    weights = accelerator.get_state_dict(state.model)
+    if accelerator.is_main_process:
+        accelerator.unwrap_model(state.model, keep_torch_compile=False).save_pretrained(output_dir, state_dict=weights)
+        processor.save_pretrained(output_dir)
+    accelerator.wait_for_everyone()
+
+
+def conclude(experiment, loaders, progress, arguments, accelerator):
+    """Measure the best epoch on both held-out splits and write down what it predicts."""
+    output_dir = Path(arguments.training.output_dir)
+    best = accelerator.prepare_model(M4SERModel.from_pretrained(output_dir), evaluation_mode=True)
+    measured = {name: evaluate(best, getattr(loaders, name), accelerator) for name in ("validation", "test")}
+    labels = experiment.corpus["train"].features["emotion"].names
+    if accelerator.is_main_process:
+        write_predictions(output_dir, {name: rows for name, (_, rows) in measured.items()}, labels)
     return write_results(
-        output_dir / "results.json",
+        output_dir,
         arguments,
-        state.progress,
-        time.monotonic() - started,
+        progress,
+        accelerator,
         parameters=experiment.model.num_parameters(),
-        labels=experiment.corpus["train"].features["emotion"].names,
-        splits=splits,
+        labels=labels,
+        splits={name: scores for name, (scores, _) in measured.items()},
         partition=experiment.partition,
     )
 
 
-def keep(state, score, processor, output_dir, accelerator):
-    """Save the model where it is the best so far, and the state to go on from in any case."""
-    if score > state.progress.best_score:
-        state.progress.best_score, state.progress.best_epoch = score, state.progress.epoch
-        accelerator.unwrap_model(state.model).save_pretrained(output_dir)
-        processor.save_pretrained(output_dir)
-    state.save(output_dir / CHECKPOINT, accelerator)
-
-
-def _use_all_cores(accelerator):
-    """`accelerate launch` leaves a process on a CPU one thread, unless it is told another number."""
-    launched = "ACCELERATE_USE_CPU" in os.environ
-    if accelerator.device.type == "cpu" and launched and torch.get_num_threads() == 1:
-        torch.set_num_threads(max(1, os.cpu_count() // accelerator.num_processes))
-
-
-def train_epoch(state, loaders, arguments, accelerator, log):
-    """One pass over the training split, a row of the log each step."""
-    progress = state.progress
-    loaders.set_epoch(progress.epoch)
+def train_epoch(state, loaders, arguments, accelerator, log, save):
+    """What is left of an epoch, a row of the log each step."""
+    options, progress = arguments.training, state.progress
     state.model.train()
-    bar = tqdm(
-        loaders.train,
-        desc=f"epoch {progress.epoch + 1}/{arguments.training.epochs}",
-        disable=not accelerator.is_local_main_process,
-        leave=False,
-    )
-    for batch in bar:
+    for name, rate in options.learning_rates.items():
+        if rate == 0:  # a frozen part drops nothing out
+            accelerator.unwrap_model(state.model).get_submodule(name).eval()
+    accumulation = options.gradient_accumulation_steps
+    for window in loaders.windows(progress.epoch, progress.batch, accumulation, accelerator.device):
         started = time.monotonic()
-        losses = train_step(state, batch, arguments, accelerator)
+        seed_step(options.seed, progress.step, accelerator)
+        try:
+            losses = train_step(state, window, arguments, accelerator)
+        except NonFiniteError:
+            if options.on_nonfinite == "stop":
+                save()
+                raise
+            progress.skipped += 1
+            losses = None
         progress.step += 1
-        log.append(
-            {
-                "step": progress.step,
-                "epoch": progress.epoch + 1,
-                **losses,
-                "learning_rate": state.scheduler.get_last_lr()[0],
-                "seconds": round(time.monotonic() - started, 4),
-            }
-        )
-        bar.set_postfix({name: f"{losses[name]:.3f}" for name in ("emotion", "total")})
+        progress.batch += len(window)
+        progress.seconds += time.monotonic() - started
+        log.step(state, window, losses, time.monotonic() - started)
+        if options.checkpoint_steps and progress.step % options.checkpoint_steps == 0:
+            save()
     progress.epoch += 1
+    progress.batch = 0
 
 
-def train_step(state, batch, arguments, accelerator):
-    """Lines 7 to 25 of Alg. 1 on one batch.
+def train_step(state, window, arguments, accelerator):
+    """Lines 7 to 25 of Alg. 1 on the batches of one optimizer step.
+
+    As in the algorithm, all losses are computed (lines 15 to 20) before either side is updated (lines 21 to 25): L_G
+    looks at D as it stood before the step, however many batches are accumulated.
 
     Returns:
-        Every named loss of the step, as floats, with "total" (eq. 22).
+        Every named loss of the step as a float, a mean over all processes and batches, with "total" (eq. 22) and
+        "invariant_probability", the mean of D(H_inv).
+
+    Raises:
+        NonFiniteError: a loss or a gradient is no number; nothing is updated then.
     """
-    parts = [state.model] if state.discriminator is None else [state.model, state.discriminator]
-    with accelerator.accumulate(*parts):
-        output = forward(state.model, batch)
-        losses = network_losses(output, batch, arguments.objective)
-        adversarial = {}
-        if state.discriminator is not None:
-            adversarial["discriminator"] = discriminator_step(state, output, arguments, accelerator)
-            losses["generator"] = frozen_generator_loss(state, output, accelerator)
-        total = joint_loss(losses, arguments.objective)
-        accelerator.backward(total)
-        _update(state.model, state.optimizer, state.scheduler, arguments, accelerator)
+    encoder = accelerator.unwrap_model(state.model).speech_encoder
+    frame_lengths = None if encoder is None else encoder.frame_lengths
+    scales = loss_scales(window, frame_lengths, accelerator)
+    sums = {}
+    for index, (batch, scale) in enumerate(zip(window, scales, strict=True)):
+        with ExitStack() as stack:
+            if index < len(window) - 1:
+                for part in state.parts.values():
+                    stack.enter_context(accelerator.no_sync(part.module))
+            for name, value in _backward(state, batch, scale, arguments, accelerator).items():
+                sums[name] = sums.get(name, 0.0) + value
+    values = accelerator.reduce(torch.stack(list(sums.values())), "mean")
+    norms = [_clip(part, arguments.training.max_grad_norm, accelerator) for part in state.parts.values()]
+    finite = values if accelerator.scaler is not None else torch.cat([values, torch.stack(norms)])
+    if not finite.isfinite().all():
+        for part in state.parts.values():
+            part.optimizer.zero_grad()
+        raise NonFiniteError(_describe(window, state.progress.step, accelerator))
+    for part in state.parts.values():
+        part.update(accelerator)
+    return dict(zip(sums, values.tolist(), strict=True))
+
+
+def _backward(state, batch, scale, arguments, accelerator):
+    """Gradients of one batch for both sides; its share of each loss of the step."""
+    output = forward(state.model, batch)
+    losses = network_losses(output, batch, arguments.objective, gather_rows)
+    adversarial = {}
+    if state.discriminator is not None:
+        discriminator, invariant_logits = discriminate(state, output)
+        adversarial["discriminator"] = discriminator * scale["discriminator"]
+        accelerator.backward(adversarial["discriminator"])
+        losses["generator"] = frozen_generator_loss(state, output, accelerator)
+        probability = (invariant_logits.detach().float().sigmoid() * output.frame_mask).sum()
+        adversarial["invariant_probability"] = (
+            probability / output.frame_mask.sum().clamp(min=1) * scale["discriminator"]
+        )
+    losses = {name: value * scale[name] for name, value in losses.items()}
+    total = joint_loss(losses, arguments.objective)
+    accelerator.backward(total)
     named = {**losses, **adversarial, "total": total}
-    return {name: value.detach().item() for name, value in named.items()}
+    return {name: value.detach().float() for name, value in named.items()}
 
 
 def forward(model, batch):
@@ -147,53 +194,53 @@ def forward(model, batch):
     )
 
 
-def discriminator_step(state, output, arguments, accelerator):
-    """Line 23: D learns on detached representations, so that nothing of it reaches the network."""
+def discriminate(state, output):
+    """D's loss on detached representations, so that nothing of it reaches the network; its logits of the invariant."""
     streams = (output.speech_specific, output.text_specific, output.invariant)
-    logits = [state.discriminator(stream.detach()) for stream in streams]
-    loss = discriminator_loss(*logits, output.frame_mask)
-    accelerator.backward(loss)
-    _update(
-        state.discriminator,
-        state.discriminator_optimizer,
-        state.discriminator_scheduler,
-        arguments,
-        accelerator,
-    )
-    return loss
+    logits = state.discriminator.module(torch.cat([stream.detach() for stream in streams])).chunk(3)
+    return discriminator_loss(*logits, output.frame_mask), logits[2]
 
 
 def frozen_generator_loss(state, output, accelerator):
     """L_G of line 25: D is frozen, yet the gradient flows through it to the invariant representation."""
-    discriminator = accelerator.unwrap_model(state.discriminator)
+    discriminator = accelerator.unwrap_model(state.discriminator.module)
     discriminator.requires_grad_(False)
     loss = generator_loss(discriminator(output.invariant), output.frame_mask)
     discriminator.requires_grad_(True)
     return loss
 
 
-def _update(module, optimizer, scheduler, arguments, accelerator):
-    if accelerator.sync_gradients and arguments.training.max_grad_norm:
-        accelerator.clip_grad_norm_(module.parameters(), arguments.training.max_grad_norm)
-    optimizer.step()
-    scheduler.step()
-    optimizer.zero_grad()
+def _clip(part, max_norm, accelerator):
+    """The norm of all gradients of a part, which are scaled down to `max_norm` where they are longer."""
+    return accelerator.clip_grad_norm_(part.module.parameters(), max_norm or float("inf")).detach().float()
+
+
+def _describe(window, step, accelerator):
+    ids = gather_object([row for batch in window for row in batch["ids"]])
+    return (
+        f"A loss or a gradient is NaN or infinite in step {step + 1}, on the recordings {', '.join(ids)}; the state "
+        "before it is saved. Look at them, lower the learning rate, or go on by --resume true --on_nonfinite skip."
+    )
 
 
 @torch.no_grad()
 def evaluate(model, loader, accelerator):
-    """Scores of a split: those of [`evaluate_predictions`], and `loss`, the mean cross-entropy."""
+    """Scores of a split, those of [`evaluate_predictions`] and `loss`, the mean cross-entropy; and its rows.
+
+    Returns:
+        The scores, and for each recording a dict of `id`, `label`, `prediction` and `probabilities`.
+    """
     model.eval()
-    predictions, references, losses = [], [], []
+    rows = []
     for batch in loader:
+        batch = to_device(batch, accelerator.device)
         logits = model(**{name: batch[name] for name in NETWORK_INPUTS}).logits.float()
-        loss = torch.nn.functional.cross_entropy(logits, batch["labels"], reduction="none")
-        gathered = accelerator.gather_for_metrics((logits.argmax(-1), batch["labels"], loss))
-        for values, part in zip((predictions, references, losses), gathered, strict=True):
-            values.extend(part.tolist())
-    scores = evaluate_predictions(predictions, references, logits.shape[-1])
-    return {**scores, "loss": sum(losses) / len(losses)}
-
-
-def _numbers(scores):
-    return {name: value for name, value in scores.items() if isinstance(value, (int, float))}
+        columns = batch["ids"], batch["labels"].tolist(), logits.argmax(-1).tolist(), logits.softmax(-1).tolist()
+        losses = torch.nn.functional.cross_entropy(logits, batch["labels"], reduction="none").tolist()
+        names = ("id", "label", "prediction", "probabilities", "loss")
+        rows.extend(dict(zip(names, row, strict=True)) for row in zip(*columns, losses, strict=True))
+    rows = gather_object(rows)
+    scores = evaluate_predictions(
+        [row["prediction"] for row in rows], [row["label"] for row in rows], len(rows[0]["probabilities"])
+    )
+    return {**scores, "loss": sum(row["loss"] for row in rows) / len(rows)}, rows

@@ -1,16 +1,88 @@
-"""What a run leaves behind for people: a CSV row a step and an epoch, and its results."""
+"""What a run shows while it goes on and what it leaves behind: progress, CSV rows, results, predictions."""
 
 import csv
 import json
+import os
 import platform
 import sys
 from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
+from tqdm.auto import tqdm
 
 from m4ser.evaluation.protocols import shared_transcripts
+from m4ser.evaluation.report import plot_losses
 
 LIBRARIES = ("m4ser", "torch", "transformers", "datasets", "accelerate")
+RESULTS = "results.json"
+
+
+class RunLog:
+    """The live display, metrics.csv, validation.csv and the trackers of a run; silent on all processes but the first.
+
+    Args:
+        output_dir: of the run. progress: where it goes on. total_steps: of the whole run.
+    """
+
+    def __init__(self, output_dir, progress, total_steps, arguments, accelerator):
+        self._accelerator = accelerator
+        self._epochs = arguments.training.epochs
+        self._files = None
+        if accelerator.is_main_process:
+            output_dir.mkdir(parents=True, exist_ok=True)
+            (output_dir / RESULTS).unlink(missing_ok=True)  # whatever is there, this run has not finished
+            self._files = [CsvLog(output_dir / name, progress.step) for name in ("metrics.csv", "validation.csv")]
+        self._bar = tqdm(
+            total=total_steps,
+            initial=progress.step,
+            unit="step",
+            disable=not accelerator.is_local_main_process,
+            dynamic_ncols=True,
+        )
+        self._bar.set_description(f"epoch {progress.epoch + 1}/{self._epochs}")
+        if arguments.training.log_with:
+            accelerator.init_trackers(arguments.training.project or output_dir.name)
+
+    def step(self, state, window, losses, seconds):
+        """One optimizer step; `losses` is None where it was skipped."""
+        progress = state.progress
+        self._bar.update()
+        if losses is None:
+            return
+        recordings = self._accelerator.num_processes * sum(len(batch["ids"]) for batch in window)
+        row = {
+            "step": progress.step,
+            "epoch": progress.epoch + 1,
+            **losses,
+            "learning_rate": state.network.scheduler.get_last_lr()[0],
+            "seconds": round(seconds, 4),
+        }
+        shown = {"L_ER": losses["emotion"], "total": losses["total"], "D(H_inv)": losses.get("invariant_probability")}
+        figures = {name: f"{value:.3f}" for name, value in shown.items() if value is not None}
+        self._bar.set_postfix(figures | {"samples/s": f"{recordings / seconds:.1f}"}, refresh=False)
+        self._accelerator.log({name: value for name, value in row.items() if name != "step"}, step=progress.step)
+        if self._files:
+            self._files[0].append(row)
+
+    def epoch(self, progress, scores):
+        """The validation split after an epoch."""
+        scores = {name: value for name, value in scores.items() if isinstance(value, (int, float))}
+        self._bar.set_description(f"epoch {min(progress.epoch + 1, self._epochs)}/{self._epochs}")
+        self._accelerator.log({f"validation/{name}": value for name, value in scores.items()}, step=progress.step)
+        if self._files:
+            self._files[1].append({"step": progress.step, "epoch": progress.epoch, **scores})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._bar.close()
+        for tracker in self._accelerator.trackers:  # end_training() would take the processes apart, too
+            tracker.finish()
+        for file in self._files or ():
+            file.close()
 
 
 class CsvLog:
@@ -34,23 +106,32 @@ class CsvLog:
             self._writer.writeheader()
         self._writer.writerow(row)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self):
         self._file.close()
 
 
 def read_rows(path):
+    """A CSV file's rows as dicts, without one that a kill has cut short."""
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        return [row for row in csv.DictReader(file) if None not in row.values()]
 
 
-def write_results(path, arguments, progress, seconds, parameters, labels, splits, partition):
-    """results.json: scores by split with all it takes to repeat them. Returns what it writes."""
+def write_predictions(output_dir, rows_by_split, labels):
+    """predictions.csv: what the model answers on each held-out recording, and how sure it is of each emotion."""
+    with (output_dir / "predictions.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "split", "label", "prediction", *labels])
+        for split, rows in rows_by_split.items():
+            for row in sorted(rows, key=lambda row: row["id"]):
+                probabilities = [round(probability, 6) for probability in row["probabilities"]]
+                writer.writerow([row["id"], split, labels[row["label"]], labels[row["prediction"]], *probabilities])
+
+
+def write_results(output_dir, arguments, progress, accelerator, parameters, labels, splits, partition):
+    """results.json, scores by split with all it takes to repeat them, and losses.png. Returns what it writes."""
     training = arguments.training
     results = {
-        "name": training.name or path.parent.name,
+        "name": training.name or output_dir.name,
         "labels": labels,
         "protocol": partition.name,
         "protocol_description": partition.description,
@@ -58,16 +139,30 @@ def write_results(path, arguments, progress, seconds, parameters, labels, splits
         "seed": training.seed,
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
+        "steps": progress.step,
+        "skipped_steps": progress.skipped,
         "parameters": parameters,
-        "seconds": round(seconds, 1),
+        "seconds": round(progress.seconds, 1),
+        "processes": accelerator.num_processes,
         "hardware": hardware(),
         "versions": {name: version(name) for name in LIBRARIES},
         "command": " ".join(sys.argv),
         "splits": splits,
         "config": arguments.as_dict(),
     }
-    path.write_text(json.dumps(results, indent=1))
+    if accelerator.is_main_process:
+        if find_spec("matplotlib"):
+            plot_losses(output_dir, output_dir / "losses.png")
+        write_whole(output_dir / RESULTS, json.dumps(results, indent=1))
+    accelerator.wait_for_everyone()
     return results
+
+
+def write_whole(path, text):
+    """Write a file that others take as a sign that something is finished: whole, or not there."""
+    unfinished = Path(f"{path}.tmp")
+    unfinished.write_text(text)
+    os.replace(unfinished, path)
 
 
 def hardware():

@@ -1,8 +1,13 @@
-"""From arguments to what is trained: the corpus with its labels, the processor and the network."""
+"""From arguments to what is trained: the corpus with its labels, the processor, the network and its devices."""
 
+import os
 from dataclasses import dataclass
 
 import datasets
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
 from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2FeatureExtractor
 
 from m4ser.data.labels import add_labels
@@ -24,6 +29,59 @@ class Experiment:
     partition: Partition
 
 
+# What may differ between a run and the one that goes on from its checkpoints.
+FREE_TO_CHANGE = {
+    "output_dir",
+    "name",
+    "dataset",
+    "epochs",
+    "resume",
+    "seeds",
+    "fold",
+    "checkpoint_steps",
+    "keep_checkpoints",
+    "on_nonfinite",
+    "log_with",
+    "project",
+    "num_workers",
+    "batch_size",
+}
+
+
+def build_accelerator(arguments):
+    """Accelerate's view of the machine; it accumulates nothing by itself, for `train_step` does."""
+    options = arguments.training
+    set_seed(options.seed)
+    accelerator = Accelerator(
+        cpu=not torch.accelerator.is_available(),  # without it, several processes on a CPU do not know of each other
+        mixed_precision=options.mixed_precision,
+        log_with=options.log_with,
+        project_dir=options.output_dir,
+    )
+    # `accelerate launch` leaves a process on a CPU one thread, unless it is told another number.
+    launched = "ACCELERATE_USE_CPU" in os.environ
+    if accelerator.device.type == "cpu" and launched and torch.get_num_threads() == 1:
+        torch.set_num_threads(max(1, os.cpu_count() // accelerator.num_processes))
+    return accelerator
+
+
+def seed_step(seed, step, accelerator):
+    """Draw dropout from (seed, step, process) alone, so that a resumed run draws what the whole one did."""
+    set_seed(int(np.random.SeedSequence((seed, step, accelerator.process_index)).generate_state(1)[0]))
+
+
+def run_identity(arguments, experiment, accelerator):
+    """What a run's checkpoints depend on, as a flat mapping."""
+    groups = arguments.as_dict().values()
+    identity = {name: value for group in groups for name, value in group.items() if name not in FREE_TO_CHANGE}
+    return identity | {
+        "recordings a batch": arguments.training.batch_size * accelerator.num_processes,
+        "protocol": experiment.partition.name,
+        "training recordings": len(experiment.corpus["train"]),
+        "emotions": experiment.corpus["train"].features["emotion"].names,
+    }
+
+
 def build_experiment(arguments):
     """Load the corpus, make or load the tokenizer, build the network and label the ASR errors.
 
@@ -34,6 +92,7 @@ def build_experiment(arguments):
     corpus = parts.splits
     processor = build_processor(arguments, corpus["train"])
     model = build_model(arguments, processor.tokenizer, corpus["train"].features["emotion"].names)
+    check_parts(model, arguments.training.learning_rates)
     limits = processor.tokenizer.model_max_length, model.config.max_correction_length
     rewrite = "detection" not in model.config.auxiliary_tasks
     corpus = add_labels(corpus, processor.tokenizer, *limits, rewrite=rewrite)
@@ -44,10 +103,7 @@ def load_corpus(arguments):
     """The three splits of a data set by the protocol that the arguments name, a [`Partition`]."""
     if arguments.text_column not in ("hypothesis", "transcript"):
         raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
-    try:
-        corpus = datasets.load_dataset(arguments.dataset)
-    except (FileNotFoundError, ConnectionError) as error:
-        raise DataError(f"There is no data set {arguments.dataset}: build it with datasets_builders first.") from error
+    corpus = read_corpus(arguments.dataset)
     if arguments.text_column != "hypothesis":
         corpus = datasets.DatasetDict(
             {split: _read_instead(rows, arguments.text_column) for split, rows in corpus.items()}
@@ -58,7 +114,25 @@ def load_corpus(arguments):
             f"{arguments.dataset} has no {arguments.text_column}: transcribe it with hub_scripts/transcribe.py and "
             "build it again with --hypotheses."
         )
+    if len(set(parts.splits["train"]["emotion"])) < 2:
+        raise DataError(f"{arguments.dataset}: all recordings of the training split have the same emotion.")
     return parts
+
+
+def read_corpus(dataset):
+    """All of a data set, a folder's or the Hub's."""
+    try:
+        return datasets.load_dataset(dataset)
+    except (FileNotFoundError, ConnectionError) as error:
+        raise DataError(f"There is no data set {dataset}: build it with datasets_builders first.") from error
+
+
+def check_parts(model, learning_rates):
+    """Refuse a learning rate for a part that the model does not have."""
+    for name in learning_rates:
+        if name not in dict(model.named_modules()):
+            parts = ", ".join(part for part, _ in model.named_children())
+            raise ValueError(f"learning_rates: the model has no part {name}; it has {parts}, and parts of these.")
 
 
 def _read_instead(rows, column):
@@ -95,6 +169,17 @@ def build_model(arguments, tokenizer, labels):
         vocabulary = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
         fields["text_config"] = {**vocabulary, **fields.get("text_config", {})}
         model = M4SERModel(M4SERConfig.preset(arguments.model.preset, **fields))
+    if model.speech_encoder is not None:
+        _freeze_unused(model.speech_encoder.encoder)
+    if arguments.training.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     if model.text_encoder is not None and model.text_encoder.max_length is not None:
         tokenizer.model_max_length = min(tokenizer.model_max_length, model.text_encoder.max_length)
     return model
+
+
+def _freeze_unused(encoder):
+    """Without SpecAugment nothing reads the vector that masks; several processes would wait for its gradient."""
+    masks = encoder.config.mask_time_prob > 0
+    if not masks and hasattr(encoder, "masked_spec_embed"):
+        encoder.masked_spec_embed.requires_grad_(False)

@@ -1,58 +1,186 @@
 """Everything that changes while a run goes on, saved and resumed as one."""
 
-import json
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import torch
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from transformers import get_scheduler
 
+from m4ser.data.schema import DataError
 from m4ser.discriminator import ModalityDiscriminator
+from m4ser.training.checkpoints import read_checkpoint, write_checkpoint
+
+# Whole tensors by name, whether a part is on one device, copied to several or spread over them.
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 @dataclass
 class Progress:
-    """How far a run is: whole epochs and optimizer steps done, and the best epoch so far."""
+    """How far a run is.
+
+    Args:
+        epoch: whole epochs done. batch: batches of the next one that are done. step: optimizer steps done.
+        best_score, best_epoch: of the epoch kept. skipped: steps left out because a loss was no number.
+        seconds: that it has run.
+    """
 
     epoch: int = 0
+    batch: int = 0
     step: int = 0
     best_score: float = -1.0
     best_epoch: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Part:
+    """A module with its optimizer and schedule: the network, or its discriminator."""
+
+    module: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: object
+
+    @classmethod
+    def create(cls, module, options, total_steps, accelerator):
+        groups = parameter_groups(module, options)
+        fused = accelerator.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay, fused=fused)
+        module, optimizer = accelerator.prepare(module, optimizer)
+        # Not prepared: Accelerate would let it step once for every process.
+        scheduler = get_scheduler(options.schedule, optimizer.optimizer, options.warmup_steps, total_steps)
+        return cls(module, optimizer, scheduler)
+
+    def update(self, accelerator):
+        """One optimizer step with the gradients that are there, which are gone then."""
+        self.optimizer.step()
+        if not accelerator.optimizer_step_was_skipped:
+            self.scheduler.step()
+        self.optimizer.zero_grad()
 
 
 @dataclass
 class TrainingState:
-    """The network and its discriminator, with an optimizer and a schedule each, prepared by Accelerate."""
+    """The network and, where it is trained against one, its discriminator; how far they are."""
 
-    model: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    scheduler: object
-    discriminator: torch.nn.Module | None = None
-    discriminator_optimizer: torch.optim.Optimizer | None = None
-    discriminator_scheduler: object | None = None
+    network: Part
+    discriminator: Part | None = None
     progress: Progress = field(default_factory=Progress)
 
     @classmethod
     def create(cls, model, arguments, total_steps, accelerator):
         """Both sides get Adam at the same rate on the same schedule: with the network's rate annealed and D's
         constant, D outruns it and L_G grows without bound."""
-        parts = [model, *_optimizer(model, arguments.training, total_steps)]
+        shared = arguments.training, total_steps, accelerator
+        state = cls(Part.create(model, *shared))
         if arguments.objective.gamma > 0 and model.config.fuses and len(model.config.representations) == 2:
-            discriminator = ModalityDiscriminator(model.config.hidden_size)
-            parts += [discriminator, *_optimizer(discriminator, arguments.training, total_steps)]
-        return cls(*accelerator.prepare(*parts))
+            state.discriminator = Part.create(ModalityDiscriminator(model.config.hidden_size), *shared)
+        return state
 
-    def save(self, folder, accelerator):
-        accelerator.save_state(str(folder))
+    @property
+    def model(self):
+        return self.network.module
+
+    @property
+    def parts(self):
+        """By name, those that are there."""
+        parts = {"network": self.network, "discriminator": self.discriminator}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def save(self, folder, identity, accelerator, keep):
+        """Write a checkpoint that only a run of the same `identity` (a mapping that JSON can hold) can go on from."""
+        tensors, values = {}, {}
+        for name, part in self.parts.items():
+            weights, learning = get_state_dict(part.module, _plain(part.optimizer), options=WHOLE)
+            tensors |= {f"{name}/module/{key}": value for key, value in weights.items()}
+            for parameter, moments in learning.get("state", {}).items():
+                tensors |= {f"{name}/optimizer/{parameter}/{key}": value for key, value in moments.items()}
+            values[name] = {
+                "param_groups": learning.get("param_groups"),
+                "schedule": part.scheduler.state_dict(),
+            }
+        if accelerator.scaler is not None:
+            values["scaler"] = accelerator.scaler.state_dict()
         if accelerator.is_main_process:
-            (Path(folder) / "progress.json").write_text(json.dumps(asdict(self.progress)))
+            values |= {"identity": identity, "progress": asdict(self.progress)}
+            write_checkpoint(folder, self.progress.step, tensors, values, keep)
+        accelerator.wait_for_everyone()
 
-    def load(self, folder, accelerator):
-        accelerator.load_state(str(folder))
-        self.progress = Progress(**json.loads((Path(folder) / "progress.json").read_text()))
+    def load(self, folder, identity, accelerator):
+        """Go on from the newest whole checkpoint, if there is one.
+
+        Raises:
+            DataError: it belongs to a run of another identity.
+        """
+        checkpoint = read_checkpoint(folder)
+        if checkpoint is None:
+            return
+        tensors, values = checkpoint
+        _check_identity(folder, values["identity"], identity)
+        for name, part in self.parts.items():
+            set_state_dict(
+                part.module,
+                _plain(part.optimizer),
+                model_state_dict=_below(tensors, f"{name}/module/"),
+                optim_state_dict={
+                    "state": _by_parameter(_below(tensors, f"{name}/optimizer/")),
+                    "param_groups": [_with_tuples(group) for group in values[name]["param_groups"]],
+                },
+                options=WHOLE,
+            )
+            part.scheduler.load_state_dict(values[name]["schedule"])
+        if accelerator.scaler is not None:
+            accelerator.scaler.load_state_dict(values["scaler"])
+        self.progress = Progress(**values["progress"])
 
 
-def _optimizer(module, arguments, total_steps):
-    optimizer = torch.optim.AdamW(module.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay)
-    scheduler = get_scheduler(arguments.schedule, optimizer, arguments.warmup_steps, total_steps)
-    return optimizer, scheduler
+def _below(tensors, prefix):
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _by_parameter(tensors):
+    """{"layer.weight/exp_avg": ...} to {"layer.weight": {"exp_avg": ...}}."""
+    states = {}
+    for key, value in tensors.items():
+        parameter, name = key.split("/")
+        states.setdefault(parameter, {})[name] = value
+    return states
+
+
+def _with_tuples(group):
+    """An optimizer's group as it was before JSON made lists of its tuples."""
+    return {
+        key: tuple(value) if isinstance(value, list) and key != "params" else value for key, value in group.items()
+    }
+
+
+def _plain(optimizer):
+    """Torch's own optimizer within Accelerate's."""
+    return getattr(optimizer, "optimizer", optimizer)
+
+
+def _check_identity(folder, written, own):
+    differing = [name for name in own if written.get(name) != own[name]]
+    if differing:
+        name = differing[0]
+        raise DataError(
+            f"The checkpoints in {folder} belong to another run: {name} was {written.get(name)!r} there and is "
+            f"{own[name]!r} now; give another --output_dir, or leave --resume out to start anew."
+        )
+
+
+def parameter_groups(module, options):
+    """The trainable parameters, those of a part in `options.learning_rates` with a rate of their own.
+
+    A part is named as in the model's state, such as "speech_encoder" or "speech_encoder.encoder.feature_extractor";
+    of two that hold a parameter, the longer name decides. A rate of 0 freezes it.
+    """
+    groups = {}
+    for name, parameter in module.named_parameters():
+        holders = [part for part in options.learning_rates if name.startswith(f"{part}.")]
+        rate = options.learning_rates[max(holders, key=len)] if holders else options.learning_rate
+        if rate == 0:
+            parameter.requires_grad_(False)
+        elif parameter.requires_grad:
+            groups.setdefault(rate, []).append(parameter)
+    return [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]

@@ -1,0 +1,80 @@
+"""Checkpoints that outlive a kill at any moment: whole or not there, and checked before anything is read from them.
+
+    checkpoints/step-00000120/state.safetensors   every tensor, by name
+                              state.json          every other value, and the SHA-256 of the tensors' file
+
+Neither file can hold code.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+TENSORS, VALUES = "state.safetensors", "state.json"
+
+
+def write_checkpoint(folder, step, tensors, values, keep):
+    """Write one checkpoint and remove all but the newest `keep`.
+
+    Args:
+        folder: of all checkpoints of a run. tensors: by name. values: what JSON can hold.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"step-{step:08d}"
+    unfinished = folder / f".{target.name}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    save_file({name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}, unfinished / TENSORS)
+    content = {"sha256": _digest(unfinished / TENSORS), "values": values}
+    (unfinished / VALUES).write_text(json.dumps(content))
+    for path in (unfinished / TENSORS, unfinished / VALUES, unfinished):
+        _flush(path)
+    shutil.rmtree(target, ignore_errors=True)
+    unfinished.rename(target)
+    _flush(folder)
+    for old in _checkpoints(folder)[keep:]:
+        shutil.rmtree(old)
+
+
+def read_checkpoint(folder):
+    """Tensors and values of the newest checkpoint that is whole; None where there is none.
+
+    A damaged one is named in a warning, and the one before it is taken.
+    """
+    for path in _checkpoints(folder):
+        try:
+            content = json.loads((path / VALUES).read_text())
+            if _digest(path / TENSORS) == content["sha256"]:
+                return load_file(path / TENSORS), content["values"]
+            reason = f"{TENSORS} is not what was written"
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error)
+        warnings.warn(f"{path} is damaged ({reason}); going on from the checkpoint before it.", stacklevel=2)
+    return None
+
+
+def _checkpoints(folder):
+    """Newest first."""
+    return sorted(Path(folder).glob("step-*"), reverse=True)
+
+
+def _digest(path):
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(path):
+    """Have the system put a file or a folder's entries on disk before anything relies on it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

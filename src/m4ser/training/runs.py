@@ -1,0 +1,82 @@
+"""Every fold and every seed of an experiment, one run each: finished ones are kept, cut ones go on."""
+
+import json
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from statistics import mean, stdev
+
+from m4ser.data.schema import DataError
+from m4ser.evaluation.protocols import fold_count
+from m4ser.training.loop import train
+from m4ser.training.records import RESULTS, write_whole
+from m4ser.training.setup import FREE_TO_CHANGE, read_corpus
+
+MEASURES = ("weighted_accuracy", "unweighted_accuracy", "weighted_f1")
+SPLITS = ("validation", "test")
+
+
+def train_all(arguments):
+    """Train each fold and seed that the arguments name in a folder of its own, `fold1_seed0`, and sum up.
+
+    Returns:
+        What `output_dir`/summary.json holds: each run's measures, and over all runs their mean and standard deviation
+        (of a sample: over n - 1; 0 for one run).
+
+    Raises:
+        DataError: as of `train`, or a finished run in the folder that was told something else.
+    """
+    output_dir = Path(arguments.training.output_dir)
+    results = {run.training.output_dir: _finished(run) or train(run) for run in runs(arguments)}
+    summary = {
+        "runs": {Path(folder).name: _measures(result) for folder, result in results.items()},
+        "splits": {
+            split: {name: _mean_and_deviation(results.values(), split, name) for name in MEASURES} for split in SPLITS
+        },
+        "config": arguments.as_dict(),
+    }
+    write_whole(output_dir / "summary.json", json.dumps(summary, indent=1))
+    return summary
+
+
+def runs(arguments):
+    """The arguments of each single run."""
+    data, training = arguments.data, arguments.training
+    folds = [data.fold]
+    if data.fold == "all":
+        folds = range(1, fold_count(read_corpus(data.dataset), data.protocol) + 1)
+    for fold, seed in product(folds, training.seeds or [training.seed]):
+        name = f"seed{seed}" if fold is None else f"fold{fold}_seed{seed}"
+        yield replace(
+            arguments,
+            data=replace(data, fold=fold),
+            training=replace(
+                training, output_dir=str(Path(training.output_dir) / name), seed=seed, seeds=None, resume=True
+            ),
+        )
+
+
+def _finished(arguments):
+    """The results of a run that has ended; None where it has not."""
+    path = Path(arguments.training.output_dir) / RESULTS
+    if not path.is_file():
+        return None
+    results, config = json.loads(path.read_text()), json.loads(json.dumps(arguments.as_dict()))
+    for group, values in config.items():
+        for name, value in values.items():
+            other = results["config"][group].get(name)
+            if name not in FREE_TO_CHANGE - {"batch_size", "epochs"} and other != value:
+                raise DataError(
+                    f"{path.parent} is finished, but its {name} was {other!r} and is {value!r} now; give another "
+                    "--output_dir."
+                )
+    return results
+
+
+def _measures(results):
+    return {split: {name: results["splits"][split][name] for name in MEASURES} for split in SPLITS}
+
+
+def _mean_and_deviation(results, split, name):
+    values = [result["splits"][split][name] for result in results]
+    return {"mean": mean(values), "standard_deviation": stdev(values) if len(values) > 1 else 0.0}

@@ -1,0 +1,79 @@
+"""Twenty steps in float64 on the same seven or eight recordings a step, in however many processes and batches.
+
+    torchrun --nproc_per_node 2 -m tests.training.processes OUT.safetensors --accumulation 1
+
+Run by test_global_means.py. Leaves the first step's gradients and the last step's weights of both sides.
+"""
+
+import argparse
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import save_file
+
+from m4ser.training.arguments import Arguments, DataArguments, ModelArguments, ObjectiveArguments, TrainingArguments
+from m4ser.training.loop import train_step
+from m4ser.training.state import TrainingState
+from tests.tiny import collate, recordings, tiny_model
+
+STEPS = 20
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("output")
+    parser.add_argument("--accumulation", type=int, default=1)
+    parser.add_argument("--lambda_", type=float, default=0.1)
+    options = parser.parse_args()
+    torch.set_default_dtype(torch.float64)
+    arguments = Arguments(
+        ModelArguments(),
+        DataArguments(dataset="unused"),
+        ObjectiveArguments(gamma=0.5, lambda_=options.lambda_),
+        TrainingArguments(output_dir="unused", learning_rate=1e-3),
+    )
+    accelerator = Accelerator(cpu=True)
+    state = TrainingState.create(tiny_model(), arguments, total_steps=STEPS, accelerator=accelerator)
+    gradients, losses = {}, []
+    for step in range(STEPS):
+        if step == 0:
+            watch_gradients(state, gradients)
+        window = shares(step, accelerator, options.accumulation)
+        losses.append(train_step(state, window, arguments, accelerator))
+    if accelerator.is_main_process:
+        weights = {
+            f"{name}/{key}": value
+            for name, part in state.parts.items()
+            for key, value in accelerator.unwrap_model(part.module).state_dict().items()
+        }
+        named = {f"losses/{name}": torch.tensor([loss[name] for loss in losses]) for name in losses[0]}
+        save_file({**weights, **gradients, **named}, options.output)
+
+
+def shares(step, accelerator, accumulation):
+    """This process's batches of a step: every so-manieth of its seven or eight recordings."""
+    count = 7 + step % 2
+    lengths = [1500, 800, 500, 400, 900, 1200, 450, 700][:count]
+    rows = recordings(lengths, [4, 9, 2, 5, 6, 3, 7, 4][:count], seed=step)
+    batches = [rows[start::accumulation] for start in range(accumulation)]
+    return [
+        collate(batch[accelerator.process_index :: accelerator.num_processes], dtype=torch.float64) | {"ids": []}
+        for batch in batches
+    ]
+
+
+def watch_gradients(state, gradients):
+    """Copy what the first step of each side learns from, before it is spent."""
+    for name, part in state.parts.items():
+        update = part.update
+
+        def spy(accelerator, name=name, part=part, update=update):
+            for key, parameter in accelerator.unwrap_model(part.module).named_parameters():
+                gradients.setdefault(f"gradient/{name}/{key}", parameter.grad.clone())
+            update(accelerator)
+
+        part.update = spy
+
+
+if __name__ == "__main__":
+    main()

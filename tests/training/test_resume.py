@@ -1,0 +1,142 @@
+"""A run that is killed at any moment goes on as if nothing had happened, to the bit."""
+
+import csv
+import multiprocessing
+import random
+import time
+
+import pytest
+from safetensors.torch import load_file
+
+from m4ser.data.schema import DataError
+from m4ser.training.arguments import parse_arguments
+from m4ser.training.loop import train
+from tests.tiny_corpus import write_tiny_corpus
+
+STEPS = 24  # 8 epochs of 3
+KILLS = 10
+CONFIG = """
+preset: tiny
+config:
+  speech_config: {conv_dim: [16, 16, 16], hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
+  text_config: {hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
+  hidden_size: 16
+  intermediate_size: 16
+  hidden_dropout: 0.2
+vocabulary_size: 60
+batch_size: 4
+epochs: 8
+learning_rate: 1e-3
+schedule: linear
+warmup_steps: 4
+augment_speed: 0.1
+augment_mask: 0.2
+checkpoint_steps: 2
+"""
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    corpus = write_tiny_corpus(tmp_path_factory.mktemp("corpus"))
+    config = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    config.write_text(CONFIG)
+    return [str(config), "--dataset", str(corpus)]
+
+
+@pytest.fixture(scope="module")
+def whole(arguments, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    train(parse_arguments([*arguments, "--output_dir", str(folder)]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workers():
+    """Processes that have imported everything when they start."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["m4ser.training.loop", "tests.tiny_corpus"])
+    return context
+
+
+def work(argv):
+    train(parse_arguments(argv))
+
+
+def logged(folder):
+    """Rows of the log without the time that they took, which no two runs share."""
+    path = folder / "metrics.csv"
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+def assert_same_run(folder, whole):
+    assert logged(folder) == logged(whole)
+    assert (folder / "validation.csv").read_text() == (whole / "validation.csv").read_text()
+    assert (folder / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
+    for name in ("model.safetensors", f"checkpoints/step-{STEPS:08d}/state.safetensors"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_killed_at_ten_random_moments(arguments, whole, workers, tmp_path):
+    draw = random.Random(0)
+    moments = sorted(draw.sample(range(1, STEPS), KILLS))
+    argv = [*arguments, "--output_dir", str(tmp_path), "--resume", "true"]
+    for moment in moments:
+        worker = workers.Process(target=work, args=(argv,))
+        worker.start()
+        while len(logged(tmp_path)) < moment and worker.is_alive():
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0, 0.1))  # amid a step, a checkpoint or the validation
+        worker.kill()
+        worker.join()
+        assert worker.exitcode == -9
+    train(parse_arguments(argv))
+    assert_same_run(tmp_path, whole)
+
+
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_taken(arguments, whole, tmp_path):
+    argv = [*arguments, "--output_dir", str(tmp_path)]
+    train(parse_arguments([*argv, "--epochs", "4", "--schedule", "linear"]))
+    newest = sorted((tmp_path / "checkpoints").glob("step-*"))[-1] / "state.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-100] ^= 1
+    newest.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"step-00000012 is damaged .* going on from the checkpoint before it"):
+        train(parse_arguments([*argv, "--epochs", "4", "--resume", "true"]))
+    assert [row["step"] for row in logged(tmp_path)] == [str(step + 1) for step in range(12)]
+
+
+def test_only_the_newest_checkpoints_stay_and_none_can_hold_code(whole):
+    folders = sorted((whole / "checkpoints").iterdir())
+    assert [folder.name for folder in folders] == ["step-00000022", "step-00000024"]
+    for folder in folders:
+        assert {path.name for path in folder.iterdir()} == {"state.json", "state.safetensors"}
+    names = {"/".join(name.split("/")[:2]) for name in load_file(folders[-1] / "state.safetensors")}
+    sides = ("network", "discriminator")
+    assert names == {f"{side}/{kind}" for side in sides for kind in ("module", "optimizer")}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--learning_rate", "0.01", "learning_rate was 0.001 there and is 0.01 now"),
+        ("--gamma", "0", "gamma was 0.01 there and is 0.0 now"),
+        ("--batch_size", "8", "recordings a batch was 4 there and is 8 now"),
+    ],
+)
+def test_checkpoints_of_another_run_are_refused(arguments, whole, option, value, complaint):
+    argv = [*arguments, "--output_dir", str(whole), "--resume", "true", option, value]
+    with pytest.raises(DataError, match=f"belong to another run: {complaint}; give another --output_dir"):
+        train(parse_arguments(argv))
+
+
+def test_a_loss_that_is_no_number_stops_or_is_skipped(arguments, tmp_path):
+    argv = [*arguments, "--output_dir", str(tmp_path), "--epochs", "1", "--learning_rate", "1e30"]
+    with pytest.raises(ValueError, match=r"NaN or infinite in step 3, on the recordings train-\d+, .* is saved"):
+        train(parse_arguments(argv))
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000002"]
+    results = train(parse_arguments([*argv, "--resume", "true", "--on_nonfinite", "skip"]))
+    assert results["skipped_steps"] == 1
+    assert [row["step"] for row in logged(tmp_path)] == ["1", "2"]
