@@ -1,5 +1,7 @@
 """Push a finished run to the Hub: weights, processor, code and a card of its measured results.
 
+Paths of this machine stay here: in what is pushed, their last names stand for them.
+
 python hub_scripts/push_model.py runs/ravdess --repo_id org/m4ser-ravdess
 """
 
@@ -7,7 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from m4ser.hub import push
+from m4ser.evaluation.report import plot_confusion_matrix
+from m4ser.hub import CONFUSION_MATRIX, push, read_results
 
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
 
@@ -17,10 +20,21 @@ def main():
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("--repo_id", required=True, help="org/name on the Hub")
     parser.add_argument("--dataset", help="name of the corpus in the card; that of the run by default")
+    parser.add_argument("--licence", default="apache-2.0", help="of the weights, as the Hub calls it")
     parser.add_argument("--private", action="store_true")
     arguments = parser.parse_args()
     try:
-        url = push(arguments.run, arguments.repo_id, TEMPLATE, arguments.private, arguments.dataset)
+        results = read_results(arguments.run)
+        matrix = results["splits"]["test"]["confusion_matrix"]
+        plot_confusion_matrix(matrix, results["labels"], arguments.run / CONFUSION_MATRIX)
+        url = push(
+            arguments.run,
+            arguments.repo_id,
+            TEMPLATE,
+            private=arguments.private,
+            licence=arguments.licence,
+            dataset=arguments.dataset,
+        )
     except ValueError as error:
         sys.exit(f"error: {error}")
     print(url)

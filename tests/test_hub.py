@@ -6,7 +6,7 @@ import shutil
 import pytest
 from huggingface_hub import ModelCard
 
-from m4ser.hub import read_results, write_card
+from m4ser.hub import read_results, without_local_paths, write_card
 from tests.conftest import ROOT
 
 TEMPLATE = ROOT / "model_card.md"
@@ -32,7 +32,45 @@ def test_the_card_holds_the_runs_test_scores(run):
     assert f"{scores['n']} recordings, protocol `held_out`, seed 0" in card.text
     assert f"{results['parameters']:,} parameters" in card.text
     assert 'model="org/m4ser-x"' in card.text
+    assert results["protocol_description"] in card.text
+    assert "The weights: `apache-2.0`." in card.text
+    assert "Of the test recordings, " in card.text and " % say words that" in card.text
+    assert "calibrated" not in card.text and "![" not in card.text
     assert not {"{{", "}}", "{%"} & set(card.text.split())
+
+
+def test_the_card_shows_the_matrix_and_the_calibration_where_they_are(run):
+    results = read_results(run)
+    before, after = {"expected_calibration_error": 0.28825}, {"expected_calibration_error": 0.0781}
+    results["calibration"] = {"temperature": 2.229, "splits": {"test": {"before": before, "after": after}}}
+    (run / "results.json").write_text(json.dumps(results))
+    (run / "confusion_matrix.png").touch()
+    card = write_card(run, "org/m4ser-x", TEMPLATE, licence="cc-by-nc-sa-4.0")
+    assert card.data.license == "cc-by-nc-sa-4.0" and "The weights: `cc-by-nc-sa-4.0`." in card.text
+    assert "a temperature of 2.23" in card.text
+    assert "is\n0.078, and was\n0.288 before." in card.text
+    assert "![Confusion matrix](confusion_matrix.png)" in card.text
+
+
+def test_paths_of_this_machine_are_neutral_and_everything_else_stays():
+    settings = {
+        "command": "/home/a/train.py configs/x.yaml --dataset /data/my corpus --output_dir=/home/a/runs/x --seed 1 /",
+        "config": {
+            "data": {"dataset": "/data/my corpus", "asr_model_id": "../models/whisper"},
+            "model": {"speech_encoder": "/home/a/hubert", "text_encoder": "org/bert", "labels": ["/home/a", "sad", 3]},
+        },
+        "unk_token": "/",
+        "versions": {"torch": "2.13.0+cpu"},
+    }
+    assert without_local_paths(settings) == {
+        "command": "train.py configs/x.yaml --dataset my corpus --output_dir=x --seed 1 /",
+        "config": {
+            "data": {"dataset": "my corpus", "asr_model_id": "whisper"},
+            "model": {"speech_encoder": "hubert", "text_encoder": "org/bert", "labels": ["a", "sad", 3]},
+        },
+        "unk_token": "/",
+        "versions": {"torch": "2.13.0+cpu"},
+    }
 
 
 def test_a_corpus_in_a_folder_goes_by_its_name_and_one_on_the_hub_by_its_id(run, tiny_run):

@@ -1,20 +1,26 @@
 """From a run to a repository on the Hub: the folder as it was saved, with a card of what was measured."""
 
 import json
+import os
+import re
 from pathlib import Path
 
-from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
+from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCard, ModelCardData
 from huggingface_hub.utils import httpx
 
-RUN_FILES = ["*.safetensors", "*.json", "*.py", "README.md"]
+CONFUSION_MATRIX = "confusion_matrix.png"
+RUN_FILES = ["*.safetensors", "*.json", "*.py", "README.md", CONFUSION_MATRIX]
+# Files of settings, in which a path of this machine may stand.
+SETTINGS = ("config.json", "processor_config.json", "tokenizer_config.json", "results.json")
 
 
 def write_card(run, repo_id, template, licence="apache-2.0", dataset=None):
-    """Write RUN/README.md from a template and the run's results.
+    """Write RUN/README.md from a template and the run's results; it shows RUN/confusion_matrix.png where that is.
 
     Args:
         run: folder of a finished run. repo_id: "org/name" that the card speaks of.
-        template: path of the card's Jinja template, model_card.md. dataset: name or Hub id of the corpus.
+        template: path of the card's Jinja template, model_card.md. licence: of the weights, as the Hub calls it.
+        dataset: name or Hub id of the corpus.
 
     Returns:
         `ModelCard`.
@@ -22,9 +28,9 @@ def write_card(run, repo_id, template, licence="apache-2.0", dataset=None):
     Raises:
         ValueError: the run has no test results; a model without an evaluation has no card.
     """
-    results = read_results(run)
+    results = without_local_paths(read_results(run))
     scores = results["splits"]["test"]
-    dataset = dataset or _corpus_name(results["config"]["data"]["dataset"])
+    dataset = dataset or _corpus_name(read_results(run)["config"]["data"]["dataset"])
     data = ModelCardData(
         license=licence,
         language="en",
@@ -45,42 +51,81 @@ def write_card(run, repo_id, template, licence="apache-2.0", dataset=None):
         ],
     )
     card = ModelCard.from_template(
-        data, template_path=str(template), repo_id=repo_id, dataset=dataset, results=results, scores=scores
+        data,
+        template_path=str(template),
+        repo_id=repo_id,
+        dataset=dataset,
+        licence=licence,
+        results=results,
+        scores=scores,
+        figure=CONFUSION_MATRIX if (Path(run) / CONFUSION_MATRIX).is_file() else None,
     )
     card.save(Path(run) / "README.md")
     return card
 
 
-def push(run, repo_id, template, private=False, dataset=None):
+def push(run, repo_id, template, private=False, licence="apache-2.0", dataset=None):
     """Create `repo_id` on the Hub and upload a run's weights, processor, code and card; returns the commit's address.
 
     Raises:
         ValueError: the run has no test results.
     """
-    write_card(run, repo_id, template, dataset=dataset)
-    return upload(run, repo_id, "model", RUN_FILES, private)
+    write_card(run, repo_id, template, licence, dataset)
+    settings = {name: Path(run) / name for name in SETTINGS if (Path(run) / name).is_file()}
+    neutral = {name: without_local_paths(json.loads(path.read_text())) for name, path in settings.items()}
+    contents = {name: json.dumps(content, indent=2).encode() for name, content in neutral.items()}
+    return upload(run, repo_id, "model", RUN_FILES, private, contents)
 
 
-def upload(folder, repo_id, repo_type, patterns, private=False):
+def without_local_paths(settings):
+    """Settings as JSON holds them, with the last name in the place of each path that means nothing elsewhere.
+
+    Those are absolute paths and those that lead out of the working folder, such as "../data", as values and in
+    "command".
+    """
+    paths = sorted(set(_local_paths(settings)), key=len, reverse=True)
+    return _replace(settings, {path: Path(path).name for path in paths})
+
+
+def _local_paths(value, name=None):
+    if isinstance(value, dict):
+        return [path for key, item in value.items() for path in _local_paths(item, key)]
+    if isinstance(value, list):
+        return [path for item in value for path in _local_paths(item)]
+    if not isinstance(value, str):
+        return []
+    # A command line is no path, though it may begin like one.
+    found = re.findall(r"(?:^|(?<=[\s=]))(?:\.\.|~)?/\S+", value) if name == "command" else [value]
+    return [path for path in found if Path(path).name and (os.path.isabs(path) or path.startswith(("../", "~/")))]
+
+
+def _replace(value, names, key=None):
+    if isinstance(value, dict):
+        return {key: _replace(item, names, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replace(item, names) for item in value]
+    if key == "command":
+        for path, name in names.items():  # the longest first: a path may begin another
+            value = value.replace(path, name)
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def upload(folder, repo_id, repo_type, patterns, private=False, contents=None):
     """Create a repository where there is none and upload the folder's files; returns the commit's address.
 
     Args:
         repo_type: "model" or "dataset". patterns: of the paths to upload, relative to `folder`.
+        contents: bytes that go up instead of a file's own, by its path.
 
     Raises:
         ValueError: no such name, no permission, or no connection.
     """
-    folder, api = Path(folder), HfApi()
+    folder, api, contents = Path(folder), HfApi(), contents or {}
     files = [file.relative_to(folder).as_posix() for pattern in patterns for file in sorted(folder.glob(pattern))]
     try:
         api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repo_id,
-            repo_type=repo_type,
-            folder_path=folder,
-            allow_patterns=files,
-            commit_message=f"Upload {repo_type}",
-        )
+        operations = [CommitOperationAdd(name, contents.get(name, folder / name)) for name in files]
+        commit = api.create_commit(repo_id, operations, commit_message=f"Upload {repo_type}", repo_type=repo_type)
     except (httpx.HTTPError, OSError) as error:
         raise ValueError(f"{repo_id} was not pushed to {api.endpoint}: {str(error).splitlines()[0]}") from error
     return commit.commit_url

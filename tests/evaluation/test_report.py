@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from m4ser.evaluation.report import comparison, write_report
+from m4ser.evaluation.report import comparison, plot_confusion_matrix, write_report
 
 LOSSES = [
     "emotion",
@@ -138,6 +138,18 @@ def test_a_run_without_its_curves_is_named(tmp_path, name, text, reason):
         (run / name).write_text(text)
     with pytest.raises(ValueError, match=f"{name}.*{reason}"):
         write_report([run], tmp_path / "report")
+
+
+def test_a_confusion_matrix_is_darker_where_more_of_a_row_was_answered(tmp_path):
+    image = pytest.importorskip("matplotlib.image", reason="needs the report extra")
+    plot_confusion_matrix([[9, 1], [0, 0]], ["happy", "sad"], tmp_path / "matrix.png")
+    pixels = image.imread(tmp_path / "matrix.png")[..., :3]
+    height, width, _ = pixels.shape
+    # The panel fills most of the picture from its upper right corner; colours away from the numbers and the axes.
+    (top_left, top_right), (bottom_left, bottom_right) = (
+        [pixels[int(row * height), int(column * width)].sum() for column in (0.4, 0.9)] for row in (0.1, 0.6)
+    )
+    assert top_left < top_right < bottom_left == bottom_right
 
 
 def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):

@@ -1,16 +1,29 @@
 """A run goes to the Hub over HTTP and comes back, with the same bits, to a process that has no m4ser."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import soundfile
 import torch
+from transformers import AutoProcessor
 
 from m4ser import M4SERModel, M4SERPipeline
 from m4ser.data.synthetic import synthesize
 from tests.outside import ask, logits_here
 
 REPO_ID = "org/m4ser-x"
+WITH_M4SER = """
+import sys
+from transformers import AutoModelForAudioClassification
+from m4ser import M4SERModel, M4SERPipeline
+
+assert type(AutoModelForAudioClassification.from_pretrained(sys.argv[1])) is M4SERModel
+print(M4SERPipeline.from_pretrained(sys.argv[1])({"path": sys.argv[2], "text": sys.argv[3]}))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -28,19 +41,51 @@ def pushed(push, tiny_run):
     return result.stdout.strip()
 
 
+def tune(folder, recording):
+    """One step on one recording, every weight of it."""
+    model, processor = M4SERModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+    model(**processor(*recording), labels=torch.tensor([1])).loss.backward()
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    model.save_pretrained(folder)
+
+
 def test_weights_processor_code_and_card_are_there_and_nothing_else(hub, pushed, tiny_run):
     files = hub.files(REPO_ID)
     assert pushed == f"{hub.endpoint}/{REPO_ID}/commit/{hub.repositories['models', REPO_ID][0][0]}"
     code = {path.name for path in tiny_run.glob("*_m4ser.py")}
     assert {"modeling_m4ser.py", "pipeline_m4ser.py", "audio_m4ser.py"} <= code
     processor = {"processor_config.json", "tokenizer.json", "tokenizer_config.json"}
-    assert set(files) == {"model.safetensors", "config.json", "README.md", "results.json"} | processor | code
+    described = {"README.md", "results.json", "confusion_matrix.png"}
+    assert set(files) == {"model.safetensors", "config.json"} | described | processor | code
+    assert files["confusion_matrix.png"].startswith(b"\x89PNG")
     assert files["model.safetensors"] == (tiny_run / "model.safetensors").read_bytes()
+
+
+def test_no_path_of_this_machine_goes_with_it(hub, pushed, tiny_run):
+    results, there = (tiny_run / "results.json").read_text(), json.loads(hub.files(REPO_ID)["results.json"])
+    assert str(tiny_run) in results
+    assert (there["config"]["data"]["dataset"], there["config"]["training"]["output_dir"]) == ("corpus", "run")
+    assert there["splits"] == json.loads(results)["splits"]
+    for name, content in hub.files(REPO_ID).items():
+        assert str(tiny_run.parent).encode() not in content, name
+
+
+def test_where_m4ser_is_installed_nothing_needs_to_be_trusted(hub, pushed, tiny_run, recording, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", WITH_M4SER, REPO_ID, *recording],
+        capture_output=True,
+        text=True,
+        env=os.environ | hub.environment(tmp_path),
+        timeout=300,
+    )
+    expected = M4SERPipeline.from_pretrained(tiny_run)(dict(zip(("path", "text"), recording, strict=True)))
+    assert (result.returncode, result.stdout.strip()) == (0, str(expected)), result.stderr
 
 
 def test_it_comes_back_with_the_same_bits_saves_again_and_is_found_by_its_revision(
     hub, pushed, push, tiny_run, recording, tmp_path
 ):
+    """Saved as it was loaded and pushed; then tuned and pushed over the first: both are still to be had."""
     remote = hub.environment(tmp_path / "home")
     expected, copy = logits_here(tiny_run, *recording), tmp_path / "copy"
     there = ask(REPO_ID, *recording, copy, **remote)
@@ -48,10 +93,13 @@ def test_it_comes_back_with_the_same_bits_saves_again_and_is_found_by_its_revisi
     row = dict(zip(("path", "text"), recording, strict=True))
     assert there["answer"] == M4SERPipeline.from_pretrained(tiny_run)(row, return_transcript=True)
 
-    model = M4SERModel.from_pretrained(copy)
-    torch.nn.init.constant_(model.classifier.bias, 1.0)
-    model.save_pretrained(copy)
     shutil.copy(tiny_run / "results.json", copy)
+    result = push("push_model", copy, "org/m4ser-again")
+    assert result.returncode == 0, result.stderr
+    assert set(hub.files("org/m4ser-again")) == set(hub.files(REPO_ID))
+    assert hub.files("org/m4ser-again")["model.safetensors"] == hub.files(REPO_ID)["model.safetensors"]
+
+    tune(copy, recording)
     result = push("push_model", copy, REPO_ID)
     assert result.returncode == 0, result.stderr
     assert hub.files(REPO_ID)["model.safetensors"] == (copy / "model.safetensors").read_bytes()

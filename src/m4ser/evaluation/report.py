@@ -62,10 +62,7 @@ def write_report(runs, output_dir, split="test"):
 
 def plot_losses(run, path):
     """Draw every loss in RUN/metrics.csv and the accuracies in RUN/validation.csv as a PNG file."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ValueError("Figures need matplotlib: pip install 'm4ser[report]'.") from error
+    Figure = _figure_class()
     steps = _read_columns(Path(run) / "metrics.csv", ["step"])
     validation = _read_columns(Path(run) / "validation.csv", ["epoch", "weighted_accuracy", "unweighted_accuracy"])
     losses = [name for name in LOSSES if np.isfinite(steps.get(name, [])).any()]
@@ -80,6 +77,35 @@ def plot_losses(run, path):
     for panel in panels[len(losses) + 1 :]:
         panel.set_axis_off()
     figure.savefig(path, dpi=120)
+
+
+def plot_confusion_matrix(matrix, labels, path):
+    """Draw counts (e, e), rows what was said and columns what was answered, as a PNG file, shaded by each row's share.
+
+    Raises:
+        ValueError: matplotlib is not installed.
+    """
+    counts = np.asarray(matrix)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = 2.2 + 0.55 * len(labels)
+    figure = _figure_class()(figsize=(size, size), layout="constrained")
+    panel = figure.subplots()
+    panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        panel.text(column, row, str(count), ha="center", va="center", color=colour)
+    panel.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    panel.set_yticks(range(len(labels)), labels)
+    panel.set(xlabel="answered", ylabel="said")
+    figure.savefig(path, dpi=120)
+
+
+def _figure_class():
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ValueError("Figures need matplotlib: pip install 'm4ser[report]'.") from error
+    return Figure
 
 
 def _plot_loss(panel, name, steps):
