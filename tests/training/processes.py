@@ -6,15 +6,20 @@ Run by test_global_means.py. Leaves the first step's gradients and the last step
 """
 
 import argparse
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from safetensors.torch import save_file
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from transformers import get_scheduler
 
+from m4ser.discriminator import ModalityDiscriminator
 from m4ser.training.arguments import Arguments, DataArguments, ModelArguments, ObjectiveArguments, TrainingArguments
 from m4ser.training.loop import train_step
-from m4ser.training.state import TrainingState
-from tests.tiny import collate, recordings, tiny_model
+from m4ser.training.state import Part, TrainingState
+from tests.tiny import WIDTH, collate, randomize, recordings, tiny_model
 
 STEPS = 20
 
@@ -24,6 +29,8 @@ def main():
     parser.add_argument("output")
     parser.add_argument("--accumulation", type=int, default=1)
     parser.add_argument("--lambda_", type=float, default=0.1)
+    parser.add_argument("--checkpoints", type=Path, help="folder through which the second half goes on")
+    parser.add_argument("--sharded", action="store_true", help="each process holds a part of the weights (FSDP)")
     options = parser.parse_args()
     torch.set_default_dtype(torch.float64)
     arguments = Arguments(
@@ -33,19 +40,24 @@ def main():
         TrainingArguments(output_dir="unused", learning_rate=1e-3),
     )
     accelerator = Accelerator(cpu=True)
-    state = TrainingState.create(tiny_model(), arguments, total_steps=STEPS, accelerator=accelerator)
+    create = shard if options.sharded else TrainingState.create
+    state = create(tiny_model(), arguments, STEPS, accelerator)
     gradients, losses = {}, []
     for step in range(STEPS):
         if step == 0:
             watch_gradients(state, gradients)
+        if step == STEPS // 2 and options.checkpoints:
+            state.save(options.checkpoints, {}, accelerator, keep=1)
+            state = create(randomize(tiny_model(), seed=7), arguments, STEPS, accelerator)
+            state.load(options.checkpoints, {}, accelerator)
         window = shares(step, accelerator, options.accumulation)
         losses.append(train_step(state, window, arguments, accelerator))
+    weights = {
+        f"{name}/{key}": whole(value)
+        for name, part in state.parts.items()
+        for key, value in accelerator.unwrap_model(part.module).state_dict().items()
+    }
     if accelerator.is_main_process:
-        weights = {
-            f"{name}/{key}": value
-            for name, part in state.parts.items()
-            for key, value in accelerator.unwrap_model(part.module).state_dict().items()
-        }
         named = {f"losses/{name}": torch.tensor([loss[name] for loss in losses]) for name in losses[0]}
         save_file({**weights, **gradients, **named}, options.output)
 
@@ -62,6 +74,23 @@ def shares(step, accelerator, accumulation):
     ]
 
 
+def shard(model, arguments, total_steps, accelerator):
+    """The state as Accelerate's FSDP makes it on GPUs; on a CPU it makes none."""
+    for encoder in (model.speech_encoder.encoder.encoder.layers, model.text_encoder.encoder.encoder.layer):
+        for layer in encoder:  # the rest is shared between modules: the word embeddings, for one
+            fully_shard(layer)
+    fully_shard(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+    network = Part(model, accelerator.prepare_optimizer(optimizer), get_scheduler("constant", optimizer))
+    discriminator = ModalityDiscriminator(WIDTH)
+    shared = arguments.training, total_steps, accelerator
+    return TrainingState(network, Part.create(discriminator, *shared, replicated=True))
+
+
+def whole(value):
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
 def watch_gradients(state, gradients):
     """Copy what the first step of each side learns from, before it is spent."""
     for name, part in state.parts.items():
@@ -69,7 +98,7 @@ def watch_gradients(state, gradients):
 
         def spy(accelerator, name=name, part=part, update=update):
             for key, parameter in accelerator.unwrap_model(part.module).named_parameters():
-                gradients.setdefault(f"gradient/{name}/{key}", parameter.grad.clone())
+                gradients.setdefault(f"gradient/{name}/{key}", whole(parameter.grad.clone()))
             update(accelerator)
 
         part.update = spy

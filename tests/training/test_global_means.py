@@ -18,7 +18,7 @@ TOLERANCE = 1e-5
 
 def learn(output, processes, *options):
     """What `processes.py` leaves behind."""
-    module = ["-m", "tests.training.processes", str(output), *options]
+    module = ["-m", "tests.training.processes", str(output), *map(str, options)]
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     command = [sys.executable, *(launcher if processes > 1 else []), *module]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -44,6 +44,11 @@ def test_two_processes_are_one_with_the_larger_batch(alone, tmp_path):
     assert_same(alone, learn(tmp_path / "two.safetensors", 2))
 
 
+def test_weights_spread_over_two_processes_too(alone, tmp_path):
+    """As FSDP does on GPUs; the second half goes on from a checkpoint of the first."""
+    assert_same(alone, learn(tmp_path / "two.safetensors", 2, "--sharded", "--checkpoints", tmp_path / "checkpoints"))
+
+
 def test_accumulated_batches_are_the_larger_batch_but_for_the_contrastive_loss(tmp_path):
     whole = learn(tmp_path / "whole.safetensors", 1, "--lambda_", "0")
     assert_same(whole, learn(tmp_path / "parts.safetensors", 1, "--lambda_", "0", "--accumulation", "2"))
@@ -63,16 +68,18 @@ def test_scales_by_hand():
             "labels": torch.tensor([0, 0, 1]),
             "aed_labels": torch.tensor([[0, 1, -100], [2, -100, -100], [0, -100, -100]]),
             "correction_ids": torch.empty(0, 1, dtype=torch.long),
+            "input_values": None,
             "attention_mask": torch.tensor([2, 3, 5]),
         },
         {
             "labels": torch.tensor([0]),
             "aed_labels": torch.tensor([[0, 0, 0, 1, 2, 0, -100]]),
             "correction_ids": torch.tensor([[5, 1, -100]]),
+            "input_values": None,
             "attention_mask": torch.tensor([30]),
         },
     ]
-    first, second = loss_scales(window, lambda mask: mask, Accelerator(cpu=True))
+    first, second = loss_scales(window, lambda _, mask: mask, Accelerator(cpu=True))
     expected = {
         "emotion": (0.75, 0.25),
         "error_detection": (0.4, 0.6),

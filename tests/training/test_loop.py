@@ -80,7 +80,7 @@ def test_the_discriminators_loss_leaves_the_network_alone(batch):
 def test_the_networks_loss_leaves_the_discriminator_alone(batch):
     state, _, _ = start()
     output = forward(state.model, batch)
-    frozen_generator_loss(state, output, Accelerator(cpu=True)).backward()
+    frozen_generator_loss(state, output).backward()
     assert all(parameter.grad is None for parameter in state.discriminator.module.parameters())
     assert all(parameter.requires_grad for parameter in state.discriminator.module.parameters())
     # L_G reaches the generator and, through it, both encoders.

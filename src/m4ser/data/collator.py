@@ -33,14 +33,17 @@ class M4SERCollator:
         Returns:
             The processor's four inputs, `labels` (B,), `aed_labels` (B, n), `correction_positions` (K, 2) as row and
             token, `correction_ids` (K, c), and `ids`, a list. Where no row has audio, `input_values` and
-            `attention_mask` are None.
+            `attention_mask` are None; where rows have `speech_states` (`m4ser.training.features`), they are these.
         """
         rate = self.processor.feature_extractor.sampling_rate
         ids = [row["id"] for row in rows]
         texts = [row["hypothesis"] or "" for row in rows]
-        waveforms = self._waveforms(rows, rate) if any(row["audio"] is not None for row in rows) else None
+        heard = rows[0].get("speech_states") is None and any(row["audio"] is not None for row in rows)
+        waveforms = self._waveforms(rows, rate) if heard else None
         silence = {"input_values": None, "attention_mask": None}
         batch = silence | dict(self.processor(waveforms, texts, sampling_rate=rate))
+        if rows[0].get("speech_states") is not None:
+            batch |= _pad_states([row["speech_states"] for row in rows], rows[0]["speech_width"])
         if self.augmentation is not None and self.augmentation.mask:
             self._hide_tokens(batch["input_ids"], ids)
         batch["ids"] = ids
@@ -71,6 +74,16 @@ class M4SERCollator:
         special = torch.isin(input_ids, torch.tensor(tokenizer.all_special_ids))
         hidden = np.stack([self.augmentation.hidden_tokens(input_ids.shape[1], row_id) for row_id in ids])
         input_ids[torch.from_numpy(hidden) & ~special] = tokenizer.mask_token_id
+
+
+def _pad_states(states: Sequence[bytes], width: int) -> dict[str, torch.Tensor]:
+    """Frames that a frozen encoder gave before: (B, m, width) and their mask (B, m)."""
+    frames = [torch.from_numpy(np.frombuffer(row, np.float32).reshape(-1, width).copy()) for row in states]
+    masks = [torch.ones(len(row), dtype=torch.long) for row in frames]
+    return {
+        "input_values": torch.nn.utils.rnn.pad_sequence(frames, batch_first=True),
+        "attention_mask": torch.nn.utils.rnn.pad_sequence(masks, batch_first=True),
+    }
 
 
 def _pad(sequences: Sequence[Sequence[int]], length: int) -> torch.Tensor:

@@ -155,7 +155,8 @@ class M4SERModel(PreTrainedModel):
         """One pass through the network.
 
         Args:
-            input_values (B, samples), attention_mask (B, samples): 16 kHz waveforms, right-padded.
+            input_values (B, samples), attention_mask (B, samples): 16 kHz waveforms, right-padded; or what the
+                speech encoder made of them before, (B, m, d_S) and (B, m).
             input_ids (B, n), text_attention_mask (B, n): hypotheses, right-padded.
             labels (B,): emotions; gives `loss`.
             detect_errors: compute `aed_logits`.

@@ -37,19 +37,29 @@ class SpeechEncoder(nn.Module):
     def forward(self, input_values, attention_mask=None):
         """`input_values` (B, samples), `attention_mask` (B, samples) with 1 on samples and 0 on right padding.
 
-        A recording shorter than one frame is read as if silence followed it, so that it still has one frame.
+        Or (B, m, d_S) and (B, m): what [`encode`] gave before, so that a frozen encoder need not run again.
 
         Returns:
             frames (B, m, d) and frame_mask (B, m), bool.
         """
         if attention_mask is None:
-            attention_mask = torch.ones_like(input_values, dtype=torch.long)
+            attention_mask = torch.ones(input_values.shape[:2], dtype=torch.long, device=input_values.device)
+        if input_values.dim() == 3:
+            return self.projection(input_values), attention_mask.bool()
+        hidden_states, frame_mask = self.encode(input_values, attention_mask)
+        return self.projection(hidden_states), frame_mask
+
+    def encode(self, input_values, attention_mask):
+        """The encoder's own frames (B, m, d_S), of its width, and frame_mask (B, m).
+
+        A recording shorter than one frame is read as if silence followed it, so that it still has one frame.
+        """
         lengths = self._sample_lengths(attention_mask)
         input_values = input_values * attention_mask.to(input_values.dtype)
         input_values = F.pad(input_values, (0, max(0, self.receptive_field - input_values.shape[-1])))
 
         features = self._extract_features(input_values, lengths).transpose(1, 2)
-        frames = self.frame_lengths(attention_mask)
+        frames = self.encoder._get_feat_extract_output_lengths(lengths)
         frame_mask = torch.arange(features.shape[1], device=features.device) < frames[:, None]
         hidden_states = self.encoder.feature_projection(features)
         if isinstance(hidden_states, tuple):  # all of the family but HuBERT return their normalised input too
@@ -59,10 +69,12 @@ class SpeechEncoder(nn.Module):
             hidden_states = self.encoder._mask_hidden_states(hidden_states, attention_mask=frame_mask.long())
         with silent_padding(self.encoder.encoder.pos_conv_embed, frame_mask):
             hidden_states = self.encoder.encoder(hidden_states, attention_mask=frame_mask).last_hidden_state
-        return self.projection(hidden_states), frame_mask
+        return hidden_states, frame_mask
 
-    def frame_lengths(self, attention_mask):
-        """How many frames each row of (B, samples) gets, (B,)."""
+    def frame_lengths(self, input_values, attention_mask):
+        """How many frames each row of what [`forward`] takes gets, (B,)."""
+        if input_values.dim() == 3:
+            return attention_mask.sum(-1)
         return self.encoder._get_feat_extract_output_lengths(self._sample_lengths(attention_mask))
 
     def _sample_lengths(self, attention_mask):

@@ -89,6 +89,10 @@ class TrainingArguments:
     gradient_checkpointing: bool = field(
         default=False, metadata={"help": "compute the encoders' activations again instead of keeping them"}
     )
+    cache_features: bool = field(
+        default=False,
+        metadata={"help": "keep a frozen speech encoder's frames on disk instead of computing them again"},
+    )
     num_workers: int = field(default=0, metadata={"help": "processes that read recordings ahead"})
     selection_metric: str = field(
         default="unweighted_accuracy", metadata={"help": f"chooses the best epoch: {', '.join(SELECTION_METRICS)}"}

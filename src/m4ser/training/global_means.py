@@ -17,8 +17,8 @@ def loss_scales(window, frame_lengths, accelerator):
     """The factor of each loss of each batch that makes their sum, averaged over processes, the mean over all.
 
     Args:
-        window: the batches of one optimizer step on this process. frame_lengths: function from an attention mask
-            (B, samples) to the frames of its rows (B,), or None where the network hears nothing.
+        window: the batches of one optimizer step on this process. frame_lengths: function from input_values and
+            attention_mask to the frames of their rows (B,), or None where the network hears nothing.
 
     Returns:
         For each batch a dict of scalar tensors by the name of the loss.
@@ -36,7 +36,9 @@ def loss_scales(window, frame_lengths, accelerator):
 
 def _counts(batch, frame_lengths):
     """Recordings, tagged tokens, tokens of replacements, and frames of a batch: (4,)."""
-    frames = batch["labels"].new_zeros(()) if frame_lengths is None else frame_lengths(batch["attention_mask"]).sum()
+    frames = batch["labels"].new_zeros(())
+    if frame_lengths is not None:
+        frames = frame_lengths(batch["input_values"], batch["attention_mask"]).sum()
     counts = (
         batch["labels"].new_tensor(len(batch["labels"])),
         (batch["aed_labels"] != -100).sum(),

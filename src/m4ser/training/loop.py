@@ -2,11 +2,12 @@
 
 import shutil
 import time
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from accelerate.utils import gather_object
+from torch.distributed.tensor import DTensor
 
 from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.losses import discriminator_loss, generator_loss, joint_loss, network_losses
@@ -42,7 +43,7 @@ def train(arguments):
     options = arguments.training
     accelerator = build_accelerator(arguments)
     with accelerator.main_process_first():  # the others read what it has cached
-        experiment = build_experiment(arguments)
+        experiment = build_experiment(arguments, accelerator.device)
     loaders = Loaders.create(experiment.corpus, experiment.processor, arguments, accelerator)
     total_steps = loaders.total_steps(options.epochs, options.gradient_accumulation_steps)
     state = TrainingState.create(experiment.model, arguments, total_steps, accelerator)
@@ -146,13 +147,13 @@ def train_step(state, window, arguments, accelerator):
     scales = loss_scales(window, frame_lengths, accelerator)
     sums = {}
     for index, (batch, scale) in enumerate(zip(window, scales, strict=True)):
-        with ExitStack() as stack:
-            if index < len(window) - 1:
-                for part in state.parts.values():
-                    stack.enter_context(accelerator.no_sync(part.module))
+        last = index == len(window) - 1
+        with nullcontext() if last else accelerator.no_sync(state.model):
             for name, value in _backward(state, batch, scale, arguments, accelerator).items():
                 sums[name] = sums.get(name, 0.0) + value
     values = accelerator.reduce(torch.stack(list(sums.values())), "mean")
+    if state.discriminator is not None:
+        average_gradients(state.discriminator.module, accelerator)
     norms = [_clip(part, arguments.training.max_grad_norm, accelerator) for part in state.parts.values()]
     finite = values if accelerator.scaler is not None else torch.cat([values, torch.stack(norms)])
     if not finite.isfinite().all():
@@ -173,7 +174,7 @@ def _backward(state, batch, scale, arguments, accelerator):
         discriminator, invariant_logits = discriminate(state, output)
         adversarial["discriminator"] = discriminator * scale["discriminator"]
         accelerator.backward(adversarial["discriminator"])
-        losses["generator"] = frozen_generator_loss(state, output, accelerator)
+        losses["generator"] = frozen_generator_loss(state, output)
         probability = (invariant_logits.detach().float().sigmoid() * output.frame_mask).sum()
         adversarial["invariant_probability"] = (
             probability / output.frame_mask.sum().clamp(min=1) * scale["discriminator"]
@@ -201,18 +202,25 @@ def discriminate(state, output):
     return discriminator_loss(*logits, output.frame_mask), logits[2]
 
 
-def frozen_generator_loss(state, output, accelerator):
+def frozen_generator_loss(state, output):
     """L_G of line 25: D is frozen, yet the gradient flows through it to the invariant representation."""
-    discriminator = accelerator.unwrap_model(state.discriminator.module)
+    discriminator = state.discriminator.module
     discriminator.requires_grad_(False)
     loss = generator_loss(discriminator(output.invariant), output.frame_mask)
     discriminator.requires_grad_(True)
     return loss
 
 
+def average_gradients(module, accelerator):
+    """The mean over processes, as a wrapper of distributed modules makes it for the network."""
+    for parameter in module.parameters():
+        parameter.grad = accelerator.reduce(parameter.grad, "mean")
+
+
 def _clip(part, max_norm, accelerator):
     """The norm of all gradients of a part, which are scaled down to `max_norm` where they are longer."""
-    return accelerator.clip_grad_norm_(part.module.parameters(), max_norm or float("inf")).detach().float()
+    norm = accelerator.clip_grad_norm_(part.module.parameters(), max_norm or float("inf"))
+    return (norm.full_tensor() if isinstance(norm, DTensor) else norm).float()
 
 
 def _describe(window, step, accelerator):

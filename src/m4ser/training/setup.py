@@ -17,6 +17,7 @@ from m4ser.evaluation.protocols import Partition, partition
 from m4ser.model.configuration_m4ser import M4SERConfig
 from m4ser.model.modeling_m4ser import M4SERModel
 from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.training.features import add_speech_states, check_cacheable
 
 
 @dataclass
@@ -44,6 +45,7 @@ FREE_TO_CHANGE = {
     "log_with",
     "project",
     "num_workers",
+    "cache_features",
     "batch_size",
 }
 
@@ -82,12 +84,17 @@ def run_identity(arguments, experiment, accelerator):
     }
 
 
-def build_experiment(arguments):
+def build_experiment(arguments, device="cpu"):
     """Load the corpus, make or load the tokenizer, build the network and label the ASR errors.
+
+    Args:
+        arguments: [`Arguments`]. device: where features are computed that are to be cached.
 
     Raises:
         DataError: no such data set, a split or hypotheses missing, splits that share what they must not.
     """
+    if arguments.training.cache_features:
+        check_cacheable(arguments)
     parts = load_corpus(arguments.data)
     corpus = parts.splits
     processor = build_processor(arguments, corpus["train"])
@@ -96,6 +103,8 @@ def build_experiment(arguments):
     limits = processor.tokenizer.model_max_length, model.config.max_correction_length
     rewrite = "detection" not in model.config.auxiliary_tasks
     corpus = add_labels(corpus, processor.tokenizer, *limits, rewrite=rewrite)
+    if arguments.training.cache_features:
+        corpus = add_speech_states(corpus, model, processor, arguments.data.max_seconds, device)
     return Experiment(corpus, processor, model, parts)
 
 
@@ -172,7 +181,9 @@ def build_model(arguments, tokenizer, labels):
     if model.speech_encoder is not None:
         _freeze_unused(model.speech_encoder.encoder)
     if arguments.training.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        # Transformers renames it.
+        enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+        enable({"use_reentrant": False})
     if model.text_encoder is not None and model.text_encoder.max_length is not None:
         tokenizer.model_max_length = min(tokenizer.model_max_length, model.text_encoder.max_length)
     return model

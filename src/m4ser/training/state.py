@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 
 import torch
+from accelerate.utils import broadcast
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from transformers import get_scheduler
 
@@ -42,11 +43,17 @@ class Part:
     scheduler: object
 
     @classmethod
-    def create(cls, module, options, total_steps, accelerator):
+    def create(cls, module, options, total_steps, accelerator, replicated=False):
+        """Prepare a module for training; where it is `replicated`, each process keeps a plain copy of it."""
         groups = parameter_groups(module, options)
         fused = accelerator.device.type in ("cpu", "cuda")
         optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay, fused=fused)
-        module, optimizer = accelerator.prepare(module, optimizer)
+        if replicated:
+            module, optimizer = module.to(accelerator.device), accelerator.prepare_optimizer(optimizer)
+            for parameter in module.parameters():
+                parameter.data = broadcast(parameter.data)
+        else:
+            module, optimizer = accelerator.prepare(module, optimizer)
         # Not prepared: Accelerate would let it step once for every process.
         scheduler = get_scheduler(options.schedule, optimizer.optimizer, options.warmup_steps, total_steps)
         return cls(module, optimizer, scheduler)
@@ -70,11 +77,16 @@ class TrainingState:
     @classmethod
     def create(cls, model, arguments, total_steps, accelerator):
         """Both sides get Adam at the same rate on the same schedule: with the network's rate annealed and D's
-        constant, D outruns it and L_G grows without bound."""
+        constant, D outruns it and L_G grows without bound.
+
+        D is small, and frozen and thawed within a step, which wrappers of distributed modules do not survive: each
+        process has its own, and `train_step` averages its gradients.
+        """
         shared = arguments.training, total_steps, accelerator
         state = cls(Part.create(model, *shared))
         if arguments.objective.gamma > 0 and model.config.fuses and len(model.config.representations) == 2:
-            state.discriminator = Part.create(ModalityDiscriminator(model.config.hidden_size), *shared)
+            discriminator = ModalityDiscriminator(model.config.hidden_size)
+            state.discriminator = Part.create(discriminator, *shared, replicated=True)
         return state
 
     @property
