@@ -8,7 +8,7 @@ from m4ser.data.schema import DataError, write_dataset
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
 from m4ser.training.setup import load_corpus
-from tests.tiny_corpus import LABELS, utterances
+from tests.tiny_corpus import LABELS, SIZES, utterances, write_tiny_corpus
 
 SMALL = """
 preset: tiny
@@ -61,3 +61,39 @@ def test_without_a_protocol_its_folds_are_named(sessions):
     arguments = parse_arguments(["--dataset", str(sessions), "--output_dir", "unused"]).data
     with pytest.raises(DataError, match="no validation and no test split; give --protocol, one of loso"):
         load_corpus(arguments)
+
+
+def test_a_few_shots_of_each_emotion_train(tmp_path):
+    corpus = write_tiny_corpus(tmp_path)
+    argv = ["--dataset", str(corpus), "--output_dir", "unused", "--shots", "1"]
+    parts = load_corpus(parse_arguments(argv).data, seed=3)
+    assert sorted(parts.splits["train"]["emotion"]) == [0, 1, 2, 3]
+    assert len(parts.splits["validation"]) == SIZES["validation"] - 4
+    assert parts.name == "held_out, 1 shots"
+
+
+@pytest.mark.parametrize(
+    ("argv", "complaint"),
+    [
+        (["--fold", "first"], "--fold is a number from 1 or all, not first"),
+        (["--learning_rates", "{speech: 1}"], "--learning_rates is no JSON"),
+        (["--on_nonfinite", "ignore"], "on_nonfinite is one of stop, skip, not ignore"),
+    ],
+)
+def test_what_the_command_line_may_get_wrong(argv, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        parse_arguments(["--dataset", "x", "--output_dir", "y", *argv])
+
+
+def test_one_emotion_alone_teaches_nothing(tmp_path):
+    rows = (replace(row, emotion=LABELS[0]) if row.split == "train" else row for row in utterances())
+    write_dataset(rows, LABELS, tmp_path, title="One", description="Noises.")
+    with pytest.raises(DataError, match="all recordings of the training split have the same emotion"):
+        load_corpus(parse_arguments(["--dataset", str(tmp_path), "--output_dir", "unused"]).data)
+
+
+def test_hypotheses_that_are_missing_are_asked_for(tmp_path):
+    rows = (replace(row, hypothesis=None) for row in utterances())
+    write_dataset(rows, LABELS, tmp_path, title="Unheard", description="Noises.")
+    with pytest.raises(DataError, match=r"has no hypothesis: transcribe it with hub_scripts/transcribe\.py"):
+        load_corpus(parse_arguments(["--dataset", str(tmp_path), "--output_dir", "unused"]).data)

@@ -36,6 +36,9 @@ class DataArguments:
     dataset: str | None = field(default=None, metadata={"help": "folder of a builder, or Hub id"})
     protocol: str = field(default="held_out", metadata={"help": f"who is tested: {', '.join(PROTOCOLS)}"})
     fold: str | None = field(default=None, metadata={"help": "of a protocol with folds: from 1, or all, one by one"})
+    shots: int | None = field(
+        default=None, metadata={"help": "train on so many recordings an emotion of the validation split (Table IX)"}
+    )
     text_column: str = field(default="hypothesis", metadata={"help": "hypothesis, or transcript (Table VI)"})
     normalization: str = field(default="none", metadata={"help": "of both texts: none or basic"})
     vocabulary_size: int = field(default=512, metadata={"help": "of the tokenizer trained for a preset"})

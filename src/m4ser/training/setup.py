@@ -13,7 +13,7 @@ from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2FeatureExt
 from m4ser.data.labels import add_labels
 from m4ser.data.schema import DataError
 from m4ser.data.tokenizer import train_tokenizer, with_normalization
-from m4ser.evaluation.protocols import Partition, partition
+from m4ser.evaluation.protocols import Partition, k_shot, partition
 from m4ser.model.configuration_m4ser import M4SERConfig
 from m4ser.model.modeling_m4ser import M4SERModel
 from m4ser.model.processing_m4ser import M4SERProcessor
@@ -95,7 +95,7 @@ def build_experiment(arguments, device="cpu"):
     """
     if arguments.training.cache_features:
         check_cacheable(arguments)
-    parts = load_corpus(arguments.data)
+    parts = load_corpus(arguments.data, arguments.training.seed)
     corpus = parts.splits
     processor = build_processor(arguments, corpus["train"])
     model = build_model(arguments, processor.tokenizer, corpus["train"].features["emotion"].names)
@@ -108,8 +108,8 @@ def build_experiment(arguments, device="cpu"):
     return Experiment(corpus, processor, model, parts)
 
 
-def load_corpus(arguments):
-    """The three splits of a data set by the protocol that the arguments name, a [`Partition`]."""
+def load_corpus(arguments, seed=0):
+    """The three splits of a data set by the protocol that the arguments name, a [`Partition`]; `seed` draws shots."""
     if arguments.text_column not in ("hypothesis", "transcript"):
         raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
     corpus = read_corpus(arguments.dataset)
@@ -118,6 +118,8 @@ def load_corpus(arguments):
             {split: _read_instead(rows, arguments.text_column) for split, rows in corpus.items()}
         )
     parts = partition(corpus, arguments.protocol, arguments.fold)
+    if arguments.shots:
+        parts = k_shot(parts, arguments.shots, seed)
     if all(text is None for text in parts.splits["train"]["hypothesis"]):
         raise DataError(
             f"{arguments.dataset} has no {arguments.text_column}: transcribe it with hub_scripts/transcribe.py and "
