@@ -127,7 +127,7 @@ def padding(count, median, spread):
     """Seconds computed for each that is there, in batches of 16, recordings of at most 30 s."""
     lengths = np.random.default_rng(SEED).lognormal(np.log(median), spread, count).clip(0.2, 30)
     batches = LengthGroupedBatchSampler(lengths, 16, SEED).batches()
-    return sum(len(rows) * lengths[rows].max() for rows in batches) / lengths.sum()
+    return float(sum(len(rows) * lengths[rows].max() for rows in batches) / lengths.sum())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""The launch files: Accelerate reads them, they name what is there, and one of them starts two processes here."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from accelerate.commands.config.config_args import load_config_from_file
+
+from m4ser import M4SERConfig, M4SERModel
+from tests.tiny_corpus import SIZES, write_tiny_corpus
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "configs" / "accelerate").glob("*.yaml"))
+CONFIG = """
+preset: tiny
+config:
+  speech_config: {conv_dim: [16, 16, 16], hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
+  text_config: {hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
+  hidden_size: 16
+  intermediate_size: 16
+vocabulary_size: 60
+batch_size: 2
+epochs: 1
+"""
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_accelerate_reads_it(path):
+    config = load_config_from_file(str(path))
+    assert config.num_processes >= 1
+    assert config.mixed_precision == "bf16"
+
+
+def test_fsdp_wraps_the_layers_of_both_encoders():
+    config = yaml.safe_load((ROOT / "configs" / "accelerate" / "fsdp.yaml").read_text())
+    wrapped = config["fsdp_config"]["fsdp_transformer_layer_cls_to_wrap"].split(",")
+    with torch.device("meta"):
+        models = [M4SERModel(M4SERConfig.preset(name)) for name in ("base", "large")]
+    found = {type(module).__name__ for model in models for module in model.modules()}
+    assert set(wrapped) <= found
+
+
+def test_two_processes_train_one_model(tmp_path):
+    """Without a GPU the launch file for several of them starts as many processes on the CPU."""
+    corpus = write_tiny_corpus(tmp_path / "corpus")
+    (tmp_path / "tiny.yaml").write_text(CONFIG)
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no", "--config_file"]
+    script = ["train.py", tmp_path / "tiny.yaml", "--dataset", corpus, "--output_dir", tmp_path / "run"]
+    command = [*launch, ROOT / "configs" / "accelerate" / "several_gpus.yaml", *script]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert result.stdout.count("test WA") == 1
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["processes"] == 2
+    assert results["splits"]["test"]["n"] == SIZES["test"]
+    with (tmp_path / "run" / "metrics.csv").open(newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]  # 11 recordings, four a step
+    with (tmp_path / "run" / "predictions.csv").open(newline="") as file:
+        ids = [row["id"] for row in csv.DictReader(file)]
+    assert len(ids) == len(set(ids)) == SIZES["validation"] + SIZES["test"]
