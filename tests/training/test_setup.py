@@ -7,7 +7,7 @@ import pytest
 from m4ser.data.schema import DataError, write_dataset
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
-from m4ser.training.setup import load_corpus
+from m4ser.training.setup import build_experiment, load_corpus
 from tests.tiny_corpus import LABELS, SIZES, utterances, write_tiny_corpus
 
 SMALL = """
@@ -97,3 +97,10 @@ def test_hypotheses_that_are_missing_are_asked_for(tmp_path):
     write_dataset(rows, LABELS, tmp_path, title="Unheard", description="Noises.")
     with pytest.raises(DataError, match=r"has no hypothesis: transcribe it with hub_scripts/transcribe\.py"):
         load_corpus(parse_arguments(["--dataset", str(tmp_path), "--output_dir", "unused"]).data)
+
+
+def test_a_config_of_other_emotions_is_refused(tmp_path):
+    corpus = write_tiny_corpus(tmp_path)
+    argv = ["--dataset", str(corpus), "--output_dir", "unused", "--preset", "tiny"]
+    with pytest.raises(ValueError, match="The config has 2 emotions, the data set 4"):
+        build_experiment(parse_arguments([*argv, "--config", '{"id2label": {"0": "good", "1": "bad"}}']))

@@ -180,6 +180,8 @@ def build_model(arguments, tokenizer, labels):
         vocabulary = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
         fields["text_config"] = {**vocabulary, **fields.get("text_config", {})}
         model = M4SERModel(M4SERConfig.preset(arguments.model.preset, **fields))
+    if model.config.num_labels != len(labels):
+        raise ValueError(f"The config has {model.config.num_labels} emotions, the data set {len(labels)}.")
     if model.speech_encoder is not None:
         _freeze_unused(model.speech_encoder.encoder)
     if arguments.training.gradient_checkpointing:
