@@ -1,15 +1,21 @@
 """What simple classifiers make of a dataset: the figures that the network has to beat.
 
 python -m benchmarks.baselines --dataset data/ravdess
+python -m benchmarks.baselines --dataset data/iemocap --protocol loso --output_dir runs/baselines
 
-Each is trained on `train` and scored on `test`, with the same settings for any dataset; the result is JSON.
+Each is trained on `train` and scored on `test`, with the same settings for any dataset; the result is JSON. With
+`--output_dir` each is a run, too, fold by fold, which `m4ser report` sets beside the network's.
 """
 
 import argparse
+import csv
 import json
+import re
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import numpy as np
@@ -22,7 +28,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from m4ser.data.schema import DataError
-from m4ser.evaluation.metrics import unweighted_accuracy, weighted_accuracy, weighted_f1
+from m4ser.evaluation.metrics import evaluate_predictions, unweighted_accuracy, weighted_accuracy, weighted_f1
+from m4ser.evaluation.protocols import PROTOCOLS, check_disjoint, partition
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.training.records import hardware
 
@@ -37,23 +44,81 @@ FLOOR_DB = 80
 
 
 def main(arguments=None):
-    """Print the baselines of the dataset on the command line as JSON."""
+    """Print the baselines of the dataset on the command line as JSON, a list of folds where there are several."""
     parser = argparse.ArgumentParser(description="Simple classifiers on a built dataset.")
     parser.add_argument("--dataset", type=Path, required=True, help="the folder of a built dataset")
+    parser.add_argument("--protocol", default="held_out", choices=PROTOCOLS, help="who is tested; all of its folds")
+    parser.add_argument("--output_dir", type=Path, help="write each baseline as a run below this folder")
     options = parser.parse_args(arguments)
-    splits = datasets.load_dataset(str(options.dataset))
-    if not {"train", "test"} <= splits.keys():
-        raise DataError(f"{options.dataset} has the splits {', '.join(splits)}; the baselines need train and test.")
-    report = {
+    corpus = datasets.load_dataset(str(options.dataset))
+    if not {"train", "test"} <= corpus.keys():
+        raise DataError(f"{options.dataset} has the splits {', '.join(corpus)}; the baselines need train and test.")
+    reports = []
+    for parts in folds(corpus, options.protocol):
+        scores = baselines(parts.splits)
+        if options.output_dir:
+            for name, scored in scores.items():
+                write_run(options, parts, name, scored)
+        reports.append(report(options, parts, scores))
+    print(json.dumps(reports if len(reports) > 1 else reports[0], indent=2))
+
+
+def folds(corpus, protocol):
+    """Each [`Partition`] of a protocol. Nothing is chosen here, so that held_out needs no validation split."""
+    if protocol == "held_out":
+        check_disjoint(corpus)
+        description = "The data set's own splits, no speaker in two of them."
+        yield SimpleNamespace(name=protocol, description=description, splits=corpus)
+        return
+    if protocol == "official":
+        yield partition(corpus, protocol)
+        return
+    fold, count = 1, 1
+    while fold <= count:
+        parts = partition(corpus, protocol, fold)
+        count = int(parts.name.split()[-1])  # "loso, fold 1 of 5"
+        yield parts
+        fold += 1
+
+
+def report(options, parts, scores):
+    numbers = ("weighted_accuracy", "unweighted_accuracy", "weighted_f1", "seconds")
+    return {
         "dataset": options.dataset.resolve().name,
-        "recordings": {name: len(split) for name, split in splits.items()},
-        "classes": splits["train"].features["emotion"].num_classes,
-        "baselines": baselines(splits),
+        "protocol": parts.name,
+        "recordings": {name: len(split) for name, split in parts.splits.items()},
+        "classes": parts.splits["train"].features["emotion"].num_classes,
+        "baselines": {name: {number: scored[number] for number in numbers} for name, scored in scores.items()},
         "seed": SEED,
         "hardware": hardware(),
         "versions": {name: version(name) for name in ("datasets", "numpy", "scipy", "scikit-learn")},
     }
-    print(json.dumps(report, indent=2))
+
+
+def write_run(options, parts, name, scored):
+    """A baseline in the files that training leaves: results.json and predictions.csv, without a network's."""
+    labels = parts.splits["train"].features["emotion"].names
+    fold = f"fold{parts.name.split()[-3]}_" if ", fold" in parts.name else ""
+    folder = options.output_dir / re.sub(r"\W+", "_", name).strip("_") / f"{fold}seed{SEED}"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = zip(parts.splits["test"]["id"], scored["references"], scored["predictions"], strict=True)
+    with open(folder / "predictions.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "split", "label", "prediction"])
+        writer.writerows([row, "test", labels[label], labels[told]] for row, label, told in rows)
+    results = {
+        "name": name,
+        "labels": labels,
+        "protocol": parts.name,
+        "protocol_description": parts.description,
+        "seed": SEED,
+        "seconds": scored["seconds"],
+        "hardware": hardware(),
+        "command": " ".join(sys.argv),
+        "splits": {"test": evaluate_predictions(scored["predictions"], scored["references"], len(labels))},
+        "config": {"data": {"dataset": str(options.dataset), "protocol": options.protocol}},
+    }
+    (folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 def baselines(splits):
@@ -67,10 +132,10 @@ def baselines(splits):
 
 
 def score(classifier, features, splits):
-    """Train on `train`, score on `test`; `features` makes a classifier's input of a split. Times are seconds."""
+    """Train on `train`, answer `test`; `features` makes a classifier's input of a split. Times are seconds."""
     start = time.perf_counter()
     classifier.fit(features(splits["train"]), splits["train"]["emotion"])
-    predictions = classifier.predict(features(splits["test"]))
+    predictions = classifier.predict(features(splits["test"])).tolist()
     seconds = time.perf_counter() - start
     references = splits["test"]["emotion"]
     return {
@@ -78,6 +143,8 @@ def score(classifier, features, splits):
         "unweighted_accuracy": unweighted_accuracy(predictions, references),
         "weighted_f1": weighted_f1(predictions, references),
         "seconds": round(seconds, 2),
+        "predictions": predictions,
+        "references": list(references),
     }
 
 

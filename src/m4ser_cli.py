@@ -139,14 +139,36 @@ def wer(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, or folders of such folders.")],
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Where the report goes.")],
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="Data set of the runs; draws representations, too.")
+    ] = None,
 ):
-    """Compare runs: a table as Markdown and CSV, and their loss curves."""
+    """Write the paper's tables and figures with these runs beside them: a page, Markdown, CSV, SVG and PNG."""
     from m4ser.evaluation.report import write_report
 
-    write_report(runs, output_dir)
-    print(output_dir / "report.md")
+    print(write_report(runs, output_dir, dataset or ()))
+
+
+@app.command()
+def robustness(
+    run: Annotated[str, typer.Argument(help="Folder of a run, or Hub id.")],
+    dataset: Annotated[str, typer.Option(help="Folder of a builder, or Hub id.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 8,
+    output: Annotated[Path | None, typer.Option(help="JSON file; RUN/robustness.json by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+):
+    """Test what noise, rooms, telephones and wrong words do to a model, and write it beside the run."""
+    from m4ser.evaluation.robustness.suite import robustness_of, summary
+
+    output = output or Path(run) / "robustness.json"
+    if not output.parent.is_dir():
+        raise ValueError(f"There is no folder {output.parent} for the results; give --output FILE.")
+    results = robustness_of(run, dataset, split, batch_size, seed)
+    output.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    print(summary(results))
 
 
 @app.command()

@@ -151,13 +151,15 @@ def test_evaluate_prints_the_scores_of_a_split(m4ser, tiny_run):
     assert json.loads(result.stdout) == score_split(tiny_run, str(corpus), "validation")
 
 
-def test_report_compares_runs(m4ser, tiny_run, tmp_path):
+def test_report_writes_a_page_and_its_tables(m4ser, tiny_run, tmp_path):
     pytest.importorskip("matplotlib")
-    result = m4ser("report", tiny_run, tiny_run, "--output_dir", tmp_path)
-    assert result.returncode == 0 and result.stdout.strip() == str(tmp_path / "report.md")
-    assert "| tiny |" in (tmp_path / "report.md").read_text()
-    with open(tmp_path / "report.csv", newline="") as file:
-        assert [row["run"] for row in csv.DictReader(file)] == ["tiny", "tiny"]
+    result = m4ser("report", tiny_run, "--output_dir", tmp_path / "report")
+    assert result.returncode == 0 and result.stdout.strip() == str(tmp_path / "report" / "report.html")
+    assert "Results on corpus" in (tmp_path / "report" / "report.html").read_text()
+    with open(tmp_path / "report" / "report.csv", newline="") as file:
+        ours = [row for row in csv.DictReader(file) if row["table"] == "results-corpus" and row["column"] == "WA"]
+    accuracy = json.loads((tiny_run / "results.json").read_text())["splits"]["test"]["weighted_accuracy"]
+    assert [float(row["value"]) for row in ours] == [pytest.approx(100 * accuracy)]
 
 
 def test_doctor_names_what_is_installed(m4ser):

@@ -1,6 +1,7 @@
 """The baselines on a dataset whose answers are known, and their MFCCs against an independent filter bank."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from transformers.audio_utils import mel_filter_bank
 from benchmarks.baselines import CEPSTRA, FRAME, MELS, main, mel_filters, mfcc, voice_features
 from m4ser.data.building import encode_flac
 from m4ser.data.schema import DataError, Utterance, write_dataset
+from m4ser.evaluation.report.runs import find_runs
 
 
 def utterances(split, count=12):
@@ -33,6 +35,36 @@ def test_what_the_voice_and_the_words_tell_is_found(tmp_path, capsys):
         "MFCC statistics + SVM": 1,
     }
     assert report["baselines"]["majority"]["weighted_accuracy"] == pytest.approx(2 / 3)
+
+
+def test_each_baseline_is_a_run_that_the_report_reads(tmp_path, capsys):
+    rows = [*utterances("train"), *utterances("test")]
+    write_dataset(rows, ["sad", "happy"], tmp_path / "tones", title="Tones", description="Tones.")
+    main(["--dataset", str(tmp_path / "tones"), "--output_dir", str(tmp_path / "runs")])
+    groups, _ = find_runs([tmp_path / "runs"])
+    assert [group.name for group in groups] == [
+        "MFCC statistics + SVM",
+        "TF-IDF + logistic regression, hypothesis",
+        "majority",
+    ]
+    printed = json.loads(capsys.readouterr().out)["baselines"]
+    for group in groups:
+        assert group.values("weighted_f1") == [printed[group.name]["weighted_f1"]]
+        assert len(group.first.predictions) == 12 and group.corpus == "tones" and not group.is_network
+
+
+def test_every_fold_of_a_protocol(tmp_path, capsys):
+    rows = [replace(row, speaker=f"speaker {i % 5}") for i, row in enumerate(utterances("train", 30))]
+    rows += [replace(row, speaker="speaker 5") for row in utterances("test")]
+    write_dataset(rows, ["sad", "happy"], tmp_path / "tones", title="Tones", description="Tones.")
+    options = ["--dataset", str(tmp_path / "tones"), "--protocol", "speakers", "--output_dir", str(tmp_path / "runs")]
+    main(options)
+    assert [report["protocol"] for report in json.loads(capsys.readouterr().out)] == [
+        f"speakers, fold {fold} of 5" for fold in range(1, 6)
+    ]
+    groups, _ = find_runs([tmp_path / "runs"])
+    assert all(len(group.runs) == 5 and group.missing == [] for group in groups)
+    assert sum(len(run.predictions) for run in groups[0].runs) == 42
 
 
 def test_a_dataset_without_a_test_split_is_refused(tmp_path):

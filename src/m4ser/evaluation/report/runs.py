@@ -1,0 +1,215 @@
+"""Finished runs as training leaves them: found, checked, and put together where they are folds or seeds of one."""
+
+import csv
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from m4ser.evaluation.metrics import confusion_matrix
+from m4ser.evaluation.report.variants import variant_name
+
+RESULTS, PREDICTIONS, METRICS, VALIDATION = "results.json", "predictions.csv", "metrics.csv", "validation.csv"
+INFERENCE = "inference.json"  # benchmarks.inference writes it
+ROBUSTNESS = "robustness.json"  # m4ser robustness writes it
+# The folders that train.py makes of one command with several folds or seeds.
+MEMBER = re.compile(r"(fold\d+_)?seed\d+")
+FOLDS = re.compile(r"fold (\d+) of (\d+)")
+PAPER_PROTOCOL = "paper"  # where the test session chooses the epoch
+MEASURES = ("weighted_accuracy", "unweighted_accuracy", "weighted_f1")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One results.json. `scores` are the test split's, in 0..1; `matrix` is its confusion matrix, if it was kept."""
+
+    folder: Path
+    results: dict = field(repr=False)
+
+    @classmethod
+    def read(cls, folder):
+        """Raises ValueError, naming the run, where it is missing, unfinished or malformed."""
+        path = Path(folder) / RESULTS
+        try:
+            run = cls(Path(folder), json.loads(path.read_text(encoding="utf-8")))
+            for name in ("name", "protocol", "labels", "seed", "seconds", "config"):
+                run.results[name]
+            run.corpus, run.variant  # noqa: B018
+            _ = [float(run.scores[name]) for name in (*MEASURES, "n")]
+        except OSError as error:
+            raise ValueError(f"{folder}: there is no {RESULTS}; give the folder of a finished run.") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"{path}: not a finished run with a test split ({error!r}); evaluate it again."
+            ) from error
+        return run
+
+    @property
+    def scores(self):
+        return self.results["splits"]["test"]
+
+    @property
+    def matrix(self):
+        return self.scores.get("confusion_matrix")
+
+    @property
+    def source(self):
+        return (self.folder / RESULTS).as_posix()
+
+    @property
+    def corpus(self):
+        """The data set's name: a folder's own, or that of a Hub id."""
+        return Path(self.results["config"]["data"]["dataset"]).name
+
+    @property
+    def variant(self):
+        return variant_name(self.results["config"])
+
+    @property
+    def protocol(self):
+        """Its name without the fold."""
+        return self.results["protocol"].split(",")[0]
+
+    @property
+    def fold(self):
+        """(fold, of how many), or None where the protocol has none."""
+        found = FOLDS.search(self.results["protocol"])
+        return found and (int(found[1]), int(found[2]))
+
+    @cached_property
+    def inference(self):
+        """{"milliseconds", "spread", "hardware"} an utterance, or None where it was not measured."""
+        return self._read_json(INFERENCE)
+
+    @cached_property
+    def robustness(self):
+        """What `m4ser robustness` found, or None where it was not asked."""
+        return self._read_json(ROBUSTNESS)
+
+    def _read_json(self, name):
+        path = self.folder / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        except ValueError as error:
+            raise ValueError(f"{path}: not JSON ({error}); write it again or remove it.") from error
+
+    @cached_property
+    def predictions(self):
+        """{id: (label, prediction)} of the test split as class indices, or None where the run has no predictions.csv.
+
+        Raises:
+            ValueError: a malformed file, or one that is not of the same run as results.json.
+        """
+        path = self.folder / PREDICTIONS
+        if not path.is_file():
+            return None
+        index = {name: number for number, name in enumerate(self.results["labels"])}
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+            found = {row["id"]: (index[row["label"]], index[row["prediction"]]) for row in rows}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: not a table of predictions ({error!r}); evaluate the run again.") from error
+        repeated = [name for name, count in Counter(row["id"] for row in rows).items() if count > 1]
+        if repeated:
+            raise ValueError(f"{path}: {repeated[0]!r} is there more than once; evaluate the run again.")
+        right = sum(label == prediction for label, prediction in found.values())
+        if len(found) != self.scores["n"] or abs(right / len(found) - self.scores["weighted_accuracy"]) > 1e-9:
+            raise ValueError(f"{path}: not the predictions that {RESULTS} was counted from; evaluate the run again.")
+        if self.matrix is not None:
+            labels, predicted = zip(*found.values(), strict=True)
+            if confusion_matrix(predicted, labels, len(index)).tolist() != self.matrix:
+                raise ValueError(f"{path}: its confusion matrix is not {RESULTS}'s; evaluate the run again.")
+        return found
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in nothing but fold and seed; `folder` holds them, or is the only one's own."""
+
+    folder: Path
+    runs: tuple
+
+    @property
+    def first(self):
+        return self.runs[0]
+
+    @property
+    def name(self):
+        name = self.first.results["name"]
+        # A member that was given no name bears its folder's, which says nothing.
+        return self.folder.name if MEMBER.fullmatch(name) else name
+
+    @property
+    def corpus(self):
+        return self.first.corpus
+
+    @property
+    def variant(self):
+        return self.first.variant
+
+    @property
+    def protocol(self):
+        return self.first.protocol
+
+    @property
+    def labels(self):
+        return self.first.results["labels"]
+
+    @property
+    def is_network(self):
+        """Whether it was trained in steps, which a baseline is not."""
+        return "model" in self.first.results["config"]
+
+    @property
+    def missing(self):
+        """(fold, seed) of the runs that would complete the folds of each seed."""
+        if self.first.fold is None:
+            return []
+        there = {(run.fold[0], run.results["seed"]) for run in self.runs}
+        folds, seeds = range(1, self.first.fold[1] + 1), sorted({run.results["seed"] for run in self.runs})
+        return [(fold, seed) for seed in seeds for fold in folds if (fold, seed) not in there]
+
+    def values(self, measure):
+        return [float(run.scores[measure]) for run in self.runs]
+
+
+def find_runs(paths):
+    """Every finished run in or below some folders, in groups, in the order given and then of their names.
+
+    Returns:
+        A list of [`Group`], and a list of folders below where a training has begun and not finished.
+
+    Raises:
+        ValueError: naming a folder that is no run and holds none, or a run that is malformed.
+    """
+    if not paths:
+        raise ValueError("There is no run to report; give at least one folder.")
+    groups, unfinished = {}, []
+    for path in map(Path, paths):
+        folders = [path] if (path / RESULTS).exists() else sorted(file.parent for file in path.rglob(RESULTS))
+        if not folders:
+            raise ValueError(f"{path}: there is no {RESULTS} in it or below; give the folder of a finished run.")
+        begun = {file.parent for file in path.rglob(METRICS)}
+        unfinished += sorted(folder for folder in begun if not (folder / RESULTS).exists())
+        for folder in folders:
+            together = folder.parent if MEMBER.fullmatch(folder.name) else folder
+            groups.setdefault(together, {})[folder] = None
+    return [_group(folder, [Run.read(member) for member in members]) for folder, members in groups.items()], unfinished
+
+
+def _group(folder, runs):
+    first = runs[0]
+    for run in runs[1:]:
+        differing = [what for what in ("corpus", "protocol", "variant") if getattr(run, what) != getattr(first, what)]
+        if run.results["labels"] != first.results["labels"]:
+            differing.append("labels")
+        if differing:
+            raise ValueError(
+                f"{run.folder} and {first.folder} lie in one folder and differ in {', '.join(differing)}; "
+                "keep the folds and seeds of one experiment in a folder of their own."
+            )
+    order = sorted(runs, key=lambda run: (run.results["seed"], run.fold or (), run.folder.name))
+    return Group(folder, tuple(order))
