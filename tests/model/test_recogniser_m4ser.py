@@ -1,0 +1,56 @@
+"""A recogniser hears in batches and tells segments; it is loaded when it is first asked."""
+
+import numpy as np
+import pytest
+from transformers import pipeline
+
+from m4ser.model.recogniser_m4ser import Recogniser
+from tests.tiny_whisper import WINDOW_SECONDS, save_tiny_whisper
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whisper")
+    save_tiny_whisper(folder)
+    return str(folder)
+
+
+def noise(samples, seed=0):
+    return (0.3 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
+
+
+def test_no_recogniser_is_false_and_one_that_is_not_loaded_is_true(whisper):
+    assert not Recogniser(None, RATE, "cpu")
+    assert Recogniser("org/gone", RATE, "cpu")
+    assert Recogniser(whisper, RATE, "cpu").window == WINDOW_SECONDS * RATE
+
+
+def test_what_is_too_short_for_a_word_is_not_heard(whisper):
+    asr = pipeline("automatic-speech-recognition", whisper)
+    waveforms = [noise(1), noise(RATE, 1), noise(399), noise(400, 2), noise(0)]
+    texts = Recogniser(asr, RATE, "cpu").transcribe(waveforms)
+    assert texts == ["", asr(waveforms[1])["text"].strip(), "", asr(waveforms[3])["text"].strip(), ""]
+    assert Recogniser("org/gone", RATE, "cpu").transcribe([noise(1)]) == [""]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_segments_are_in_order_inside_the_recording_and_as_whisper_set_them(whisper, seed):
+    asr = pipeline("automatic-speech-recognition", whisper)
+    samples = noise(WINDOW_SECONDS * RATE, seed)
+    chunks = asr(samples, return_timestamps=True)["chunks"]
+    segments = Recogniser(asr, RATE, "cpu").segments(samples)
+    times = [time for start, end, _ in segments for time in (start, end)]
+    assert times == sorted(times) and times[0] >= 0 and times[-1] <= len(samples)
+    assert all(start < end for start, end, _ in segments)
+    ends = {chunk["text"].strip(): chunk["timestamp"][1] for chunk in chunks}
+    for _, end, text in segments:
+        assert end == (len(samples) if ends[text] is None else min(round(ends[text] * RATE), len(samples)))
+
+
+def test_only_whisper_tells_segments(whisper):
+    asr = pipeline("automatic-speech-recognition", whisper)
+    asr.feature_extractor = object()  # as of a recogniser with no window of its own
+    with pytest.raises(ValueError, match="Only Whisper tells segments"):
+        Recogniser(asr, RATE, "cpu").segments(noise(RATE))
