@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 import soundfile
-from transformers import AutoModel, AutoModelForAudioClassification, AutoProcessor
+from transformers import (
+    AudioClassificationPipeline,
+    AutoModel,
+    AutoModelForAudioClassification,
+    AutoProcessor,
+    HubertConfig,
+    Wav2Vec2FeatureExtractor,
+    pipeline,
+)
 
 from m4ser import M4SERModel, M4SERPipeline, M4SERProcessor
 from tests.outside import ask, logits_here, run_outside
@@ -59,3 +67,27 @@ def test_where_m4ser_is_imported_nothing_needs_to_be_trusted(tiny_folder):
     assert type(AutoModelForAudioClassification.from_pretrained(tiny_folder)) is M4SERModel
     assert type(AutoProcessor.from_pretrained(tiny_folder)) is M4SERProcessor
     assert type(M4SERPipeline.from_pretrained(tiny_folder)) is M4SERPipeline
+
+
+@pytest.mark.parametrize("trust", [{}, {"trust_remote_code": True}])
+def test_the_task_needs_no_trust_either_and_gives_the_same_bits(tiny_folder, recording, asked, caplog, trust):
+    classify = pipeline("audio-classification", model=tiny_folder, top_k=4, **trust)
+    assert type(classify) is M4SERPipeline
+    assert classify({"path": recording, "text": TEXT}, return_transcript=True) == asked[0]["answer"]
+    assert "not supported" not in caplog.text
+
+
+def test_the_task_takes_a_model_and_its_processor(tiny_folder, recording):
+    model, processor = M4SERModel.from_pretrained(tiny_folder), M4SERProcessor.from_pretrained(tiny_folder)
+    parts = {"processor": processor, "feature_extractor": processor.feature_extractor}
+    assert type(pipeline("audio-classification", model=model, **parts)) is M4SERPipeline
+
+
+def test_the_task_is_transformers_own_for_any_other_model(recording):
+    config = HubertConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, num_labels=2
+    )
+    model = AutoModelForAudioClassification.from_config(config)
+    classify = pipeline("audio-classification", model=model, feature_extractor=Wav2Vec2FeatureExtractor())
+    assert type(classify) is AudioClassificationPipeline
+    assert len(classify(np.zeros(16000, np.float32))) == 2

@@ -1,11 +1,11 @@
 """M4SER: emotion from the voice and from what an imperfect recogniser heard.
 
-Importing m4ser registers it with AutoConfig, AutoModel, AutoModelForAudioClassification and AutoProcessor.
+Importing m4ser registers it with AutoConfig, AutoModel, AutoModelForAudioClassification, AutoProcessor and
+`pipeline("audio-classification")`.
 """
 
-from transformers import AutoConfig, AutoModel, AutoModelForAudioClassification, AutoProcessor
-
 from .model import AudioError, M4SERConfig, M4SERModel, M4SEROutput, M4SERPipeline, M4SERProcessor
+from .registration import register
 
 __version__ = "0.1.0"
 __all__ = [
@@ -18,10 +18,7 @@ __all__ = [
     "M4SERProcessor",
 ]
 
-AutoConfig.register("m4ser", M4SERConfig, exist_ok=True)
-AutoModel.register(M4SERConfig, M4SERModel, exist_ok=True)
-AutoModelForAudioClassification.register(M4SERConfig, M4SERModel, exist_ok=True)
-AutoProcessor.register(M4SERConfig, M4SERProcessor, exist_ok=True)
+register()
 
 
 def __getattr__(name):

@@ -179,7 +179,12 @@ class M4SERConfig(PreTrainedConfig):
         super().__init__(id2label=id2label, label2id=label2id, **kwargs)
         # Whatever repository this config came from, the next folder it is saved to holds its own code.
         self.auto_map = dict(AUTO_MAP)
-        self.custom_pipelines = {name: dict(entry) for name, entry in CUSTOM_PIPELINES.items()}
+        # transformers runs a repository's pipeline only where its code is trusted. Where m4ser is installed, that is
+        # not needed: the config names none, and m4ser's own answers.
+        self.custom_pipelines = {} if __name__.startswith("m4ser.") else _custom_pipelines()
+
+    def to_dict(self):
+        return {**super().to_dict(), "custom_pipelines": _custom_pipelines()}
 
     @classmethod
     def preset(cls, name, **overrides):
@@ -199,6 +204,10 @@ class M4SERConfig(PreTrainedConfig):
     def fuses(self):
         """Whether both modalities are there, so that there is something to fuse."""
         return len(self.modalities) == 2
+
+
+def _custom_pipelines():
+    return {name: dict(entry) for name, entry in CUSTOM_PIPELINES.items()}
 
 
 def _as_config(value, defaults):

@@ -1,0 +1,42 @@
+"""M4SER made known to transformers, so that it loads like any other model."""
+
+from transformers import (
+    AudioClassificationPipeline,
+    AutoConfig,
+    AutoModel,
+    AutoModelForAudioClassification,
+    AutoProcessor,
+)
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from .model import M4SERConfig, M4SERModel, M4SERPipeline, M4SERProcessor
+
+TASK = "audio-classification"
+
+
+class AudioClassification(AudioClassificationPipeline):
+    """What makes the pipeline of `pipeline("audio-classification")`: M4SER's own for its models, for others theirs.
+
+    transformers chooses a pipeline by its task alone, unless it is to run the code in the model's repository. Nothing
+    is ever an instance of this class.
+    """
+
+    _load_processor = None  # where there is one: M4SER needs it, and the others of this task do without
+
+    def __new__(cls, model, processor=None, **kwargs):
+        if not isinstance(model, M4SERModel):
+            return AudioClassificationPipeline(model=model, **kwargs)
+        if processor is None:
+            raise ValueError(
+                f"The model {model.name_or_path!r} has no processor; save one beside it, or give processor=."
+            )
+        return M4SERPipeline(model=model, processor=processor, **kwargs)
+
+
+def register():
+    """Register M4SER with the auto classes and with the task; more than once is as good as once."""
+    AutoConfig.register("m4ser", M4SERConfig, exist_ok=True)
+    AutoModel.register(M4SERConfig, M4SERModel, exist_ok=True)
+    AutoModelForAudioClassification.register(M4SERConfig, M4SERModel, exist_ok=True)
+    AutoProcessor.register(M4SERConfig, M4SERProcessor, exist_ok=True)
+    PIPELINE_REGISTRY.supported_tasks[TASK]["impl"] = AudioClassification
