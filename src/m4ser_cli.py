@@ -19,6 +19,8 @@ def main():
         app(prog_name="m4ser")
     except (ValueError, OSError) as error:
         sys.exit(f"m4ser: {' '.join(str(error).split())}")
+    except ModuleNotFoundError as error:
+        sys.exit(f"m4ser: this command needs {error.name}: pip install {error.name}")
 
 
 @app.command()
@@ -35,7 +37,7 @@ def demo(
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
+    paths: Annotated[list[str], typer.Argument(help="Recordings, folders of them, addresses, or - for a piped one.")],
     model: Annotated[str, typer.Option(help="Folder of a run, or Hub id.")],
     text: Annotated[str | None, typer.Option(help="The hypothesis; transcribed where the model can.")] = None,
     batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 1,
@@ -45,44 +47,97 @@ def predict(
             "--abstain_below", "--abstain-below", min=0, max=1, help="No label where the best score is lower."
         ),
     ] = None,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="What is heard when, in recordings of any length.")
+    ] = False,
+    window: Annotated[float, typer.Option(help="Seconds of the timeline that are heard at once.")] = 5.0,
+    hop: Annotated[float | None, typer.Option(help="Seconds from window to window, if they are to overlap.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a recording.")] = False,
 ):
     """Name the emotion of each recording; exit code 1 if one of them could not be used."""
+    from tqdm import tqdm
+
     from m4ser import M4SERPipeline
 
     recordings = [recording for path in paths for recording in _recordings(path)]
     if not recordings:
-        raise ValueError(f"There is no recording in {', '.join(map(str, paths))}.")
-    inputs = ({"path": str(recording), "text": text} for recording in recordings)
+        raise ValueError(f"There is no recording in {', '.join(paths)}.")
+    inputs = ({**_source(recording), "text": text} for recording in recordings)
     classify = M4SERPipeline.from_pretrained(model)
-    answers = classify(inputs, batch_size=batch_size, abstain_below=abstain_below or 0.0)
+    options = {"batch_size": batch_size, "abstain_below": abstain_below or 0.0}
+    if timeline:
+        answers = (_timeline(classify, item, {**options, "window": window, "hop": hop}) for item in inputs)
+    else:
+        answers = classify(inputs, **options)
     failed = False
-    for recording, answer in zip(recordings, answers, strict=True):
-        row = _row(recording, answer)
-        failed |= "error" in row
-        if as_json:
-            print(json.dumps(row))
-        else:
-            print(
-                f"{recording}\t{row.get('error') or _readable(row)}", file=sys.stderr if "error" in row else sys.stdout
+    # Shown on a terminal only; what is printed goes above it.
+    with tqdm(total=len(recordings), unit="recording", disable=None, leave=False) as progress:
+        for recording, answer in zip(recordings, answers, strict=True):
+            row = _row(recording, answer)
+            failed |= "error" in row
+            progress.write(
+                json.dumps(row) if as_json else _readable(row),
+                file=sys.stderr if "error" in row and not as_json else sys.stdout,
             )
+            progress.update()
     raise typer.Exit(int(failed))
 
 
 def _recordings(path):
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
+    if Path(path).is_dir():
+        return sorted(str(file) for file in Path(path).rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
     return [path]
 
 
+def _source(recording):
+    if recording == "-":
+        return {"bytes": sys.stdin.buffer.read(), "path": "standard input"}
+    return {"path": recording}
+
+
+def _timeline(classify, source, options):
+    """The answer to one recording with its timeline, while the seconds that have been heard are counted."""
+    from tqdm import tqdm
+
+    from m4ser import AudioError
+    from m4ser.model.pipeline_m4ser import overview
+
+    entries = []
+    try:
+        with tqdm(desc=source["path"], unit=" s", disable=None, leave=False) as heard:
+            for entry in classify.timeline(source, **options):
+                entries.append(entry)
+                heard.update(round(entry["end"] - heard.n))
+        return {**overview(entries, options["abstain_below"]), "timeline": entries}
+    except AudioError as refusal:
+        return {"error": str(refusal)}
+
+
 def _row(recording, answer):
+    """What a recording's line of JSON holds."""
     if "error" in answer:
-        return {"path": str(recording), **answer}
-    scores = {item["label"]: item["score"] for item in answer["scores"]}
-    return {"path": str(recording), "label": answer["label"], "scores": scores}
+        return {"path": recording, **answer}
+    row = {"path": recording, **_named(answer)}
+    if "timeline" in answer:
+        row["timeline"] = [{**entry, **_named(entry)} for entry in answer["timeline"]]
+    return row
+
+
+def _named(answer):
+    return {"label": answer["label"], "scores": {item["label"]: item["score"] for item in answer["scores"]}}
 
 
 def _readable(row):
+    """A line for a recording, or for each entry of its timeline."""
+    if "error" in row:
+        return f"{row['path']}\t{row['error']}"
+    lines = [f"{row['path']}\t{_scores(row)}"]
+    for entry in row.get("timeline", ()):
+        lines.append(f"{row['path']}\t{entry['start']:.2f}\t{entry['end']:.2f}\t{_scores(entry)}\t{entry['text']}")
+    return "\n".join(lines)
+
+
+def _scores(row):
     scores = "  ".join(f"{label} {score:.3f}" for label, score in row["scores"].items())
     return scores if row["label"] else f"abstains: {scores}"
 
@@ -172,21 +227,11 @@ def robustness(
 
 
 @app.command()
-def doctor():
-    """What is installed, and what M4SER would compute on."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
+def doctor(
+    model: Annotated[str | None, typer.Option(help="Folder of a run, or Hub id: what it would download.")] = None,
+):
+    """What is installed, what M4SER computes on, which models are in the cache, and what would be downloaded."""
+    from m4ser.doctor import findings
 
-    import torch
-
-    from m4ser.model.audio_m4ser import soundfile, soxr
-
-    for name in ("m4ser", "torch", "transformers", "datasets", "accelerate", "soundfile", "soxr", "av"):
-        try:
-            print(f"{name}: {version(name)}")
-        except PackageNotFoundError:
-            print(f"{name}: not installed")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    print(f"python: {platform.python_version()}\ndevice: {device}")
-    readable = "yes" if soundfile and soxr else "no: pip install soundfile soxr"
-    print(f"reads wav, flac, ogg, mp3: {readable}")
+    for name, finding in findings(model):
+        print(f"{name}: {finding}")

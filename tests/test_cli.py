@@ -1,6 +1,7 @@
 """The `m4ser` command as a user types it: answers on stdout, one sentence on stderr, and an exit code."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -9,7 +10,9 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 import m4ser_cli
 from m4ser import M4SERPipeline
@@ -120,6 +123,47 @@ def test_predict_gives_no_label_where_it_is_not_sure_enough(m4ser, tiny_run, rec
     assert m4ser(*command, "2").returncode == 2
 
 
+def test_predict_reads_a_recording_from_a_pipe(m4ser, tiny_run, recordings, monkeypatch):
+    options = ("--model", tiny_run, "--text", TEXT, "--json")
+    expected = json.loads(m4ser("predict", recordings / "a.flac", *options).stdout)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((recordings / "a.flac").read_bytes())))
+    assert json.loads(m4ser("predict", "-", *options).stdout) == {**expected, "path": "-"}
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    result = m4ser("predict", "-", *options)
+    assert result.returncode == 1 and json.loads(result.stdout)["error"].startswith(
+        "standard input: the file is empty"
+    )
+
+
+def test_predict_gives_a_timeline_and_shows_on_a_terminal_how_far_it_is(m4ser, tiny_run, recordings, monkeypatch):
+    options = ("--model", tiny_run, "--timeline", "--window", 4, "--hop", 2, "--batch-size", 2)
+    result = m4ser("predict", recordings, *options, "--json")
+    jfk, broken, short = map(json.loads, result.stdout.splitlines())
+    assert result.returncode == 1 and "not an audio file" in broken["error"]
+    times = [(entry["start"], entry["end"]) for entry in jfk["timeline"]]  # 11 s
+    assert times == [(0, 2), (2, 4), (4, 6), (6, 8), (8, 11)]
+    expected = M4SERPipeline.from_pretrained(tiny_run)(str(recordings / "a.flac"), window=4, hop=2)
+    scores = [{item["label"]: item["score"] for item in part["scores"]} for part in (expected, *expected["timeline"])]
+    for part, of_pipeline in zip((jfk, *jfk["timeline"]), scores, strict=True):
+        assert part["scores"] == pytest.approx(of_pipeline, abs=1e-5)
+        assert part["label"] == max(of_pipeline, key=of_pipeline.get)
+    assert len(short["timeline"]) == 1 and short["timeline"][0]["scores"] == pytest.approx(short["scores"])
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    shown = m4ser("predict", recordings / "a.flac", *options)
+    assert shown.returncode == 0 and "recording" in shown.stderr and " s [" in shown.stderr
+    lines = [line.split("\t") for line in shown.stdout.splitlines()]
+    assert [line[1:3] for line in lines[1:]] == [[f"{start:.2f}", f"{end:.2f}"] for start, end in times]
+
+
+def test_a_recording_that_is_too_long_is_pointed_to_the_timeline(m4ser, tiny_run, tmp_path):
+    soundfile.write(tmp_path / "long.flac", np.zeros(121 * 8000), 8000)
+    result = m4ser("predict", tmp_path / "long.flac", "--model", tiny_run)
+    assert result.returncode == 1 and "longer than 120 s; cut it, or ask for a timeline" in result.stderr
+    result = m4ser("predict", tmp_path / "long.flac", "--model", tiny_run, "--timeline", "--window", 60)
+    assert result.returncode == 0 and len(result.stdout.splitlines()) == 1 + 3
+
+
 def test_without_a_text_predict_asks_the_models_recogniser(m4ser, tiny_run, recordings, tmp_path):
     shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     save_tiny_whisper(tmp_path / "whisper")
@@ -168,6 +212,7 @@ def test_doctor_names_what_is_installed(m4ser):
     assert result.returncode == 0
     assert found["m4ser"] == "0.1.0" and found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert {"torch", "transformers", "datasets", "soundfile", "device", "reads wav, flac, ogg, mp3"} <= set(found)
+    assert "would be downloaded: org/gone" in m4ser("doctor", "--model", "org/gone").stdout
 
 
 @pytest.mark.parametrize("command", ["", "demo", "predict", "evaluate", "calibrate", "report", "doctor"])
@@ -182,6 +227,9 @@ def test_what_a_user_can_put_right_is_one_sentence(m4ser, tiny_run, recordings, 
     assert f"There is no model '{gone}'" in sentence(m4ser("predict", recordings, "--model", gone))
     assert "There is no model 'org/gone'" in sentence(m4ser("predict", recordings, "--model", "org/gone"))
     assert f"no split 'test' of a data set '{gone}'" in sentence(m4ser("evaluate", tiny_run, "--dataset", gone))
+    window = ("predict", recordings, "--model", tiny_run, "--timeline", "--window")
+    assert "window is a length of 0.1 to 120 seconds" in sentence(m4ser(*window, 0))
+    assert "hop is a length of 0.1 seconds to" in sentence(m4ser(*window, 2, "--hop", 3))
     assert "no split 'dev'" in sentence(m4ser("evaluate", tiny_run, "--dataset", corpus, "--split", "dev"))
     assert str(gone) in sentence(m4ser("report", gone, "--output_dir", tmp_path))
 
