@@ -18,11 +18,16 @@ from tests.outside import ask, logits_here
 REPO_ID = "org/m4ser-x"
 WITH_M4SER = """
 import sys
-from transformers import AutoModelForAudioClassification
+from transformers import AutoModelForAudioClassification, pipeline
 from m4ser import M4SERModel, M4SERPipeline
 
-assert type(AutoModelForAudioClassification.from_pretrained(sys.argv[1])) is M4SERModel
-print(M4SERPipeline.from_pretrained(sys.argv[1])({"path": sys.argv[2], "text": sys.argv[3]}))
+repo_id, path, text, revision = sys.argv[1:]
+assert type(AutoModelForAudioClassification.from_pretrained(repo_id)) is M4SERModel
+classify = pipeline("audio-classification", model=repo_id, revision=revision, top_k=4)
+assert type(classify) is M4SERPipeline
+answer = classify({"path": path, "text": text})
+assert M4SERPipeline.from_pretrained(repo_id)({"path": path, "text": text}) == answer
+print(answer)
 """
 
 
@@ -72,7 +77,7 @@ def test_no_path_of_this_machine_goes_with_it(hub, pushed, tiny_run):
 
 def test_where_m4ser_is_installed_nothing_needs_to_be_trusted(hub, pushed, tiny_run, recording, tmp_path):
     result = subprocess.run(
-        [sys.executable, "-c", WITH_M4SER, REPO_ID, *recording],
+        [sys.executable, "-c", WITH_M4SER, REPO_ID, *recording, pushed.rpartition("/")[2]],
         capture_output=True,
         text=True,
         env=os.environ | hub.environment(tmp_path),
