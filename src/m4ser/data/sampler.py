@@ -58,7 +58,7 @@ class LengthGroupedBatchSampler(Sampler[list[int]]):
     def batches(self) -> list[list[int]]:
         """All batches of the epoch, whole."""
         if self.seed is None:
-            return self._leave_nobody_idle(self._cut(np.argsort(self.lengths, kind="stable")))
+            return self._cut(np.argsort(self.lengths, kind="stable"))
         rng = np.random.default_rng((self.seed, self.epoch))
         order = rng.permutation(len(self.lengths))
         rows = self.batch_size * self.num_processes
@@ -78,7 +78,7 @@ class LengthGroupedBatchSampler(Sampler[list[int]]):
             if full and len(batches[-1]) >= self.num_processes:
                 batches.append([])
             batches[-1].append(row)
-        return batches
+        return self._leave_nobody_idle(batches)
 
     def _leave_nobody_idle(self, batches: list[list[int]]) -> list[list[int]]:
         """The last batch, where it has no row for each process, takes some of the one before it, or all."""

@@ -109,6 +109,9 @@ def train_epoch(state, loaders, arguments, accelerator, log, save):
             accelerator.unwrap_model(state.model).get_submodule(name).eval()
     accumulation = options.gradient_accumulation_steps
     for window in loaders.windows(progress.epoch, progress.batch, accumulation, accelerator.device):
+        # Not after the last step of an epoch: the epoch's own checkpoint follows its validation.
+        if options.checkpoint_steps and progress.batch and progress.step % options.checkpoint_steps == 0:
+            save()
         started = time.monotonic()
         seed_step(options.seed, progress.step, accelerator)
         try:
@@ -123,8 +126,6 @@ def train_epoch(state, loaders, arguments, accelerator, log, save):
         progress.batch += len(window)
         progress.seconds += time.monotonic() - started
         log.step(state, window, losses, time.monotonic() - started)
-        if options.checkpoint_steps and progress.step % options.checkpoint_steps == 0:
-            save()
     progress.epoch += 1
     progress.batch = 0
 

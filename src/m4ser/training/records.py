@@ -7,6 +7,7 @@ import platform
 import sys
 from importlib.metadata import version
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 
 import torch
@@ -33,7 +34,10 @@ class RunLog:
         if accelerator.is_main_process:
             output_dir.mkdir(parents=True, exist_ok=True)
             (output_dir / RESULTS).unlink(missing_ok=True)  # whatever is there, this run has not finished
-            self._files = [CsvLog(output_dir / name, progress.step) for name in ("metrics.csv", "validation.csv")]
+            self._files = [
+                CsvLog(output_dir / "metrics.csv", "step", progress.step),
+                CsvLog(output_dir / "validation.csv", "epoch", progress.epoch),
+            ]
         self._bar = tqdm(
             total=total_steps,
             initial=progress.step,
@@ -89,22 +93,28 @@ class CsvLog:
     """Rows of named values appended to a file, each on disk before the next step begins.
 
     Args:
-        path: the file. step: where the run goes on; rows of later steps, written before it was cut, are dropped.
+        path: the file. counter: the column that counts steps or epochs. done: how many of them were done when the
+            run was cut; rows beyond, written after the checkpoint that it goes on from, are dropped.
     """
 
-    def __init__(self, path, step=0):
-        rows = read_rows(path) if step and path.is_file() else []
-        self._file = path.open("w", newline="", buffering=1)
-        self._writer = None
-        for row in rows:
-            if int(row["step"]) <= step:
-                self.append(row)
+    def __init__(self, path, counter, done=0):
+        rows = read_rows(path) if done and path.is_file() else []
+        kept = [row for row in rows if int(row[counter]) <= done]
+        text = StringIO(newline="")
+        if kept:
+            writer = csv.DictWriter(text, list(kept[0]))
+            writer.writeheader()
+            writer.writerows(kept)
+        write_whole(path, text.getvalue())
+        self._names = list(kept[0]) if kept else None
+        self._file = path.open("a", newline="", buffering=1)
 
     def append(self, row):
-        if self._writer is None:
-            self._writer = csv.DictWriter(self._file, list(row))
-            self._writer.writeheader()
-        self._writer.writerow(row)
+        writer = csv.DictWriter(self._file, self._names or list(row))
+        if self._names is None:
+            self._names = list(row)
+            writer.writeheader()
+        writer.writerow(row)
 
     def close(self):
         self._file.close()
@@ -159,9 +169,10 @@ def write_results(output_dir, arguments, progress, accelerator, parameters, labe
 
 
 def write_whole(path, text):
-    """Write a file that others take as a sign that something is finished: whole, or not there."""
+    """Write a file as a whole, or leave the one that is there as it is."""
     unfinished = Path(f"{path}.tmp")
-    unfinished.write_text(text)
+    with unfinished.open("w", newline="") as file:
+        file.write(text)
     os.replace(unfinished, path)
 
 
