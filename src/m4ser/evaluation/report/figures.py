@@ -248,16 +248,15 @@ def sensitivity(corpus, groups):
     figure, axes = new_figure(len(lines))
     sources = []
     for axis, (weight, members) in zip(axes, lines.items(), strict=True):
-        values = [_weights(group)[weight] for group in members]
-        for (name, label), colour, marker in zip(SCORES.items(), (BLUE, VERMILION), "os", strict=True):
+        for (name, label), look in zip(SCORES.items(), ("o-", "s--"), strict=True):
             scores = [100 * np.mean(group.values(name)) for group in members]
-            axis.plot(values, scores, "-", marker=marker, color=colour, label=label)
-        if min(values) > 0:
-            axis.set_xscale("log")
+            axis.plot(scores, look, color=BLUE if look == "o-" else VERMILION, fillstyle="none", label=label)
+        axis.set_xticks(range(len(members)), [f"{_weights(group)[weight]:g}" for group in members])
         axis.set(title=f"{WEIGHTS[weight]} alone", xlabel=WEIGHTS[weight], ylabel="test accuracy (%)")
+        axis.margins(0.15)
         axis.legend(frameon=False)
         sources += [run.source for group in members for run in group.runs]
-    caption = "One weight of eq. 22 changed at a time, the others as in the first run of the row."
+    caption = "One weight of eq. 22 at a time, the others the same. The values are evenly spaced, whatever they are."
     return finished(figure, f"fig7-{corpus}", f"Fig. 7: sensitivity on {corpus}", caption, sources)
 
 

@@ -6,6 +6,7 @@ from m4ser.evaluation.report.cells import Cell, Table
 from m4ser.evaluation.report.figures import MARKERS, PALETTE, finished, new_figure, styled
 from m4ser.evaluation.report.published import published
 from m4ser.evaluation.report.representations import STREAMS, Reader, warping_distance
+from m4ser.evaluation.report.runs import representative
 
 EMBEDDED = ("speech only", "text only", "w/o LCL", "full")  # the panels of Fig. 9
 ADVERSARIAL = ("w/o GAN", "full")  # before and after, in Fig. 10
@@ -23,19 +24,20 @@ def representations(groups, dataset):
     """Figs. 9, 10 and 11 and Table VII: (plots, tables).
 
     Args:
-        groups: of runs on `dataset`; the first of each row of the paper is used, and of it the first run.
+        groups: of runs on `dataset`; of each row of the paper the one with the most runs is used, its first run.
 
     Raises:
-        DataError: no run has both a network and this data set.
+        ValueError: none of these runs has a row in the figures, or another data set was tested.
     """
-    readers = {}
-    for group in groups:
-        if group.is_network and group.variant not in readers:
-            readers[group.variant] = (group.first, Reader(group.first, dataset))
-    vectors = {name: (run, reader.vectors()) for name, (run, reader) in readers.items() if name is not None}
+    found = {name: representative(groups, name) for name in {*EMBEDDED, *ADVERSARIAL}}
+    readers = {name: (group.first, Reader(group.first, dataset)) for name, group in found.items() if group}
+    if not readers:
+        names = ", ".join(EMBEDDED)
+        raise ValueError(f"No run given on {dataset} is one whose representations the paper draws ({names}, w/o GAN).")
+    vectors = {name: (run, reader.vectors()) for name, (run, reader) in readers.items()}
     corpus = groups[0].corpus
     plots, tables = [], []
-    if chosen := [name for name in EMBEDDED if name in vectors] or list(vectors)[:4]:
+    if chosen := [name for name in EMBEDDED if name in vectors]:
         labels = groups[0].labels
         plots.append(embeddings({name: vectors[name] for name in chosen}, labels, corpus))
     if chosen := [name for name in ADVERSARIAL if name in vectors and len(vectors[name][1].streams) == len(STREAMS)]:
@@ -130,13 +132,13 @@ def weights_over_time(run, reader, indices, corpus):
 
 def _draw_weights(panels, found, title):
     curves = {
-        "H_S": found.speech,
-        "H_T": found.text,
-        "H_S^spe": found.speech_specific,
-        "H_T^spe": found.text_specific,
+        "$H_S$": found.speech,
+        "$H_T$": found.text,
+        "$H_S^{spe}$": found.speech_specific,
+        "$H_T^{spe}$": found.text_specific,
     }
     for axis, (name, curve) in zip(panels, curves.items(), strict=True):
-        over_tokens = name == "H_T"
+        over_tokens = curve is found.text
         end = len(curve) if over_tokens else found.seconds
         axis.imshow(curve[None], aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=(0, end, 0, 1))
         axis.set(yticks=[])

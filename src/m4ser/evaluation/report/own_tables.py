@@ -1,6 +1,5 @@
 """Our own tables: what was measured, whether it differs, under which protocol, and where it comes from."""
 
-from itertools import combinations
 from statistics import mean
 
 from m4ser.evaluation.report.cells import (
@@ -17,7 +16,7 @@ from m4ser.evaluation.report.cells import (
     score_cell,
     sources_of,
 )
-from m4ser.evaluation.report.runs import MEASURES
+from m4ser.evaluation.report.runs import MEASURES, representative
 from m4ser.evaluation.significance import holm, mcnemar, permutation_test
 
 SESSION_PROTOCOLS = ("paper", "loso", "improvised", "script_disjoint")
@@ -43,14 +42,16 @@ def results_table(corpus, groups):
 
 
 def comparison_table(corpus, groups):
-    """Each pair of groups that answered the same recordings: differences and whether they could be chance."""
+    """Each group against one, on the recordings that both answered: differences, and whether they could be chance.
+
+    The one is the full model with the most runs, or the first group where there is none.
+    """
+    one = representative(groups, "full") or groups[0]
     pairs, left_out = [], []
-    for one, other in combinations(groups, 2):
-        both = aligned(one, other)
-        if both is None:
-            left_out.append(f"{one.name} and {other.name}")
-        else:
-            pairs.append((one, other, *both))
+    for other in groups:
+        if other is not one:
+            both = aligned(one, other)
+            pairs.append((one, other, *both)) if both else left_out.append(other.name)
     tests = [
         (mcnemar(labels, first[0], second[0]), permutation_test(labels, first, second, len(one.labels)))
         for one, _, labels, first, second in pairs
@@ -72,7 +73,7 @@ def comparison_table(corpus, groups):
         "swapped at random 2,000 times. p is Holm's, adjusted for the number of pairs in this table.",
     ]
     if left_out:
-        notes.append(f"Not comparable (other recordings tested, or no predictions.csv): {'; '.join(left_out)}.")
+        notes.append(f"Not comparable (other recordings tested, or no predictions.csv): {', '.join(left_out)}.")
     columns = ["run", "against", "recordings", "WA difference", "p (WA)", "UA difference", "p (UA)"]
     title = f"Paired comparisons on {corpus}"
     return Table(f"pairs-{corpus}", title, columns, rows, notes, [True] * len(rows))
@@ -88,10 +89,11 @@ def protocol_table(corpus, groups):
         cells = []
         for protocol in protocols:
             found = [g for g in groups if (g.variant or g.name) == name and g.protocol == protocol]
-            cells.append(score_cell(found[0], UA) if found else Cell(None))
+            chosen = max(found, key=lambda group: len(group.runs), default=None)
+            cells.append(score_cell(chosen, UA) if chosen else Cell(None))
         rows.append([name, *cells])
     notes = [
-        "UA in per cent; the first run of each row and protocol. held_out: the data set's own splits. paper: leave "
+        "UA in per cent; the row's group with the most runs. held_out: the data set's own splits. paper: leave "
         "one session out, and the test session itself chooses the epoch. loso: another session chooses it. "
         "improvised: loso without the scripted plays. script_disjoint: loso without training recordings whose words "
         "are tested."

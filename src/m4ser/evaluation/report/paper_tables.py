@@ -115,7 +115,7 @@ def _cost_cells(group):
         )
     return [
         Cell(parameters / 1e6 if parameters else None, form="{:.2f}", source=source),
-        Cell(mean(hours), stdev(hours) if len(hours) > 1 else None, form="{:.2f}", source=source),
+        Cell(mean(hours), stdev(hours) if len(hours) > 1 else None, form="{:.2g}", source=source),
         inference,
         group.first.results.get("hardware", NOTHING),
         group.name,

@@ -20,18 +20,18 @@ def robustness_tables(corpus, groups):
 
 
 def _checks_table(corpus, tested):
-    kinds = list(dict.fromkeys(check["group"] for _, run in tested for check in run.robustness["checks"]))
+    kinds = dict.fromkeys(check["group"] for _, run in tested for check in run.robustness["checks"])
     rows = []
-    for name, run in tested:
+    for kind in kinds:
         cells = []
-        for kind in kinds:
-            checks = [
-                check for check in run.robustness["checks"] if check["group"] == kind and check["passed"] is not None
-            ]
-            passed, chance = (np.mean([check[what] for check in checks]) for what in ("passed", "chance"))
+        for _, run in tested:
+            found = [check for check in run.robustness["checks"] if check["group"] == kind]
+            judged = [check for check in found if check["passed"] is not None]
             source = (run.folder / ROBUSTNESS).as_posix()
-            cells += [Cell(100 * value, form="{:.0f}", source=source) for value in (passed, chance)]
-        rows.append([name, *cells])
+            for what in ("passed", "chance"):
+                share = 100 * np.mean([check[what] for check in judged]) if judged else None
+                cells.append(Cell(share, form="{:.0f}", source=source))
+        rows.append([kind, *cells])
     notes = [
         "Per cent of the demands that are met; by chance: those that answering at random meets, each emotion as "
         "often. Demands and thresholds: Derington et al., Testing Correctness, Fairness, and Robustness of Speech "
@@ -39,7 +39,7 @@ def _checks_table(corpus, tested):
     ]
     if not rows:
         notes.append("No run was tested: m4ser robustness RUN --dataset DATA does it.")
-    columns = ["run", *(column for kind in kinds for column in (kind, "by chance"))]
+    columns = ["demands", *(column for name, _ in tested for column in (name, "by chance"))]
     return Table(f"robustness-{corpus}", f"Robustness on {corpus}", columns, rows, notes, [True] * len(rows))
 
 

@@ -176,6 +176,13 @@ class Group:
         return [float(run.scores[measure]) for run in self.runs]
 
 
+def representative(groups, variant):
+    """Of the groups of a variant the one with the most runs, the first of several; None where there is none."""
+    return max(
+        (group for group in groups if group.variant == variant), key=lambda group: len(group.runs), default=None
+    )
+
+
 def find_runs(paths):
     """Every finished run in or below some folders, in groups, in the order given and then of their names.
 
