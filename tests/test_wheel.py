@@ -39,7 +39,8 @@ def unpacked(wheel, tmp_path_factory):
 def test_it_holds_all_modules_the_command_and_nothing_else(wheel, unpacked):
     assert wheel.name == f"m4ser-{m4ser.__version__}-py3-none-any.whl"
     info = f"m4ser-{m4ser.__version__}.dist-info"
-    source = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
+    files = (path for kind in ("py", "jinja", "yaml") for path in (ROOT / "src").rglob(f"*.{kind}"))
+    source = {path.relative_to(ROOT / "src").as_posix() for path in files}
     held = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
     assert {path for path in held if not path.startswith(f"{info}/")} == source
     assert f"{info}/licenses/LICENSE" in held
