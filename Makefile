@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 RAVDESS ?= ../shared/data/ravdess16k
 
-.PHONY: demo test quality style bench clean
+.PHONY: demo test test-browser quality style bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/m4ser demo
 
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+# Needs chromium: apt-get install chromium
+test-browser: $(VENV)/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/hub_scripts
 
 quality: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -29,7 +33,11 @@ bench: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report,export]'
+	touch $@
+
+$(VENV)/browser: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report,export,demo,browser]'
 	touch $@
 
 clean:

@@ -52,18 +52,19 @@ def predict(
     ] = False,
     window: Annotated[float, typer.Option(help="Seconds of the timeline that are heard at once.")] = 5.0,
     hop: Annotated[float | None, typer.Option(help="Seconds from window to window, if they are to overlap.")] = None,
+    backend: Annotated[
+        str, typer.Option(help="torch; onnx, for the model's own model.onnx; or an ONNX file of `m4ser export`.")
+    ] = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a recording.")] = False,
 ):
     """Name the emotion of each recording; exit code 1 if one of them could not be used."""
     from tqdm import tqdm
 
-    from m4ser import M4SERPipeline
-
     recordings = [recording for path in paths for recording in _recordings(path)]
     if not recordings:
         raise ValueError(f"There is no recording in {', '.join(paths)}.")
     inputs = ({**_source(recording), "text": text} for recording in recordings)
-    classify = M4SERPipeline.from_pretrained(model)
+    classify = _load(model, backend)
     options = {"batch_size": batch_size, "abstain_below": abstain_below or 0.0}
     if timeline:
         answers = (_timeline(classify, item, {**options, "window": window, "hop": hop}) for item in inputs)
@@ -81,6 +82,16 @@ def predict(
             )
             progress.update()
     raise typer.Exit(int(failed))
+
+
+def _load(model, backend):
+    if backend == "torch":
+        from m4ser import M4SERPipeline
+
+        return M4SERPipeline.from_pretrained(model)
+    from m4ser.export import OnnxPipeline
+
+    return OnnxPipeline.from_pretrained(model, None if backend == "onnx" else backend)
 
 
 def _recordings(path):
@@ -169,6 +180,25 @@ def calibrate(
     from m4ser.evaluation.calibration import calibrate_run
 
     print(json.dumps(calibrate_run(run, dataset, batch_size), indent=1))
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="Folder of a run, or Hub id.")],
+    output: Annotated[Path | None, typer.Option(help="ONNX file; model.onnx in the run's folder by default.")] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Matrix products in 8 bits: smaller, and a little off.")
+    ] = False,
+):
+    """Write the network as one ONNX graph, for recordings, texts and batches of any length.
+
+    `m4ser predict --backend onnx` asks model.onnx in the model's folder, `--backend FILE` any other.
+    """
+    from m4ser.export import FILE, export_onnx
+
+    if output is None and not Path(run).is_dir():
+        raise ValueError(f"{run} is no folder here: say where the graph goes with --output FILE.")
+    print(export_onnx(run, output or Path(run) / FILE, int8))
 
 
 @app.command()

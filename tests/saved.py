@@ -19,12 +19,12 @@ SENTENCES = (
 SIZES = {"train": 32, "validation": 8, "test": 12}
 
 
-def save_tiny_model(folder, asr_model_id=None, **config):
+def save_tiny_model(folder, asr_model_id=None, norm="group", **config):
     """Save a random model, whose answers depend on voice and words, and its processor."""
     tokenizer = train_tokenizer(SENTENCES, vocab_size=64, max_length=64)
     text = {**tiny_model().config.text_config.to_dict(), "vocab_size": len(tokenizer)}
     ends = {"correction_bos_token_id": tokenizer.cls_token_id, "correction_eos_token_id": tokenizer.sep_token_id}
-    tiny_model(text_config=text, **ends, **config).save_pretrained(folder)
+    tiny_model(norm, text_config=text, **ends, **config).save_pretrained(folder)
     features = Wav2Vec2FeatureExtractor(return_attention_mask=True)
     M4SERProcessor(features, tokenizer, asr_model_id=asr_model_id).save_pretrained(folder)
 

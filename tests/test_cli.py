@@ -164,6 +164,22 @@ def test_a_recording_that_is_too_long_is_pointed_to_the_timeline(m4ser, tiny_run
     assert result.returncode == 0 and len(result.stdout.splitlines()) == 1 + 3
 
 
+def test_export_writes_what_predict_asks_by_its_backend(m4ser, tiny_run, recordings, tmp_path):
+    """In 8 bits: the graph is smaller than the weights were, and a little off; test_export has the exact one."""
+    pytest.importorskip("onnxscript", reason="needs the export extra")
+    file = tmp_path / "graphs" / "int8.onnx"
+    assert "say where the graph goes with --output" in sentence(m4ser("export", "org/m4ser-x"))
+    predict = "predict", recordings / "a.flac", "--model", tiny_run, "--text", TEXT, "--json"
+    assert f"There is no ONNX file {tiny_run}/model.onnx" in sentence(m4ser(*predict, "--backend", "onnx"))
+    result = m4ser("export", tiny_run, "--output", file, "--int8")
+    assert (result.returncode, result.stdout.strip().splitlines()[-1]) == (0, str(file)), result.stderr
+    assert file.stat().st_size < 0.7 * (tiny_run / "model.safetensors").stat().st_size
+    assert list(file.parent.iterdir()) == [file]
+    answer, expected = (json.loads(m4ser(*predict, *more).stdout) for more in (("--backend", file), ()))
+    assert answer == expected | {"scores": pytest.approx(expected["scores"], abs=0.05)}
+    assert answer["scores"] != pytest.approx(expected["scores"], abs=1e-6)
+
+
 def test_without_a_text_predict_asks_the_models_recogniser(m4ser, tiny_run, recordings, tmp_path):
     shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     save_tiny_whisper(tmp_path / "whisper")
@@ -215,7 +231,7 @@ def test_doctor_names_what_is_installed(m4ser):
     assert "would be downloaded: org/gone" in m4ser("doctor", "--model", "org/gone").stdout
 
 
-@pytest.mark.parametrize("command", ["", "demo", "predict", "evaluate", "calibrate", "report", "doctor"])
+@pytest.mark.parametrize("command", ["", "demo", "predict", "evaluate", "calibrate", "export", "report", "doctor"])
 def test_every_command_explains_itself(m4ser, command):
     result = m4ser(*command.split(), "--help")
     assert result.returncode == 0 and f"Usage: m4ser {command}".strip() in result.stdout

@@ -1,0 +1,99 @@
+"""The exported graph answers as the network does, for whatever shape comes."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from m4ser import M4SERModel, M4SERPipeline
+from m4ser.export import OnnxNetwork, OnnxPipeline, export_onnx
+from tests.saved import SENTENCES, save_tiny_model
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the export extra")
+pytest.importorskip("onnxscript", reason="needs the export extra")
+
+# HuBERT-base's GroupNorm looks at padding, where nothing keeps it from that; HuBERT-large's layer norm does not.
+MODELS = {
+    "group norm": {"norm": "group"},
+    "layer norm, speech alone": {"norm": "layer", "modalities": ["speech"]},
+    "text alone": {"modalities": ["text"]},
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def exported(request, tmp_path_factory):
+    """A saved model's folder, with its graph."""
+    folder = tmp_path_factory.mktemp("exported")
+    save_tiny_model(folder, **MODELS[request.param])
+    export_onnx(folder, folder / "model.onnx")
+    return folder
+
+
+def random_inputs(generator):
+    """1 to 4 recordings of up to 1.25 s, every fifth batch shorter than a frame, with 2 to 60 tokens each."""
+    batch, tokens = generator.integers(1, 5), generator.integers(2, 61)
+    samples = generator.integers(1, 400 if generator.random() < 0.2 else 20000)
+    masks = [
+        torch.from_numpy(np.arange(longest) < generator.integers(shortest, longest + 1, (batch, 1))).long()
+        for shortest, longest in ((1, samples), (2, tokens))
+    ]
+    return {
+        "input_values": torch.from_numpy(generator.standard_normal((batch, samples), dtype=np.float32)),
+        "attention_mask": masks[0],
+        "input_ids": torch.from_numpy(generator.integers(3, 40, (batch, tokens))),
+        "text_attention_mask": masks[1],
+    }
+
+
+def test_fifty_random_shapes_give_the_networks_logits_and_embeddings(exported):
+    model = M4SERModel.from_pretrained(exported).eval()
+    network, generator = OnnxNetwork(exported / "model.onnx", model.config), np.random.default_rng(0)
+    for _ in range(50):
+        inputs = random_inputs(generator)
+        with torch.no_grad():
+            expected = model(**inputs)
+        answer = network(**inputs)
+        torch.testing.assert_close(answer.logits, expected.logits, atol=1e-4, rtol=0)
+        torch.testing.assert_close(answer.embeddings, expected.embeddings, atol=1e-4, rtol=0)
+
+
+def test_the_pipeline_answers_as_it_does_with_the_network(exported):
+    rows = [
+        {"raw": np.random.default_rng(seed).standard_normal(100 + 5000 * seed), "sampling_rate": 16000, "text": text}
+        for seed, text in enumerate(SENTENCES)
+    ]
+    expected = M4SERPipeline.from_pretrained(exported)(rows, batch_size=2)
+    for answer, one in zip(OnnxPipeline.from_pretrained(exported)(rows, batch_size=2), expected, strict=True):
+        scores, others = ({item["label"]: item["score"] for item in items} for items in (answer, one))
+        assert scores == pytest.approx(others, abs=1e-5)
+
+
+def test_calibration_counts_with_a_graph_too(exported):
+    classify = OnnxPipeline.from_pretrained(exported)
+    row = {"raw": np.random.default_rng(0).standard_normal(16000), "sampling_rate": 16000, "text": ""}
+    sharp = classify(row)[0]["score"]
+    classify.model.config.calibration_temperature = 10.0
+    assert classify(row)[0]["score"] < sharp
+
+
+def test_correction_needs_the_network(exported):
+    with pytest.raises(ValueError, match="return_correction needs a model"):
+        OnnxPipeline.from_pretrained(exported)(np.zeros(16000), return_correction=True)
+
+
+def test_what_is_not_there_is_named(tiny_folder, tmp_path):
+    with pytest.raises(ValueError, match=r"There is no ONNX file .*model\.onnx: write it with `m4ser export`"):
+        OnnxPipeline.from_pretrained(tiny_folder)
+    with pytest.raises(ValueError, match=f"There is no model '{tmp_path}/gone'"):
+        OnnxPipeline.from_pretrained(f"{tmp_path}/gone")
+    with pytest.raises(ValueError, match=f"There is no model '{tmp_path}/gone'"):
+        export_onnx(f"{tmp_path}/gone", tmp_path / "model.onnx")
+
+
+def test_without_the_extra_it_is_named(tiny_folder, tmp_path, monkeypatch):
+    for package in ("onnxruntime", "onnxscript"):
+        monkeypatch.setitem(sys.modules, package, None)
+    for use in (lambda: export_onnx(tiny_folder, tmp_path / "model.onnx"), lambda: OnnxNetwork("x", None)):
+        with pytest.raises(ValueError, match=r"pip install 'm4ser\[export\]'"):
+            use()
