@@ -7,7 +7,7 @@ import pytest
 
 from m4ser.evaluation.report.cells import Cell, pooled
 from m4ser.evaluation.report.own_tables import comparison_table, protocol_table, results_table
-from m4ser.evaluation.report.paper_tables import ablation_table, cost_table, system_table, text_table
+from m4ser.evaluation.report.paper_tables import ablation_table, cost_table, system_table, text_table, transfer_table
 from m4ser.evaluation.report.runs import find_runs
 from m4ser.evaluation.significance import bootstrap_intervals
 from tests.finished_runs import answers, finished_run
@@ -126,7 +126,7 @@ def test_cost_in_the_units_of_table_v(tmp_path):
     (run / "inference.json").write_text('{"milliseconds": 12.34, "spread": 0.56}')
     row = cells(cost_table("corpus", groups_of(run)), "+ AED & AEC (M4SER)")
     assert row["paper: inference (ms)"] == "44.7 ± 0.2" and row["inference (ms)"] == "12.3 ± 0.6"
-    assert row["parameters (M)"] == "1.23" and row["training (h)"] == "2"
+    assert row["parameters (M)"] == "1.23" and row["training (h)"] == "2.000"
     assert row["hardware"] == "2 threads, x86_64"
 
 
@@ -136,6 +136,18 @@ def test_human_text_beside_asr(tmp_path):
         "corpus", groups_of(finished_run(tmp_path / "asr"), finished_run(tmp_path / "gt", config=human))
     )
     assert [(row[1], row[-1]) for row in table.rows] == [("S+T(GT)", "gt"), ("S+T(ASR)", "asr")]
+
+
+def test_runs_across_corpora_find_their_table(tmp_path):
+    plain = finished_run(tmp_path / "plain", config={"data": {"dataset": "data/iemocap-to-meld"}})
+    shots = finished_run(tmp_path / "shots", config={"data": {"dataset": "data/iemocap-to-meld-20-shots"}})
+    groups = groups_of(plain, shots, finished_run(tmp_path / "other"))
+    eight, nine = (transfer_table(number, groups) for number in ("VIII", "IX"))
+    assert cells(eight, "Baseline (HuBERT + BERT)")["ME -> IE UA"] == "57.4" and sum(eight.ours) == sum(nine.ours) == 1
+    row = cells(nine, "ours: shots")
+    assert row["shots"] == "20" and row["ours, from -> to"] == "iemocap -> meld" and row["IE -> ME ACC"] == "-"
+    assert row["WA"] == f"{100 * groups[1].first.scores['weighted_accuracy']:.1f}"
+    assert "cross_corpus.py" in transfer_table("IX", groups[2:]).notes[-1]
 
 
 @pytest.mark.parametrize(

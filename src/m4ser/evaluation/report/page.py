@@ -84,7 +84,8 @@ def all_tables(corpora):
     systems = [paper_tables.system_table(number, groups) for number in paper_tables.CORPORA]
     paper = [make(*pair) for pair in corpora.items() for make in paper_tables.TABLES]
     robustness = [table for pair in corpora.items() for table in robustness_tables(*pair)]
-    return [*own, *systems, *paper, *robustness]
+    transfer = [paper_tables.transfer_table(number, groups) for number in ("VIII", "IX")]
+    return [*own, *systems, *paper, *transfer, *robustness]
 
 
 def all_plots(corpora):

@@ -1,5 +1,6 @@
 """Tables II to VI of the paper, with ours beside its rows: pure functions from groups of runs."""
 
+import re
 from statistics import mean, stdev
 
 from m4ser.evaluation.report.cells import F1, NOTHING, TITLES, UA, WA, Cell, Table, runs_text, score_cell, sources_of
@@ -7,6 +8,9 @@ from m4ser.evaluation.report.published import published
 from m4ser.evaluation.report.runs import INFERENCE, MEASURES, PAPER_PROTOCOL
 
 CORPORA = {"II": "IEMOCAP", "III": "MELD"}
+# The folders that datasets_builders/cross_corpus.py writes.
+TRANSFER = re.compile(r"(?P<source>.+)-to-(?P<target>.+?)(-(?P<shots>\d+)-shots)?")
+DIRECTIONS = {"IE -> ME": ("ACC", "W-F1"), "ME -> IE": ("WA", "UA")}
 
 
 def system_table(number, groups):
@@ -89,6 +93,34 @@ def text_table(corpus, groups):
     return Table(f"VI-{corpus}", f"Table VI: human text or ASR, published and on {corpus}", columns, rows, notes, ours)
 
 
+def transfer_table(number, groups):
+    """Tables VIII and IX: trained on one corpus, tested on another, without and with shots of it."""
+    rows, ours = [], []
+    for row in published()[number]:
+        shots = [str(row["shots"])] if number == "IX" else []
+        cells = [
+            published_cell(row[way][name], f"Table {number}") for way, names in DIRECTIONS.items() for name in names
+        ]
+        rows.append([row["method"], *shots, *cells, *[Cell(None)] * 3, ""])
+        ours.append(False)
+    for group in groups:
+        found = TRANSFER.fullmatch(group.corpus)
+        if found is None or bool(found["shots"]) != (number == "IX"):
+            continue
+        shots = [found["shots"]] if number == "IX" else []
+        scores = [score_cell(group, measure) for measure in MEASURES]
+        way = f"{found['source']} -> {found['target']}"
+        rows.append([f"ours: {group.name}", *shots, *[Cell(None)] * 4, *scores, way])
+        ours.append(True)
+    columns = ["method", *(["shots"] if number == "IX" else [])]
+    columns += [f"{way} {name}" for way, names in DIRECTIONS.items() for name in names]
+    notes = ["IE: IEMOCAP, ME: MELD, 4 emotions; 30 % of the tested corpus choose the epoch, 70 % are tested."]
+    if True not in ours:
+        notes.append("No run given crosses corpora: datasets_builders/cross_corpus.py builds the data set of one.")
+    title = f"Table {number}: {'across corpora' if number == 'VIII' else 'across corpora, from a few recordings'}"
+    return Table(number, title, [*columns, *TITLES.values(), "ours, from -> to"], rows, notes, ours)
+
+
 def published_cell(value, where):
     return Cell(value, source=f"{published()['paper']}, {where}")
 
@@ -115,7 +147,7 @@ def _cost_cells(group):
         )
     return [
         Cell(parameters / 1e6 if parameters else None, form="{:.2f}", source=source),
-        Cell(mean(hours), stdev(hours) if len(hours) > 1 else None, form="{:.2g}", source=source),
+        Cell(mean(hours), stdev(hours) if len(hours) > 1 else None, form="{:.3f}", source=source),
         inference,
         group.first.results.get("hardware", NOTHING),
         group.name,

@@ -1,0 +1,92 @@
+"""Two corpora that share some emotions, put together for training on one and testing on the other."""
+
+from collections import Counter
+
+import datasets
+import pytest
+
+from datasets_builders.cross_corpus import main
+from m4ser.data.building import encode_flac
+from m4ser.data.schema import DataError, Utterance, write_dataset
+from m4ser.evaluation.protocols import partition
+
+SOURCE, TARGET = ("angry", "happy", "sad"), ("happy", "surprised", "angry")
+
+
+def write_corpus(folder, labels, count, dialogues=None):
+    rows = (
+        Utterance(
+            id=f"u{i}",
+            audio=encode_flac([1e-4 * (i + sum(map(ord, folder.name)))] * 800),
+            path=f"u{i}.flac",
+            emotion=labels[i % len(labels)],
+            duration=0.05,
+            split="train" if i % 4 else "test",
+            hypothesis=f"text {i}",
+            speaker=f"speaker {i % 4}",
+            dialogue=dialogues and f"dialogue {i // 6}",
+        )
+        for i in range(count)
+    )
+    write_dataset(rows, labels, folder, title="Corpus", description="Made up.")
+    return folder
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    """build(*options): the data set as it is loaded; source and target are there already."""
+    write_corpus(tmp_path / "one", SOURCE, 30)
+    write_corpus(tmp_path / "other", TARGET, 60, dialogues=True)
+
+    def run(*options, target="other"):
+        out = tmp_path / "out"
+        given = ["--source", str(tmp_path / "one"), "--target", str(tmp_path / target), "--output_dir", str(out)]
+        monkeypatch.setattr("sys.argv", ["cross_corpus.py", *given, *options])
+        main()
+        return datasets.load_dataset(str(out))
+
+    return run
+
+
+def emotions(rows):
+    return Counter(rows.features["emotion"].names[emotion] for emotion in rows["emotion"])
+
+
+def test_the_source_trains_and_the_target_is_split_by_dialogue(build):
+    corpus = build()
+    assert emotions(corpus["train"]) == {"angry": 10, "happy": 10}  # sad and surprised are not in both
+    assert all(name.startswith("one-") for name in corpus["train"]["id"])
+    sizes = {name: len(corpus[name]) for name in ("validation", "test")}
+    assert sum(sizes.values()) == 40 and sizes["validation"] == 12  # three of ten dialogues
+    assert not set(corpus["validation"]["dialogue"]) & set(corpus["test"]["dialogue"])
+    assert partition(corpus, "official").name == "official"
+
+
+def test_shots_join_the_training_and_leave_the_test_as_it_is(build):
+    without, shots = build(), build("--shots", "2")
+    assert shots["test"]["id"] == without["test"]["id"]
+    drawn = [name for name in shots["train"]["id"] if name.startswith("other-")]
+    assert len(drawn) == 4 and set(drawn) <= set(without["validation"]["id"])
+    assert emotions(shots["train"]) == {"angry": 12, "happy": 12}
+    assert len(shots["validation"]) == 8 and partition(shots, "official").name == "official"
+
+
+def test_the_seed_draws_another_split(build):
+    assert build()["test"]["id"] == build()["test"]["id"] != build("--seed", "1")["test"]["id"]
+
+
+def test_without_dialogues_speakers_stay_whole(build, tmp_path):
+    write_corpus(tmp_path / "third", TARGET, 60)
+    corpus = build(target="third")
+    assert not set(corpus["validation"]["speaker"]) & set(corpus["test"]["speaker"])
+    assert partition(corpus, "held_out").name == "held_out"
+
+
+def test_what_cannot_be_built_is_named(build, tmp_path):
+    with pytest.raises(DataError, match="recordings of angry, not 50"):
+        build("--shots", "50")
+    write_corpus(tmp_path / "strange", ("bored", "proud"), 8)
+    with pytest.raises(DataError, match="one and strange share 0 emotions"):
+        build(target="strange")
+    with pytest.raises(DataError, match="There is no data set"):
+        build(target="gone")
