@@ -40,6 +40,7 @@ FOUR = {"ang": "angry", "exc": "happy", "hap": "happy", "neu": "neutral", "sad":
 SIX = FOUR | {"exc": "excited", "fru": "frustrated"}
 RARE = {"dis": "disgusted", "fea": "fearful", "oth": "other", "sur": "surprised"}
 LABEL_SETS = {"4": FOUR, "5": FOUR | {"fru": "frustrated"}, "6": SIX, "all": SIX | RARE}
+SEXES = {"F": "female", "M": "male"}
 SESSIONS = ("Session1", "Session2", "Session3", "Session4", "Session5")
 # Utterances by evaluation and session; of the rare ones the sum is known.
 PUBLISHED = {
@@ -169,7 +170,7 @@ def read_utterances(
             speaker=turn.speaker,
             session=turn.session.removeprefix("Session"),
             dialogue=turn.dialogue,
-            extra={"improvised": turn.improvised},
+            extra={"improvised": turn.improvised, "sex": SEXES[turn.speaker[-1]]},
         )
     report.check()
 
@@ -195,7 +196,7 @@ def main() -> None:
         "(1 to 5) at a time, as the published results do. The release may not be passed on.",
         license_id="other",
         tokenizer=tokenizer,
-        extra_columns={"improvised": datasets.Value("bool")},
+        extra_columns={"improvised": datasets.Value("bool"), "sex": datasets.Value("string")},
         findings=report.findings,
     )
     print(summary(emotions, statistics, report.findings))

@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import datasets
+
 from m4ser.data.building import (
     argument_parser,
     load_tokenizer,
@@ -64,6 +66,7 @@ def read_utterance(recording: Path, hypotheses: dict[str, str]) -> Utterance:
         transcript=STATEMENTS[statement - 1],
         hypothesis=hypotheses.get(recording.stem),
         speaker=f"actor{actor:02d}",
+        extra={"sex": "male" if actor % 2 else "female"},  # as the release numbers its actors
     )
 
 
@@ -85,6 +88,7 @@ def main() -> None:
         "doi 10.1371/journal.pone.0196391). No actor is in two splits.",
         license_id="cc-by-nc-sa-4.0",
         tokenizer=load_tokenizer(arguments.tokenizer),
+        extra_columns={"sex": datasets.Value("string")},
     )
     print(summary(EMOTIONS, statistics))
 

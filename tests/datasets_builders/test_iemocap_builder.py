@@ -51,6 +51,7 @@ def test_the_published_release_gives_the_published_counts(release, build_here, t
     assert len(set(rows["dialogue"])) == 151
     for row in rows:
         assert row["id"].startswith(row["dialogue"])
+        assert row["sex"] == {"F": "female", "M": "male"}[row["speaker"][-1]]
         assert row["improvised"] == ("impro" in row["id"]) != ("script" in row["id"])
 
 

@@ -46,6 +46,7 @@ def test_the_whole_corpus_agrees_with_its_labels(ravdess, shared_data):
             assert row["speaker"] == f"actor{int(label['actor']):02d}"
             assert row["duration"] == pytest.approx(float(label["seconds"]), abs=1e-3)
             assert row["split"] == split
+            assert row["sex"] == label["gender"]
     assert not labels
 
 

@@ -148,7 +148,7 @@ def elsewhere(samples, generator):
 
 
 def downward_tilt(samples, generator):
-    """12 dB less at 8 kHz than at 0, linear in frequency (read off their figure of the filters)."""
+    """12 dB less at 8 kHz than at 0, linear in frequency (theirs: a filter whose slope they show in a figure only)."""
     return _tilt(samples, -12)
 
 
