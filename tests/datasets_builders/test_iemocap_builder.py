@@ -209,6 +209,7 @@ def test_a_part_of_the_release_where_it_is_allowed(part, build_here, tmp_path):
         "dialogue": "Ses01F_impro01",
         "split": "train",
         "improvised": True,
+        "sex": "female",
     }
     excited, angry = rows["Ses03M_script01_1_M000"], rows["Ses03M_script01_1_F001"]
     assert (excited["emotion"], excited["speaker"], excited["improvised"]) == (1, "Ses03_M", False)
