@@ -12,7 +12,7 @@ from m4ser.training.arguments import parse_arguments
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = ["--dataset", "corpus", "--output_dir", "run"]
-CONFIGS = [path for path in sorted(ROOT.glob("configs/**/*.yaml")) if path.parent.name != "accelerate"]
+CONFIGS = [path for path in sorted(ROOT.glob("configs/**/*.yaml")) if path.parent.name not in ("accelerate", "tables")]
 
 
 @pytest.fixture

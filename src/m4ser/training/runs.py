@@ -65,7 +65,9 @@ def _finished(arguments):
     for group, values in config.items():
         for name, value in values.items():
             other = results["config"][group].get(name)
-            if name not in FREE_TO_CHANGE - {"batch_size", "epochs"} and other != value:
+            # A data set may have moved, but not become another one.
+            same = Path(other).name == Path(value).name if name == "dataset" else other == value
+            if name not in FREE_TO_CHANGE - {"batch_size", "epochs", "dataset"} and not same:
                 raise DataError(
                     f"{path.parent} is finished, but its {name} was {other!r} and is {value!r} now; give another "
                     "--output_dir."
