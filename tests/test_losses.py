@@ -20,6 +20,7 @@ from m4ser.losses import (
     generator_loss,
     joint_loss,
     network_losses,
+    spaces_loss,
 )
 from tests import oracles
 
@@ -220,3 +221,10 @@ def test_network_losses_are_those_that_the_output_allows():
         oracles.cross_entropy(output.aed_logits.flatten(0, 1).numpy(), [0, 2, -100, 0, -100, -100]),
         atol=1e-6,
     )
+
+
+def test_spaces_loss_by_hand():
+    """Both spaces guess: ln 4 each; the mean distances are 0.25 and 1."""
+    distances = torch.tensor([[0.5, 0.0], [2.0, 0.0]])
+    loss = spaces_loss(torch.zeros(2, 2, 4), distances, torch.tensor([0, 3]))
+    assert loss.item() == pytest.approx(2 * math.log(4) + 1.25)

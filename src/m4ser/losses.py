@@ -74,6 +74,15 @@ def generator_loss(invariant_logits, mask):
     return _frame_mean(F.softplus(-logits) + F.softplus(logits), mask)
 
 
+def spaces_loss(space_logits, space_distances, labels):
+    """What trains the two spaces of each modality of SAMS: emotions from the own, semantics from the other's.
+
+    Args:
+        space_logits: (2, B, e). space_distances: (2, B). labels: (B,).
+    """
+    return sum(emotion_loss(logits, labels) for logits in space_logits) + space_distances.mean(-1).sum()
+
+
 def _full_precision(values):
     """Half precision to float32; float64 stays, for the tests."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
@@ -99,6 +108,8 @@ def network_losses(output, batch, weights, gather=lambda rows: rows):
         losses["error_detection"] = error_detection_loss(output.aed_logits, batch["aed_labels"])
     if output.aec_logits is not None:
         losses["error_correction"] = error_correction_loss(output.aec_logits, batch["correction_ids"])
+    if getattr(output, "space_logits", None) is not None:
+        losses["spaces"] = spaces_loss(output.space_logits, output.space_distances, batch["labels"])
     return losses
 
 
@@ -114,5 +125,6 @@ def joint_loss(losses, weights):
         "error_correction": weights.alpha,
         "generator": weights.gamma,
         "contrastive": weights.lambda_,
+        "spaces": 1.0,
     }
     return sum(factors[name] * value for name, value in losses.items())

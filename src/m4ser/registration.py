@@ -9,7 +9,7 @@ from transformers import (
 )
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .model import M4SERConfig, M4SERModel, M4SERPipeline, M4SERProcessor
+from .model import M4SERConfig, M4SERModel, M4SERPipeline, M4SERProcessor, SAMSConfig, SAMSModel
 
 TASK = "audio-classification"
 
@@ -34,9 +34,10 @@ class AudioClassification(AudioClassificationPipeline):
 
 
 def register():
-    """Register M4SER with the auto classes and with the task; more than once is as good as once."""
-    AutoConfig.register("m4ser", M4SERConfig, exist_ok=True)
-    AutoModel.register(M4SERConfig, M4SERModel, exist_ok=True)
-    AutoModelForAudioClassification.register(M4SERConfig, M4SERModel, exist_ok=True)
-    AutoProcessor.register(M4SERConfig, M4SERProcessor, exist_ok=True)
+    """Register M4SER and its rival with the auto classes and the task; more than once is as good as once."""
+    for config, model in ((M4SERConfig, M4SERModel), (SAMSConfig, SAMSModel)):
+        AutoConfig.register(config.model_type, config, exist_ok=True)
+        AutoModel.register(config, model, exist_ok=True)
+        AutoModelForAudioClassification.register(config, model, exist_ok=True)
+        AutoProcessor.register(config, M4SERProcessor, exist_ok=True)
     PIPELINE_REGISTRY.supported_tasks[TASK]["impl"] = AudioClassification

@@ -87,5 +87,6 @@ def test_scales_by_hand():
         "discriminator": (0.25, 0.75),
         "generator": (0.25, 0.75),
         "contrastive": (1.0, 0.0),
+        "spaces": (0.75, 0.25),
     }
     assert {name: (round(float(first[name]), 6), round(float(second[name]), 6)) for name in first} == expected

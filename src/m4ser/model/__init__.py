@@ -5,5 +5,15 @@ from .configuration_m4ser import M4SERConfig
 from .modeling_m4ser import M4SERModel, M4SEROutput
 from .pipeline_m4ser import M4SERPipeline
 from .processing_m4ser import M4SERProcessor
+from .sams_m4ser import SAMSConfig, SAMSModel
 
-__all__ = ["AudioError", "M4SERConfig", "M4SERModel", "M4SEROutput", "M4SERPipeline", "M4SERProcessor"]
+__all__ = [
+    "AudioError",
+    "M4SERConfig",
+    "M4SERModel",
+    "M4SEROutput",
+    "M4SERPipeline",
+    "M4SERProcessor",
+    "SAMSConfig",
+    "SAMSModel",
+]

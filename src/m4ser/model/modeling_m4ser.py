@@ -128,7 +128,7 @@ class M4SERModel(PreTrainedModel):
             tokenizer = AutoTokenizer.from_pretrained(text_id)
             config.setdefault("correction_bos_token_id", tokenizer.cls_token_id)
             config.setdefault("correction_eos_token_id", tokenizer.sep_token_id)
-        model = cls(M4SERConfig(**config))
+        model = cls(cls.config_class(**config))
         if model.speech_encoder is not None:
             model.speech_encoder.encoder = AutoModel.from_pretrained(
                 speech_id, config=model.config.speech_config, **precision

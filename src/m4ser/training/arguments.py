@@ -11,6 +11,7 @@ from transformers import HfArgumentParser
 from m4ser.evaluation.protocols import PROTOCOLS
 from m4ser.model.configuration_m4ser import MODALITIES, PRESETS
 
+RIVALS = ("sams",)
 TRACKERS = ("tensorboard", "trackio")
 ON_NONFINITE = ("stop", "skip")
 SELECTION_METRICS = ("unweighted_accuracy", "weighted_accuracy", "weighted_f1")
@@ -24,8 +25,11 @@ class ModelArguments:
     speech_encoder: str | None = field(default=None, metadata={"help": "pretrained speech encoder, folder or Hub id"})
     text_encoder: str | None = field(default=None, metadata={"help": "pretrained text encoder, folder or Hub id"})
     config: dict | str | None = field(default=None, metadata={"help": "fields of M4SERConfig to change, as JSON"})
+    rival: str | None = field(default=None, metadata={"help": f"network in place of M4SER: {', '.join(RIVALS)}"})
 
     def __post_init__(self):
+        if self.rival is not None:
+            _choose("rival", self.rival, RIVALS)
         self.config = json.loads(self.config) if isinstance(self.config, str) else dict(self.config or {})
 
 

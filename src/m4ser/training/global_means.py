@@ -29,7 +29,7 @@ def loss_scales(window, frame_lengths, accelerator):
     anchors = torch.stack([_anchors(gather_rows(batch["labels"])) for batch in window])
     names = ("emotion", "error_detection", "error_correction", "discriminator", "generator")
     return [
-        dict(zip(names, (*share, share[-1]), strict=True)) | {"contrastive": part}
+        dict(zip(names, (*share, share[-1]), strict=True)) | {"contrastive": part, "spaces": share[0]}
         for share, part in zip(shares, anchors / anchors.sum().clamp(min=1), strict=True)
     ]
 

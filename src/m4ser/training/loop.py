@@ -11,11 +11,10 @@ from torch.distributed.tensor import DTensor
 
 from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.losses import discriminator_loss, generator_loss, joint_loss, network_losses
-from m4ser.model.modeling_m4ser import M4SERModel
 from m4ser.training.global_means import gather_rows, loss_scales
 from m4ser.training.loaders import Loaders, to_device
 from m4ser.training.records import RunLog, write_predictions, write_results
-from m4ser.training.setup import build_accelerator, build_experiment, run_identity, seed_step
+from m4ser.training.setup import build_accelerator, build_experiment, network_class, run_identity, seed_step
 from m4ser.training.state import TrainingState
 
 NETWORK_INPUTS = ("input_values", "attention_mask", "input_ids", "text_attention_mask")
@@ -83,7 +82,7 @@ def keep_best(state, score, processor, output_dir, accelerator):
 def conclude(experiment, loaders, progress, arguments, accelerator):
     """Measure the best epoch on both held-out splits and write down what it predicts."""
     output_dir = Path(arguments.training.output_dir)
-    best = accelerator.prepare_model(M4SERModel.from_pretrained(output_dir), evaluation_mode=True)
+    best = accelerator.prepare_model(network_class(arguments.model).from_pretrained(output_dir), evaluation_mode=True)
     measured = {name: evaluate(best, getattr(loaders, name), accelerator) for name in ("validation", "test")}
     labels = experiment.corpus["train"].features["emotion"].names
     if accelerator.is_main_process:

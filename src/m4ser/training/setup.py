@@ -14,9 +14,9 @@ from m4ser.data.labels import add_labels
 from m4ser.data.schema import DataError
 from m4ser.data.tokenizer import train_tokenizer, with_normalization
 from m4ser.evaluation.protocols import Partition, k_shot, partition
-from m4ser.model.configuration_m4ser import M4SERConfig
 from m4ser.model.modeling_m4ser import M4SERModel
 from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.model.sams_m4ser import SAMSModel
 from m4ser.training.features import add_speech_states, check_cacheable
 
 
@@ -166,6 +166,11 @@ def build_processor(arguments, train_split):
     return M4SERProcessor(feature_extractor, tokenizer, asr_model_id=data.asr_model_id)
 
 
+def network_class(arguments):
+    """What [`ModelArguments`] build: M4SER, or its rival."""
+    return {None: M4SERModel, "sams": SAMSModel}[arguments.rival]
+
+
 def build_model(arguments, tokenizer, labels):
     """The network for these labels and this tokenizer, whose length limit is set to the text encoder's."""
     fields = {
@@ -174,12 +179,13 @@ def build_model(arguments, tokenizer, labels):
         "correction_eos_token_id": tokenizer.sep_token_id,
         **arguments.model.config,
     }
+    network = network_class(arguments.model)
     if arguments.model.speech_encoder is not None or arguments.model.text_encoder is not None:
-        model = M4SERModel.from_encoders(arguments.model.speech_encoder, arguments.model.text_encoder, **fields)
+        model = network.from_encoders(arguments.model.speech_encoder, arguments.model.text_encoder, **fields)
     else:
         vocabulary = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
         fields["text_config"] = {**vocabulary, **fields.get("text_config", {})}
-        model = M4SERModel(M4SERConfig.preset(arguments.model.preset, **fields))
+        model = network(network.config_class.preset(arguments.model.preset, **fields))
     if model.config.num_labels != len(labels):
         raise ValueError(f"The config has {model.config.num_labels} emotions, the data set {len(labels)}.")
     if model.speech_encoder is not None:

@@ -18,6 +18,7 @@ LOSSES = {
     "contrastive": "contrastive, L_LCL",
     "discriminator": "discriminator, -L_GAN",
     "generator": "generator, L_G",
+    "spaces": "spaces of SAMS",
     "total": "total",
 }
 SCORES = {"weighted_accuracy": "WA", "unweighted_accuracy": "UA"}

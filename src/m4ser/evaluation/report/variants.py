@@ -42,13 +42,15 @@ VARIANTS = {
 
 
 def variant_name(config):
-    """The variant that a run's `config` describes, a value of VARIANTS; None for one that the paper does not have.
+    """The variant that a run's `config` describes: a value of VARIANTS, a rival, or None where the paper has no such.
 
     Args:
         config: what results.json holds under "config": the arguments by group.
     """
     if "model" not in config:
         return None  # a baseline, which is no network
+    if config["model"].get("rival"):
+        return config["model"]["rival"].upper()
     model, objective, text = config["model"]["config"], config["objective"], config["data"]["text_column"]
     modalities = _chosen(model, "modalities", MODALITIES)
     both = len(modalities) == 2
