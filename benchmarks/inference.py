@@ -14,9 +14,9 @@ from pathlib import Path
 
 import datasets
 import torch
+from transformers import AutoModel
 
 from m4ser.model.audio_m4ser import load_audio
-from m4ser.model.modeling_m4ser import M4SERModel
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.training.records import hardware
 
@@ -44,7 +44,7 @@ def main(arguments=None):
 def measure(run, rows):
     """Milliseconds an utterance: the mean of `REPEATS` passes over the rows, and the spread of the passes' means."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = M4SERModel.from_pretrained(run).eval().to(device)
+    model = AutoModel.from_pretrained(run).eval().to(device)
     processor = M4SERProcessor.from_pretrained(run)
     pairs = [(load_audio(audio), text or "") for audio, text in zip(rows["audio"], rows["hypothesis"], strict=True)]
 

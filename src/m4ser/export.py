@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoProcessor
+from transformers import AutoConfig, AutoModel, AutoProcessor
 
-from m4ser.model.modeling_m4ser import M4SERModel, M4SEROutput
+from m4ser.model.modeling_m4ser import M4SEROutput
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 
 FILE = "model.onnx"
@@ -47,7 +47,7 @@ def export_onnx(model, output, int8=False):
     except ImportError as error:
         raise ValueError(NOT_INSTALLED) from error
     try:
-        graph = InferenceGraph(M4SERModel.from_pretrained(model, dtype=torch.float32))
+        graph = InferenceGraph(AutoModel.from_pretrained(model, dtype=torch.float32))
     except OSError as error:
         raise _no_model(model, error) from error
     output = Path(output)
@@ -187,7 +187,7 @@ class OnnxPipeline(M4SERPipeline):
             ValueError: there is no such model or file, or ONNX Runtime is not installed.
         """
         try:
-            config = M4SERModel.config_class.from_pretrained(name_or_path)
+            config = AutoConfig.from_pretrained(name_or_path)
             processor = AutoProcessor.from_pretrained(name_or_path)
         except OSError as error:
             raise _no_model(name_or_path, error) from error

@@ -1,6 +1,7 @@
 """SAMS on tiny encoders: what supervises what, padding, and a run that is trained, reported and loaded elsewhere."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import soundfile
 import torch
 from transformers import AutoModel
 
+from m4ser.evaluation.calibration import calibrate_run
 from m4ser.evaluation.report.runs import find_runs
 from m4ser.model.sams_m4ser import SAMSConfig, SAMSModel
 from m4ser.training.arguments import parse_arguments
@@ -119,6 +121,13 @@ def test_a_run_answers_the_same_where_m4ser_is_not_installed(run, tmp_path):
     expected = logits_here(run, recording, text)
     answered = ask(run, recording, text, tmp_path / "copy", HF_HOME=str(tmp_path / "home"))
     assert answered["logits"] == [expected, expected]
+
+
+def test_a_calibrated_run_is_still_sams(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    temperature = calibrate_run(tmp_path / "run", str(run.parent / "corpus"))["temperature"]
+    model = AutoModel.from_pretrained(tmp_path / "run")
+    assert type(model) is SAMSModel and model.config.calibration_temperature == temperature
 
 
 def test_an_unknown_rival():

@@ -12,7 +12,6 @@ from transformers.dynamic_module_utils import custom_object_save
 from m4ser.evaluation.metrics import expected_calibration_error
 from m4ser.evaluation.protocols import partition
 from m4ser.evaluation.scoring import classify_rows, load_rows
-from m4ser.model.configuration_m4ser import M4SERConfig
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 
 # A model that is always right on validation data would be told to be infinitely sure.
@@ -63,7 +62,7 @@ def calibrate_run(run, dataset, batch_size=8):
             for split, (logits, references) in measured.items()
         },
     }
-    config = M4SERConfig.from_pretrained(run)
+    config = type(classify.model.config).from_pretrained(run)
     config.calibration_temperature = temperature
     config.save_pretrained(run)
     custom_object_save(classify.model, run)  # a folder of an earlier version would not apply the temperature
