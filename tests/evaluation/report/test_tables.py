@@ -121,6 +121,14 @@ def test_two_runs_of_one_row_are_two_lines(tmp_path):
     assert [row[-1] for row in ablation_table("corpus", groups).rows if row[0] == "M4SER (full)"] == ["small", "large"]
 
 
+def test_a_sweep_over_weights_is_no_row(tmp_path):
+    """Fig. 7's runs are the full network, too."""
+    full = finished_run(tmp_path / "full")
+    swept = finished_run(tmp_path / "gamma_1", config={"objective": {"gamma": 1.0}})
+    table = ablation_table("corpus", groups_of(full, swept))
+    assert [row[-1] for row in table.rows if row[0] == "M4SER (full)"] == ["full"]
+
+
 def test_cost_in_the_units_of_table_v(tmp_path):
     run = finished_run(tmp_path / "full")
     (run / "inference.json").write_text('{"milliseconds": 12.34, "spread": 0.56}')

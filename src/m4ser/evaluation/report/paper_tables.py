@@ -5,7 +5,7 @@ from statistics import mean, stdev
 
 from m4ser.evaluation.report.cells import F1, NOTHING, TITLES, UA, WA, Cell, Table, runs_text, score_cell, sources_of
 from m4ser.evaluation.report.published import published
-from m4ser.evaluation.report.runs import INFERENCE, MEASURES, PAPER_PROTOCOL
+from m4ser.evaluation.report.runs import INFERENCE, MEASURES, PAPER_PROTOCOL, row_groups
 
 CORPORA = {"II": "IEMOCAP", "III": "MELD"}
 # The folders that datasets_builders/cross_corpus.py writes.
@@ -44,7 +44,7 @@ def ablation_table(corpus, groups):
             published_cell(row[on][name], "Table IV")
             for on, name in (("IEMOCAP", "WA"), ("IEMOCAP", "UA"), ("MELD", "ACC"), ("MELD", "W-F1"))
         ]
-        for found in [group for group in groups if group.variant == row["variant"]] or [None]:
+        for found in row_groups(groups, row["variant"]) or [None]:
             mine = [score_cell(found, measure) if found else Cell(None) for measure in MEASURES]
             rows.append([row["method"], *paper, *mine, found.name if found else NOTHING])
             ours.append(found is not None)
@@ -63,7 +63,7 @@ def cost_table(corpus, groups):
             published_cell(row["training"], "Table V"),
             Cell(row["inference"], row["spread"], source=f"{published()['paper']}, Table V"),
         ]
-        for found in [group for group in groups if group.variant == row["variant"]] or [None]:
+        for found in row_groups(groups, row["variant"]) or [None]:
             rows.append(
                 [row["method"], *paper, *(_cost_cells(found) if found else [Cell(None)] * 3 + [NOTHING, NOTHING])]
             )
@@ -84,7 +84,7 @@ def text_table(corpus, groups):
     rows, ours = [], []
     for row in published()["VI"]:
         paper = [published_cell(row[name], "Table VI") for name in ("WA", "UA")]
-        for found in [group for group in groups if group.variant == row["variant"]] or [None]:
+        for found in row_groups(groups, row["variant"]) or [None]:
             mine = [score_cell(found, measure) if found else Cell(None) for measure in (WA, UA)]
             rows.append([row["method"], row["modality"], *paper, *mine, found.name if found else NOTHING])
             ours.append(found is not None)

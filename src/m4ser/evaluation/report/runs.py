@@ -183,6 +183,17 @@ def representative(groups, variant):
     )
 
 
+def row_groups(groups, variant):
+    """The groups of a variant that weigh the losses as its representative does; a sweep's others are Fig. 7's."""
+    chosen = representative(groups, variant)
+    same = [group for group in groups if group.variant == variant]
+    return [group for group in same if _weights(group) == _weights(chosen)]
+
+
+def _weights(group):
+    return group.first.results.get("config", {}).get("objective")
+
+
 def find_runs(paths):
     """Every finished run in or below some folders, in groups, in the order given and then of their names.
 
