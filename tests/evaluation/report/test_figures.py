@@ -71,7 +71,8 @@ def test_sensitivity_needs_runs_that_differ_in_one_weight_alone(tmp_path):
     folders = [finished_run(tmp_path / f"alpha{value}", config={"objective": {"alpha": value}}) for value in (1, 0.1)]
     both = finished_run(tmp_path / "both", config={"objective": {"alpha": 0.5, "beta": 1}})
     wide = finished_run(tmp_path / "wide", config={"model": {"config": {"hidden_size": 8}}, "objective": {"gamma": 1}})
-    groups, _ = find_runs([*folders, both, wide])
+    longer = finished_run(tmp_path / "longer", config={"objective": {"alpha": 0.01}, "training": {"epochs": 7}})
+    groups, _ = find_runs([*folders, both, wide, longer])
     lines = figures.sensitivity_lines(groups)
     assert {name: [group.name for group in members] for name, members in lines.items()} == {
         "alpha": ["alpha0.1", "alpha1"]

@@ -171,7 +171,9 @@ def draw_losses(curves):
         axis.set(title=LOSSES[name], xlabel="step", ylabel="loss")
     for (name, label), colour, style in zip(SCORES.items(), (BLUE, VERMILION), ("-", "--"), strict=True):
         for number, (_, epochs) in enumerate(curves):
-            axes[-1].plot(epochs["epoch"], 100 * epochs[name], style, color=colour, label=None if number else label)
+            marker = "o" if len(epochs["epoch"]) == 1 else None  # a line of one point is none
+            label = None if number else label
+            axes[-1].plot(epochs["epoch"], 100 * epochs[name], style, color=colour, marker=marker, label=label)
     axes[-1].set(title="validation", xlabel="epoch", ylabel="accuracy (%)", ylim=(0, 100))
     axes[-1].legend(frameon=False)
     return figure
@@ -284,7 +286,8 @@ def _weights(group):
     """The weights of eq. 22, and what else must be equal for a run to lie on the same line."""
     config = group.first.results["config"]
     weights = {name: config["objective"][name] for name in WEIGHTS}
-    return {**weights, "network": str(config["model"]["config"]), "text": config["data"]["text_column"]}
+    training = {name: config.get("training", {}).get(name) for name in ("epochs", "batch_size", "learning_rate")}
+    return {**weights, **training, "network": str(config["model"]["config"]), "text": config["data"]["text_column"]}
 
 
 def read_columns(path, required):
