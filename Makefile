@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RAVDESS ?= ../shared/data/ravdess16k
 
 .PHONY: demo test test-browser quality style bench clean
 
@@ -25,9 +24,9 @@ style: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Minutes; benchmarks/ has others that take longer.
 bench: $(VENV)/installed
-	$(BIN)/python datasets_builders/ravdess.py --data_dir $(RAVDESS) --output_dir data/ravdess
-	$(BIN)/python -m benchmarks.baselines --dataset data/ravdess
+	$(BIN)/python -m benchmarks
 
 # torch is installed first and by itself, so that nothing after it resolves to another build.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -12,21 +12,19 @@ MELD's. Prints JSON.
 import argparse
 import json
 import statistics
-import time
-from importlib.metadata import version
+from functools import partial
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
+from benchmarks.measuring import SEED, in_turn, median_ratio, report
 from m4ser import M4SERConfig, M4SERModel
 from m4ser.data.sampler import LengthGroupedBatchSampler
 from m4ser.training.arguments import Arguments, DataArguments, ModelArguments, ObjectiveArguments, TrainingArguments
 from m4ser.training.loop import train_step
-from m4ser.training.records import hardware
 from m4ser.training.state import TrainingState
 
-SEED = 0
 BATCH, SECONDS, TOKENS = 4, 5, 20
 ERRORS, REPLACEMENT = 3, 3  # CHANGE tokens an utterance and tokens each, at a word error rate of 20 %
 GOALS = {"full / concat": 1.35, "with / without GAN and LCL": 1.03, "padding IEMOCAP": 1.10, "padding MELD": 1.10}
@@ -43,18 +41,8 @@ def main(arguments=None):
     figures = step_costs(options.preset, options.rounds, options.bf16) | {
         f"padding {name}": padding(*shape) for name, shape in CORPORA.items()
     }
-    report = {
-        "figures": figures,
-        "goals": GOALS,
-        "met": {name: figures[name] <= goal for name, goal in GOALS.items()},
-        "preset": options.preset,
-        "precision": "bf16" if options.bf16 else "fp32",
-        "rounds": options.rounds,
-        "seed": SEED,
-        "hardware": hardware(),
-        "versions": {name: version(name) for name in ("torch", "transformers", "accelerate")},
-    }
-    print(json.dumps(report, indent=1))
+    settings = {"preset": options.preset, "precision": "bf16" if options.bf16 else "fp32", "rounds": options.rounds}
+    print(json.dumps(report(figures, GOALS, **settings), indent=1))
 
 
 def step_costs(preset, rounds, bf16=False):
@@ -67,23 +55,14 @@ def step_costs(preset, rounds, bf16=False):
     concat = prepare(preset, accelerator, {"representations": [], "auxiliary_tasks": []}, **off)
     steps = {"full": full, "without GAN and LCL": plain, "concat": concat}
     batch = make_batch(full[0].model.config, accelerator.device)
-    seconds = {name: [] for name in steps}
-    for turn in range(rounds + 1):
-        for name, (state, arguments) in steps.items():
-            start = time.perf_counter()
-            train_step(state, [batch], arguments, accelerator)
-            if accelerator.device.type == "cuda":
-                torch.cuda.synchronize()
-            if turn:  # the first is for warming up
-                seconds[name].append(time.perf_counter() - start)
-
-    def ratio(one, other):
-        return statistics.median(a / b for a, b in zip(seconds[one], seconds[other], strict=True))
-
+    actions = {
+        name: partial(train_step, state, [batch], arguments, accelerator) for name, (state, arguments) in steps.items()
+    }
+    seconds = in_turn(actions, rounds)
     medians = {f"seconds a step, {name}": statistics.median(values) for name, values in seconds.items()}
     return medians | {
-        "full / concat": ratio("full", "concat"),
-        "with / without GAN and LCL": ratio("full", "without GAN and LCL"),
+        "full / concat": median_ratio(seconds["full"], seconds["concat"]),
+        "with / without GAN and LCL": median_ratio(seconds["full"], seconds["without GAN and LCL"]),
     }
 
 

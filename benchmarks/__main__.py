@@ -1,0 +1,58 @@
+"""The benchmarks that take minutes, one after the other, and a table of every figure that has a goal.
+
+python -m benchmarks [overhead startup training] [--table]
+
+Each runs in a process of its own and leaves its report in benchmarks/results; --table runs nothing and shows the
+reports that are there.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+QUICK = {
+    "overhead": ["--rounds", "5"],
+    "startup": ["--rounds", "7"],
+    "training": ["--rounds", "5"],
+}
+
+
+def main(arguments=None):
+    """Run, print the table."""
+    parser = argparse.ArgumentParser(description="Quick benchmarks and their goals.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(QUICK)}; all if none is named")
+    parser.add_argument("--table", action="store_true", help="of the reports that are there; run nothing")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - set(QUICK):
+        parser.error(f"there is no {', '.join(sorted(unknown))} among {', '.join(QUICK)}")
+    names = options.names or list(QUICK)
+    if not options.table:
+        for name in names:
+            print(f"{name} ...", file=sys.stderr)
+            (RESULTS / f"{name}.json").write_text(run(name), encoding="utf-8")
+    reports = {name: json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")) for name in names}
+    print(table(reports))
+
+
+def run(name):
+    command = [sys.executable, "-m", f"benchmarks.{name}", *QUICK[name]]
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def table(reports):
+    """Markdown: a line for each figure with a goal, and whether it was met."""
+    lines = ["| benchmark | figure | | goal | |", "|---|---|---:|---:|---|"]
+    for name, report in reports.items():
+        for figure, goal in report["goals"].items():
+            verdict = "pass" if report["met"][figure] else "miss"
+            lines.append(f"| {name} | {figure} | {report['figures'][figure]:.3f} | at most {goal:.2f} | {verdict} |")
+    machines = sorted({report["hardware"] for report in reports.values()})
+    return "\n".join([*lines, "", f"Measured on {'; '.join(machines)}."])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""How long one waits for m4ser to be there: its import, and the command's help.
+
+python -m benchmarks.startup [--rounds 7]
+
+`import transformers` alone loads next to nothing: what is named is loaded when it is named. So m4ser's import stands
+against the line that whoever asks a model of transformers' own types, and which m4ser cannot do without; the bare
+import is measured beside it. Every one in a fresh process, in turn; medians of each round's ratio. Prints JSON.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.measuring import in_turn, median_ratio, report
+
+IMPORTS = {
+    "import m4ser": "import m4ser",
+    "transformers' pipeline": "import torch; from transformers import AutoModel, AutoProcessor, pipeline",
+    "import torch, transformers": "import torch, transformers",
+}
+GOALS = {"import m4ser / transformers' pipeline": 1.15, "seconds, m4ser --help": 1.0}
+
+
+def main(arguments=None):
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description="Seconds until m4ser is there.")
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args(arguments).rounds
+    commands = {name: [sys.executable, "-c", line] for name, line in IMPORTS.items()}
+    commands["m4ser --help"] = [Path(sys.executable).with_name("m4ser"), "--help"]
+    seconds = in_turn({name: runner(command) for name, command in commands.items()}, rounds)
+    figures = {f"seconds, {name}": statistics.median(values) for name, values in seconds.items()}
+    ours, *others = IMPORTS
+    figures |= {f"{ours} / {other}": median_ratio(seconds[ours], seconds[other]) for other in others}
+    print(json.dumps(report(figures, GOALS, rounds=rounds), indent=1))
+
+
+def runner(command):
+    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()
