@@ -60,10 +60,10 @@ def test_every_fold_of_a_protocol(tmp_path, capsys):
     options = ["--dataset", str(tmp_path / "tones"), "--protocol", "speakers", "--output_dir", str(tmp_path / "runs")]
     main(options)
     assert [report["protocol"] for report in json.loads(capsys.readouterr().out)] == [
-        f"speakers, fold {fold} of 5" for fold in range(1, 6)
+        f"speakers, fold {fold} of 6" for fold in range(1, 7)
     ]
     groups, _ = find_runs([tmp_path / "runs"])
-    assert all(len(group.runs) == 5 and group.missing == [] for group in groups)
+    assert all(len(group.runs) == 6 and group.missing == [] for group in groups)
     assert sum(len(run.predictions) for run in groups[0].runs) == 42
 
 

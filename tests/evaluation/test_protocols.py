@@ -116,8 +116,9 @@ def test_leave_one_session_out(dyads, fold, validation):
 
 
 def test_every_recording_is_tested_once(dyads):
-    for protocol in ("loso", "paper", "speakers"):
-        tested = [id for fold in range(1, 6) for id in partition(dyads, protocol, fold).splits["test"]["id"]]
+    for protocol, count in {"loso": 5, "paper": 5, "speakers": 6}.items():
+        folds = range(1, count + 1)
+        tested = [id for fold in folds for id in partition(dyads, protocol, fold).splits["test"]["id"]]
         assert sorted(tested) == sorted(dyads["train"]["id"])
 
 
@@ -166,6 +167,18 @@ def test_folds_of_speakers_are_disjoint_and_balanced():
     assert folds[1].name == "speakers, fold 2 of 3" and "b, e are tested" in folds[1].description
     shuffled = rows.shuffle(seed=1)
     assert members(speaker_folds(shuffled, 2, count=3), "speaker") == members(folds[1], "speaker")
+
+
+def test_folds_of_equally_talkative_speakers_hold_both_sexes():
+    """RAVDESS's 24 actors, odd numbers male: dealt out in turn to six folds, each fold would hold one sex."""
+    actors = [f"actor{number:02}" for number in range(1, 25)]
+    sexes = ["male", "female"] * 12
+    rows = Dataset.from_dict({"speaker": actors, "sex": sexes, "id": actors})
+    for fold in range(1, 7):
+        assert Counter(partition(DatasetDict(train=rows), "speakers", fold).splits["test"]["sex"]) == {
+            "male": 2,
+            "female": 2,
+        }
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +249,7 @@ def test_corpora_that_a_protocol_does_not_fit(dyads):
     two = DatasetDict(train=rows.filter(lambda row: row["session"] < "3"))
     with pytest.raises(DataError, match="loso needs at least 3 different values of session"):
         partition(two, "loso", 1)
-    with pytest.raises(DataError, match="makes 5 folds, and there are only 4 speakers"):
+    with pytest.raises(DataError, match="makes 6 folds, and there are only 4 speakers"):
         partition(two, "speakers", 1)
     assert members(partition(two, "paper", 1), "session")["train"] == ["2"]
     same_words = DatasetDict(train=rows.map(lambda row: {"transcript": "same"}))

@@ -10,7 +10,7 @@ loso                leave one session out: fold n is tested on session n, the ne
 paper               leave one session out, and the best epoch is chosen on the test session, as the paper seems to
 improvised          loso on the improvised recordings alone
 script_disjoint     loso, and what is said in the test session is said nowhere else
-speakers            5 folds of speakers: fold n is tested, the next one chooses the epoch
+speakers            6 folds of speakers: fold n is tested, the next one chooses the epoch
 ==================  ==================================================================================================
 """
 
@@ -30,7 +30,7 @@ from m4ser.data.tokenizer import basic_normalizer
 # A dialogue or session heard in training gives away the emotion around a test utterance, a speaker the voice.
 DISJOINT_COLUMNS = ("speaker", "session", "dialogue", "recording")
 EXAMPLES_NAMED = 3
-SPEAKER_FOLDS = 5
+SPEAKER_FOLDS = 6
 
 
 @dataclass(frozen=True)
@@ -130,14 +130,17 @@ def speaker_folds(rows, fold, count=SPEAKER_FOLDS):
     """Test on one of `count` groups of speakers, choose the epoch on the next one, train on the others.
 
     The groups are the same for the same speakers and as equal in recordings as taking the most talkative first makes
-    them. A session may be in two splits, when its speakers are.
+    them; among equals, a speaker joins those with fewer of the same sex, where the data set has a column `sex`. A
+    session may be in two splits, when its speakers are.
     """
-    talk = Counter(_column(rows, "speaker", "speakers"))
+    speakers = _column(rows, "speaker", "speakers")
+    talk = Counter(speakers)
+    sex = dict(zip(speakers, rows["sex"], strict=True)) if "sex" in rows.column_names else {}
     if len(talk) < count:
         raise DataError(f"The protocol speakers makes {count} folds, and there are only {len(talk)} speakers.")
     groups = [[] for _ in range(count)]
     for speaker in sorted(talk, key=lambda speaker: (-talk[speaker], speaker)):
-        min(groups, key=lambda group: sum(talk[member] for member in group)).append(speaker)
+        min(groups, key=lambda group: _fullness(group, talk, sex, speaker)).append(speaker)
     name, splits = _fold(rows, "speaker", groups, fold, "speakers")
     check_disjoint(splits, ["speaker", "recording"])
     tested = ", ".join(sorted(groups[fold - 1]))
@@ -266,6 +269,11 @@ def _fold(rows, column, groups, fold, name, choose_on_test=False):
         for split, wanted in members.items()
     }
     return f"{name}, fold {fold} of {len(groups)}", datasets.DatasetDict(splits)
+
+
+def _fullness(group, talk, sex, speaker):
+    """How little a group needs a speaker: its recordings, then its members of the speaker's sex."""
+    return sum(talk[member] for member in group), sum(sex.get(member) == sex.get(speaker) for member in group)
 
 
 def _values(split, column):
