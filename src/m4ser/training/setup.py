@@ -63,7 +63,9 @@ def build_accelerator(arguments):
     # `accelerate launch` leaves a process on a CPU one thread, unless it is told another number.
     launched = "ACCELERATE_USE_CPU" in os.environ
     if accelerator.device.type == "cpu" and launched and torch.get_num_threads() == 1:
-        torch.set_num_threads(max(1, os.cpu_count() // accelerator.num_processes))
+        # Those that a scheduler or `taskset` gave this job, where the system can tell.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        torch.set_num_threads(max(1, cores // accelerator.num_processes))
     return accelerator
 
 
