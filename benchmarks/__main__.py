@@ -47,9 +47,11 @@ def table(reports):
     """Markdown: a line for each figure with a goal, and whether it was met."""
     lines = ["| benchmark | figure | | goal | |", "|---|---|---:|---:|---|"]
     for name, report in reports.items():
-        for figure, goal in report["goals"].items():
-            verdict = "pass" if report["met"][figure] else "miss"
-            lines.append(f"| {name} | {figure} | {report['figures'][figure]:.3f} | at most {goal:.2f} | {verdict} |")
+        for bound in ("at_most", "at_least"):
+            for figure, goal in report[bound].items():
+                verdict = "pass" if report["met"][figure] else "miss"
+                value, words = report["figures"][figure], f"{bound.replace('_', ' ')} {goal:.2f}"
+                lines.append(f"| {name} | {figure} | {value:.3f} | {words} | {verdict} |")
     machines = sorted({report["hardware"] for report in reports.values()})
     return "\n".join([*lines, "", f"Measured on {'; '.join(machines)}."])
 

@@ -1,8 +1,9 @@
 """What the benchmarks share: turns, ratios, and whether a goal was met."""
 
+import numpy as np
 import pytest
 
-from benchmarks.measuring import in_turn, median_ratio, report
+from benchmarks.measuring import iemocap_lengths, in_turn, median_ratio, peak_memory, report
 
 
 def test_all_take_turns_and_the_first_round_warms_up():
@@ -19,7 +20,23 @@ def test_the_ratio_is_that_of_a_round():
         median_ratio([1.0], [])
 
 
-def test_a_goal_is_a_bound_from_above():
-    found = report({"a": 1.0, "b": 1.2, "c": 5}, {"a": 1.0, "b": 1.1}, rounds=3)
-    assert found["met"] == {"a": True, "b": False} and found["rounds"] == 3
+def test_a_goal_is_a_bound_from_above_or_from_below():
+    found = report({"a": 1.0, "b": 1.2, "c": 5}, {"a": 1.0, "b": 1.1}, {"c": 4}, rounds=3)
+    assert found["met"] == {"a": True, "b": False, "c": True} and found["rounds"] == 3
+    assert report({"c": 5}, at_least={"c": 6})["met"] == {"c": False}
     assert found["seed"] == 0 and found["hardware"] and set(found["versions"]) >= {"torch", "transformers"}
+
+
+def test_lengths_are_those_of_iemocap():
+    """Mean and 99th percentile of a distribution are those of many draws; a few are always the same."""
+    many = iemocap_lengths(200_000)
+    assert many.mean() == pytest.approx(4.5, abs=0.05) and np.percentile(many, 99) == pytest.approx(15.5, abs=0.3)
+    assert iemocap_lengths(5).tolist() == many[:5].tolist()
+
+
+@pytest.mark.parametrize("megabytes", [64, 256])
+def test_memory_is_the_peak_above_the_beginning(megabytes):
+    """Written so that it is really there, and gone before it could be looked for."""
+    with peak_memory() as peak:
+        bytearray(megabytes * 2**20).count(1)
+    assert peak.megabytes == pytest.approx(megabytes, rel=0.1)
