@@ -37,6 +37,15 @@ def test_the_order_is_that_of_the_command_and_a_run_given_twice_counts_once(tmp_
     assert [group.name for group in groups] == ["b", "a"]
 
 
+def test_namesakes_on_one_corpus_are_told_apart_by_their_folders(tmp_path):
+    elsewhere = {"data": {"dataset": "data/elsewhere"}}
+    for folder in ("x/full", "y/full", "y/again"):
+        finished_run(tmp_path / "a" / folder, name="full")
+    finished_run(tmp_path / "b" / "full", name="full", config=elsewhere)
+    groups, _ = find_runs([tmp_path])
+    assert [group.name for group in groups] == ["full (x/full)", "full (again)", "full (y/full)", "full"]
+
+
 def test_missing_folds_and_unfinished_trainings_are_named(tmp_path):
     folds(tmp_path / "full", seeds=(0, 1), leave_out=[(2, 0), (5, 1)])
     (tmp_path / "full" / "fold5_seed1").mkdir()

@@ -83,9 +83,8 @@ def all_tables(corpora):
     own = [make(*pair) for pair in corpora.items() for make in own_tables.TABLES]
     systems = [paper_tables.system_table(number, groups) for number in paper_tables.CORPORA]
     paper = [make(*pair) for pair in corpora.items() for make in paper_tables.TABLES]
-    robustness = [table for pair in corpora.items() for table in robustness_tables(*pair)]
     transfer = [paper_tables.transfer_table(number, groups) for number in ("VIII", "IX")]
-    return [*own, *systems, *paper, *transfer, *robustness]
+    return [*own, *systems, *paper, *transfer, *robustness_tables(corpora)]
 
 
 def all_plots(corpora):
@@ -124,7 +123,7 @@ def markdown(content):
         parts.append("## Read this first\n\n" + "\n".join(f"- {text}" for text in content["warnings"]) + "\n")
     parts.append("\n".join(f"- **{name}**: {text}" for name, text in content["definitions"].items()) + "\n")
     for table in content["tables"]:
-        parts.append(f"## {table.title}\n\n{markdown_table(table)}")
+        parts.append(f"## {table.title}\n\n{markdown_table(table) if table.rows else ''}")
         parts += [f"{note}\n" for note in table.notes]
     for name, plot in content["plots"]:
         sources = ", ".join(plot.sources)

@@ -14,9 +14,23 @@ def tested_runs(groups):
     return [(group.name, run) for group in groups for run in group.runs if run.robustness]
 
 
-def robustness_tables(corpus, groups):
-    """Demands met by group, with what chance meets; and scores by what was done to the text."""
-    return [make(corpus, tested_runs(groups)) for make in (_checks_table, _texts_table)]
+def robustness_tables(corpora):
+    """Of each corpus: demands met by group, with what chance meets; and scores by what was done to the text.
+
+    Where networks were not tested, a table without rows comes last and names them.
+    """
+    tested = {corpus: tested_runs(groups) for corpus, groups in corpora.items()}
+    tables = [make(*pair) for pair in tested.items() if pair[1] for make in (_checks_table, _texts_table)]
+    untested = [
+        f"{group.name} on {corpus}"
+        for corpus, groups in corpora.items()
+        for group in groups
+        if group.is_network and not tested_runs([group])
+    ]
+    if untested:
+        note = f"m4ser robustness RUN --dataset DATA tests a run; not tested: {', '.join(untested)}."
+        tables.append(Table("robustness", "Robustness of the other runs" if tables else "Robustness", [], [], [note]))
+    return tables
 
 
 def _checks_table(corpus, tested):
@@ -37,8 +51,6 @@ def _checks_table(corpus, tested):
         "often. Demands and thresholds: Derington et al., Testing Correctness, Fairness, and Robustness of Speech "
         "Emotion Recognition Models; noises, rooms and telephone are synthetic here. The text stays as it is."
     ]
-    if not rows:
-        notes.append("No run was tested: m4ser robustness RUN --dataset DATA does it.")
     columns = ["demands", *(column for name, _ in tested for column in (name, "by chance"))]
     return Table(f"robustness-{corpus}", f"Robustness on {corpus}", columns, rows, notes, [True] * len(rows))
 

@@ -4,7 +4,7 @@ import csv
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -127,10 +127,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in nothing but fold and seed; `folder` holds them, or is the only one's own."""
+    """Runs that differ in nothing but fold and seed.
+
+    Args:
+        folder: holds them, or is the only one's own. apart: the end of its path that tells it from others on the
+            same corpus that bear the same name.
+    """
 
     folder: Path
     runs: tuple
+    apart: str | None = None
 
     @property
     def first(self):
@@ -140,7 +146,8 @@ class Group:
     def name(self):
         name = self.first.results["name"]
         # A member that was given no name bears its folder's, which says nothing.
-        return self.folder.name if MEMBER.fullmatch(name) else name
+        name = self.folder.name if MEMBER.fullmatch(name) else name
+        return name if self.apart is None else f"{name} ({self.apart})"
 
     @property
     def corpus(self):
@@ -215,7 +222,8 @@ def find_runs(paths):
         for folder in folders:
             together = folder.parent if MEMBER.fullmatch(folder.name) else folder
             groups.setdefault(together, {})[folder] = None
-    return [_group(folder, [Run.read(member) for member in members]) for folder, members in groups.items()], unfinished
+    found = [_group(folder, [Run.read(member) for member in members]) for folder, members in groups.items()]
+    return _told_apart(found), unfinished
 
 
 def _group(folder, runs):
@@ -231,3 +239,22 @@ def _group(folder, runs):
             )
     order = sorted(runs, key=lambda run: (run.results["seed"], run.fold or (), run.folder.name))
     return Group(folder, tuple(order))
+
+
+def _told_apart(groups):
+    """The groups, with the ends of their paths where several on one corpus bear the same name."""
+    namesakes = {}
+    for group in groups:
+        namesakes.setdefault((group.corpus, group.name), []).append(group)
+    found = []
+    for group in groups:
+        others = [other for other in namesakes[group.corpus, group.name] if other is not group]
+        length = 1
+        while any(_end(group.folder, length) == _end(other.folder, length) for other in others):
+            length += 1
+        found.append(replace(group, apart=_end(group.folder, length)) if others else group)
+    return found
+
+
+def _end(folder, length):
+    return Path(*folder.parts[-length:]).as_posix()
