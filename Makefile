@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 
-.PHONY: demo test test-browser quality style bench clean
+.PHONY: demo test test-browser quality style bench bench-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/m4ser demo
@@ -28,6 +29,15 @@ style: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks
 
+# What others offer on the same machine; 5 GB, for its torch comes with CUDA.
+bench-peers: $(VENV)/installed $(PEERS)/installed
+	$(BIN)/python -m benchmarks throughput
+
+$(PEERS)/installed:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --requirement benchmarks/peers.txt
+	touch $@
+
 # torch is installed first and by itself, so that nothing after it resolves to another build.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -40,4 +50,4 @@ $(VENV)/browser: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) data runs dist
+	rm -rf $(VENV) $(PEERS) data runs dist

@@ -1,9 +1,10 @@
 """The benchmarks that take minutes, one after the other, and a table of every figure that has a goal.
 
-python -m benchmarks [overhead startup training] [--table]
+python -m benchmarks [overhead startup training ...] [--table]
 
 Each runs in a process of its own and leaves its report in benchmarks/results; --table runs nothing and shows the
-reports that are there.
+reports that are there. Throughput is measured against SpeechBrain and FunASR, too, where `make bench-peers` has set up
+their environment.
 """
 
 import argparse
@@ -14,10 +15,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PEERS = ROOT / ".venv-peers" / "bin" / "python"
 QUICK = {
     "overhead": ["--rounds", "5"],
     "startup": ["--rounds", "7"],
     "training": ["--rounds", "5"],
+    "throughput": ["--clips", "24", "--batches", "1", "--modes", "m4ser fp32", "m4ser bf16", "m4ser int8"],
+    "growth": ["--rounds", "2", "--figure", "docs/figures/growth.png"],
 }
 
 
@@ -39,7 +43,8 @@ def main(arguments=None):
 
 
 def run(name):
-    command = [sys.executable, "-m", f"benchmarks.{name}", *QUICK[name]]
+    peers = ["--peers", str(PEERS)] if name == "throughput" and PEERS.exists() else []
+    command = [sys.executable, "-m", f"benchmarks.{name}", *QUICK[name], *peers]
     return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 

@@ -51,7 +51,7 @@ def iemocap_lengths(count):
 def peak_memory():
     """Its `megabytes`, once it is left: how far this process rose above where it was when it was entered.
 
-    On a GPU what torch allocated there; else resident memory, as Linux counts it.
+    On a GPU what torch allocated there; else resident memory.
     """
     found = SimpleNamespace()
     if torch.cuda.is_available():
@@ -60,14 +60,14 @@ def peak_memory():
         yield found
         found.megabytes = (torch.cuda.max_memory_allocated() - before) / 2**20
     else:
+        before = resident_memory("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        before = _resident("VmRSS")
         yield found
-        found.megabytes = _resident("VmHWM") - before
+        found.megabytes = resident_memory("VmHWM") - before
 
 
-def _resident(name):
-    """Megabytes of this process's memory: VmRSS now, VmHWM at its peak."""
+def resident_memory(name):
+    """Megabytes of this process, as Linux counts them: VmRSS now, VmHWM at its peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
