@@ -1,6 +1,6 @@
 """What the fusion adds to the two encoders: M4SER's answer against its own encoders alone.
 
-python -m benchmarks.overhead [--rounds 5]
+python -m benchmarks.overhead [--rounds 5] [--bf16]
 
 Clips of 5 s with 20 tokens, one and eight at once, random weights. M4SER is asked as the pipeline asks it, with masks.
 Its encoders run as transformers runs them, on the same inputs without masks, which is the fastest they can be had.
@@ -29,27 +29,31 @@ def main(arguments=None):
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--presets", nargs="+", default=list(GOALS), help="sizes of the network")
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES, help="recordings at once")
+    parser.add_argument("--bf16", action="store_true", help="in half precision")
     options = parser.parse_args(arguments)
+    dtype = torch.bfloat16 if options.bf16 else torch.float32
     figures, goals = {}, {}
     for preset in options.presets:
         figures[f"FLOPs, {preset}"] = flops_ratio(preset)
-        for batch, (milliseconds, ratio) in overhead(preset, options.batches, options.rounds).items():
+        for batch, (milliseconds, ratio) in overhead(preset, options.batches, options.rounds, dtype).items():
             figures[f"milliseconds, {preset}, batch {batch}"] = milliseconds
             figures[f"M4SER / encoders, {preset}, batch {batch}"] = ratio
             if preset in GOALS:
                 goals[f"M4SER / encoders, {preset}, batch {batch}"] = GOALS[preset]
-    print(json.dumps(report(figures, goals, precision="fp32", rounds=options.rounds), indent=1))
+    settings = {"precision": "bf16" if options.bf16 else "fp32", "rounds": options.rounds}
+    print(json.dumps(report(figures, goals, **settings), indent=1))
 
 
 @torch.inference_mode()
-def overhead(preset, batches, rounds):
+def overhead(preset, batches, rounds, dtype=torch.float32):
     """By batch size: M4SER's milliseconds (median), and how many times its encoders' seconds it takes."""
     torch.manual_seed(SEED)
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-    model = M4SERModel(M4SERConfig.preset(preset)).eval().to(device)
+    model = M4SERModel(M4SERConfig.preset(preset)).eval().to(device, dtype)
     found = {}
     for batch in batches:
         inputs = {name: value.to(device) for name, value in make_inputs(model.config, batch).items()}
+        inputs["input_values"] = inputs["input_values"].to(dtype)
         seconds = in_turn(
             {
                 "M4SER": lambda inputs=inputs: model(**inputs),

@@ -63,9 +63,11 @@ def test_an_answer_computes_nothing_besides(batch):
     assert whole.get_total_flops() == encoders.get_total_flops() + batch * after_the_encoders("tiny")
 
 
-def test_every_figure_with_its_goal(capsys):
-    main(["--presets", "tiny", "--batches", "1", "--rounds", "1"])
+@pytest.mark.parametrize(("options", "precision"), [([], "fp32"), (["--bf16"], "bf16")])
+def test_every_figure_with_its_goal(options, precision, capsys):
+    main(["--presets", "tiny", "--batches", "1", "--rounds", "1", *options])
     report = json.loads(capsys.readouterr().out)
+    assert report["precision"] == precision
     assert report["figures"]["M4SER / encoders, tiny, batch 1"] > 1
     assert report["figures"]["milliseconds, tiny, batch 1"] > 0
     assert report["at_most"] == report["met"] == {}  # goals are for the sizes that people use
