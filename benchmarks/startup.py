@@ -2,9 +2,10 @@
 
 python -m benchmarks.startup [--rounds 7]
 
-`import transformers` alone loads next to nothing: what is named is loaded when it is named. So m4ser's import stands
-against the line that whoever asks a model of transformers' own types, and which m4ser cannot do without; the bare
-import is measured beside it. Every one in a fresh process, in turn; medians of each round's ratio. Prints JSON.
+The goal is set against `import torch, transformers`, which loads next to nothing: what transformers has is loaded when
+it is named. m4ser names AutoModel, AutoProcessor and the pipeline, to be known to them, so that it also stands beside
+the line that whoever asks a model of transformers' own types. Every one in a fresh process, in turn; medians of each
+round's ratio. Prints JSON.
 """
 
 import argparse
@@ -21,7 +22,7 @@ IMPORTS = {
     "transformers' pipeline": "import torch; from transformers import AutoModel, AutoProcessor, pipeline",
     "import torch, transformers": "import torch, transformers",
 }
-GOALS = {"import m4ser / transformers' pipeline": 1.15, "seconds, m4ser --help": 1.0}
+GOALS = {"import m4ser / import torch, transformers": 1.15, "seconds, m4ser --help": 1.0}
 
 
 def main(arguments=None):
