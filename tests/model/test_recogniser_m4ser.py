@@ -54,3 +54,24 @@ def test_only_whisper_tells_segments(whisper):
     asr.feature_extractor = object()  # as of a recogniser with no window of its own
     with pytest.raises(ValueError, match="Only Whisper tells segments"):
         Recogniser(asr, RATE, "cpu").segments(noise(RATE))
+
+
+def test_those_of_like_length_are_heard_together_and_each_gets_its_own_text(whisper):
+    asr = pipeline("automatic-speech-recognition", whisper, num_beams=1)
+    seconds = (0.5, 2.0, 0.6, 1.9, 2.5, 0.7)
+    waveforms = [noise(int(length * RATE), seed) for seed, length in enumerate(seconds)]
+    alone = [Recogniser(asr, RATE, "cpu").transcribe([waveform])[0] for waveform in waveforms]
+    assert len(set(alone)) > 4, "texts that are alike would hide a mix-up"
+    sizes = []
+    asr.model.get_encoder().register_forward_hook(lambda encoder, inputs, output: sizes.append(len(output[0])))
+    assert Recogniser(asr, RATE, "cpu").transcribe(waveforms, batch_size=3) == alone
+    assert sizes[:2] == [3, 2]  # the longest is beyond the window, and alone
+
+
+def test_a_recogniser_that_is_made_here_writes_greedily_and_ones_own_as_it_is_set(whisper):
+    greedy = pipeline("automatic-speech-recognition", whisper, num_beams=1)
+    beams = pipeline("automatic-speech-recognition", whisper)
+    waveforms = [noise(RATE, seed) for seed in range(4)]
+    expected = [[asr(waveform)["text"].strip() for waveform in waveforms] for asr in (greedy, beams)]
+    assert expected[0] != expected[1]
+    assert [Recogniser(asr, RATE, "cpu").transcribe(waveforms) for asr in (whisper, beams)] == expected

@@ -1,6 +1,7 @@
 """A Whisper model: what it hears in recordings of up to one window, and how sure it is of every token."""
 
 import hashlib
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -112,29 +113,38 @@ class Whisper:
         encoded = self._model.get_encoder()(features.to(self.device, self.dtype))
         # An English-only model refuses to be told a task.
         options = {"language": self.language, "task": "transcribe"} if self._multilingual else {}
-        output = self._model.generate(
-            encoder_outputs=encoded,
-            attention_mask=torch.ones(encoded.last_hidden_state.shape[:2], device=self.device),
-            # Else a token of time, which may come though nobody asked for it, starts another round from there.
-            force_unique_generate_call=True,
-            return_dict_in_generate=True,
-            output_scores=True,
-            return_timestamps=False,
-            do_sample=False,
-            num_beams=1,
-            **options,
-        )
+        with self._overheard() as silences:
+            output = self._model.generate(
+                encoder_outputs=encoded,
+                attention_mask=torch.ones(encoded.last_hidden_state.shape[:2], device=self.device),
+                # Else a token of time, which may come though nobody asked for it, starts another round from there.
+                force_unique_generate_call=True,
+                return_dict_in_generate=True,
+                output_scores=True,
+                return_timestamps=False,
+                do_sample=False,
+                num_beams=1,
+                **options,
+            )
         scores = self._model.compute_transition_scores(output.sequences, output.scores, normalize_logits=True)
         # The sequences begin with the prompt, which has no scores.
         tokens = output.sequences[:, -scores.shape[1] :]
-        silences = self._no_speech_probabilities(encoded)
-        return [self._answer(*row) for row in zip(tokens.tolist(), scores.tolist(), silences.tolist(), strict=True)]
+        return [self._answer(*row) for row in zip(tokens.tolist(), scores.tolist(), silences, strict=True)]
 
-    def _no_speech_probabilities(self, encoded):
-        """Of <|nospeech|>, the token before <|notimestamps|>, as the first one; shape (B,)."""
-        start = torch.full((len(encoded.last_hidden_state), 1), self._generation.decoder_start_token_id)
-        logits = self._model(encoder_outputs=encoded, decoder_input_ids=start.to(self.device)).logits[:, -1]
-        return logits.float().softmax(-1)[:, self._generation.no_timestamps_token_id - 1]
+    @contextmanager
+    def _overheard(self):
+        """A list that gets each recording's probability of <|nospeech|> as the first token, while a text is generated.
+
+        Asked for by itself, it would cost one more look of every decoder layer at the whole window.
+        """
+        probabilities, no_speech = [], self._generation.no_timestamps_token_id - 1
+
+        def listen(module, inputs, logits):
+            if not probabilities:  # the start alone, or the prompt that begins with it
+                probabilities.extend(logits[:, 0].float().softmax(-1)[:, no_speech].tolist())
+
+        with self._model.proj_out.register_forward_hook(listen):
+            yield probabilities
 
     def _answer(self, tokens, log_probabilities, no_speech_probability):
         end = self._generation.eos_token_id

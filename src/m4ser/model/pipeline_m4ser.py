@@ -24,6 +24,8 @@ ONE = (str, bytes, bytearray, Mapping, tuple, io.IOBase)
 # HuBERT base takes 1.7 GB a layer.
 MAX_SECONDS = 120
 MIN_SECONDS = 0.1
+# Batches that are read before the recogniser hears them, so that it finds recordings of like length.
+BATCHES_AHEAD = 4
 
 
 @dataclass
@@ -248,14 +250,16 @@ class M4SERPipeline(AudioClassificationPipeline):
 
     def _read_in_batches(self, inputs, batch_size):
         items = (inputs[index] for index in range(len(inputs))) if isinstance(inputs, Sized) else iter(inputs)
-        while batch := list(islice(items, batch_size)):
-            yield from self._read(batch)
+        count = batch_size * BATCHES_AHEAD if batch_size > 1 else 1
+        while batch := list(islice(items, count)):
+            yield from self._read(batch, batch_size)
 
-    def _read(self, inputs):
-        """Inputs to [`Recording`]s; the recogniser hears all those without a text at once."""
+    def _read(self, inputs, batch_size=1):
+        """Inputs to [`Recording`]s; the recogniser hears those without a text, `batch_size` at once."""
         recordings = [self._load(item) for item in inputs]
         unheard = [recording for recording in recordings if recording.text is None]
-        for recording, text in zip(unheard, self._transcribe([item.waveform for item in unheard]), strict=True):
+        texts = self._transcribe([recording.waveform for recording in unheard], batch_size)
+        for recording, text in zip(unheard, texts, strict=True):
             recording.text = text
         return recordings
 
@@ -272,11 +276,11 @@ class M4SERPipeline(AudioClassificationPipeline):
             # A batch goes on without this recording; a moment of silence holds its place.
             return Recording([0.0], "", str(refusal))
 
-    def _transcribe(self, waveforms):
+    def _transcribe(self, waveforms, batch_size):
         """What the recogniser hears in each, or nothing where there is no recogniser."""
         if waveforms and not self._recogniser:
             self._say_once("No text and no recogniser were given")
-        return self._recogniser.transcribe(waveforms) if self._recogniser else [""] * len(waveforms)
+        return self._recogniser.transcribe(waveforms, batch_size) if self._recogniser else [""] * len(waveforms)
 
     def _say_once(self, reason):
         if not self._warned and "text" in self.model.config.modalities:

@@ -13,7 +13,8 @@ class Recogniser:
 
     Args:
         asr (*optional*): an automatic-speech-recognition pipeline, or a Hub id or folder to make one of; None for no
-            recogniser, which is False.
+            recogniser, which is False. One that is made here writes greedily, as M4SER's training data were heard;
+            transformers' pipeline would try five beams.
         sampling_rate (`int`): of all waveforms, in Hz. device: where a recogniser is loaded to.
     """
 
@@ -34,7 +35,7 @@ class Recogniser:
         """
         if isinstance(self._asr, str):
             try:
-                self._asr = pipeline("automatic-speech-recognition", self._asr, device=self.device)
+                self._asr = pipeline("automatic-speech-recognition", self._asr, device=self.device, num_beams=1)
             except (OSError, ValueError) as error:
                 raise ValueError(
                     f"The recogniser {self._asr!r} cannot be loaded; give each recording a text, or another "
@@ -47,8 +48,11 @@ class Recogniser:
         """Samples that Whisper hears at once; of other recognisers there is no such limit."""
         return getattr(self.pipeline.feature_extractor, "chunk_length", math.inf) * self.sampling_rate
 
-    def transcribe(self, waveforms):
-        """The texts of waveforms of shape (samples,), a list, all in one batch.
+    def transcribe(self, waveforms, batch_size=1):
+        """The texts of waveforms of shape (samples,), a list, in their order.
+
+        `batch_size` are heard at once, those of like length together: a batch is written until its longest member
+        has ended.
 
         Raises:
             ValueError: the recogniser cannot be loaded.
@@ -57,10 +61,12 @@ class Recogniser:
         audible = [i for i, waveform in enumerate(waveforms) if len(waveform) >= SHORTEST * self.sampling_rate]
         if not audible:
             return texts
+        audible.sort(key=lambda i: len(waveforms[i]))
         # Whisper walks through more than its one window by the timestamps it sets, one recording at a time.
-        is_long = max(len(waveforms[i]) for i in audible) > self.window
-        batches = [[i] for i in audible] if is_long else [audible]
-        for batch in batches:
+        long = [i for i in audible if len(waveforms[i]) > self.window]
+        short = audible[: len(audible) - len(long)]
+        batches = [short[start : start + batch_size] for start in range(0, len(short), batch_size)]
+        for batch in [*batches, *([i] for i in long)]:
             heard = self.pipeline(
                 [{"raw": waveforms[i], "sampling_rate": self.sampling_rate} for i in batch],
                 batch_size=len(batch),

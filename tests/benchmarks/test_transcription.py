@@ -1,0 +1,100 @@
+"""The benchmark of hearing: a Whisper that writes as much as is said, and what is counted of it."""
+
+import json
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from benchmarks import whispers
+from benchmarks.transcription import Stopwatch, main, make_clips
+from benchmarks.whispers import END, NO_TIMESTAMPS, SIZES, START, end_as_speech_does, save_whisper, tokenizer
+from m4ser.asr.whisper import Whisper
+from m4ser.model.recogniser_m4ser import Recogniser
+
+RATE = 16000
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """The real vocabulary and window, in a network that takes no time."""
+    monkeypatch.setitem(whispers.SIZES, "tiny.en", (16, 1, 2))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_whisper(tmp_path, "tiny.en")
+    return tmp_path
+
+
+def noise(seconds):
+    return np.random.default_rng(0).standard_normal(int(seconds * RATE)).astype(np.float32) / 10
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_three_tokens_a_second_whatever_the_batch(folder, batch_size):
+    whisper = Whisper(folder)
+    end_as_speech_does(whisper._model)
+    clips = [noise(seconds) for seconds in (1, 4, 30)]
+    batches = [clips[start : start + batch_size] for start in range(0, 3, batch_size)]
+    answers = [answer for batch in batches for answer in whisper.recognise(batch)]
+    assert [len(answer["token_ids"]) for answer in answers] == [3 + 1, 12 + 1, 90 + 1]
+    for answer in answers:
+        assert answer["token_ids"][-1] == END and max(answer["token_ids"][:-1]) < END
+
+
+def test_a_batch_goes_on_until_its_longest_has_ended(folder):
+    recogniser = Recogniser(str(folder), RATE, "cpu")
+    model = recogniser.pipeline.model
+    end_as_speech_does(model)
+    steps = []
+    model.proj_out.register_forward_hook(lambda *_: steps.append(1))
+    recogniser.transcribe([noise(1), noise(4)], 2)
+    assert len(steps) == 12 + 1
+
+
+def test_the_vocabulary_is_whispers():
+    """Numbers of openai/whisper-*.en."""
+    made = tokenizer()
+    assert len(made) == 51864
+    for token, index in {
+        "<|endoftext|>": END,
+        "<|startoftranscript|>": START,
+        "<|notimestamps|>": NO_TIMESTAMPS,
+    }.items():
+        assert made.convert_tokens_to_ids(token) == index
+    assert made.convert_tokens_to_ids("<|nospeech|>") == 50361 and made.convert_tokens_to_ids("<|0.00|>") == 50363
+    assert SIZES["small.en"] == (768, 12, 12)
+
+
+def test_only_the_recognisers_part_is_counted():
+    recogniser = SimpleNamespace(transcribe=lambda waveforms: time.sleep(0.05))
+    watch = Stopwatch(recogniser)
+
+    def classify(inputs, batch_size):
+        time.sleep(0.2)
+        for item in inputs:
+            recogniser.transcribe([item])
+
+    watch.run("two", classify, [1, 2], batch_size=1)
+    watch.run("none", classify, [], batch_size=1)
+    assert 0.1 <= watch.seconds["two"][0] < 0.2 and watch.seconds["none"] == [0]
+
+
+def test_clips_are_of_the_same_lengths_each_time():
+    lengths = [len(clip) for clip in make_clips(5)]
+    assert lengths == [len(clip) for clip in make_clips(8)[:5]] and len(set(lengths)) == 5
+
+
+def test_with_and_without_transcription(capsys):
+    main(["--preset", "tiny", "--recordings", "2", "--batch_size", "2", "--rounds", "1"])
+    report = json.loads(capsys.readouterr().out)
+    figures = report["figures"]
+    for way in ("item by item", "batched"):
+        alone = figures[f"seconds a recording, transcription {way}"]
+        assert 0 < alone < figures[f"seconds a recording, with transcription {way}"]
+        assert figures[f"seconds a recording, transcribe.py {way}"] > 0
+    assert figures["seconds a recording, text given"] > 0
+    assert report["at_least"].keys() == report["met"].keys()
+    assert set(report["at_least"].values()) == {2.0}
