@@ -1,5 +1,6 @@
 """What the benchmarks of speed share: things timed in turn in one process, and a report with goals."""
 
+import ctypes
 import statistics
 import time
 from contextlib import contextmanager
@@ -60,6 +61,7 @@ def peak_memory():
         yield found
         found.megabytes = (torch.cuda.max_memory_allocated() - before) / 2**20
     else:
+        ctypes.CDLL(None).malloc_trim(0)  # else what was freed before and kept for later use would be used unseen
         before = resident_memory("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         yield found

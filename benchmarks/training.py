@@ -1,12 +1,14 @@
-"""What a training step costs, and how much of a batch is padding.
+"""What a training step costs in time and memory, what makes it cheaper, and how much of a batch is padding.
 
 python -m benchmarks.training [--rounds 5]
 
 Step cost: the full objective against the concat baseline of Table IV, and with against without GAN and contrastive
 learning (Table V: 2.24 and 1.73 in the paper), at real size (`base`, random weights): clips of 5 s with 20 tokens,
-batches of 4. The steps are taken in turn in one process, so that a noisy machine slows all of them; the figure is the
-median of each round's ratio. Padding: computed seconds for each second that is there, on lengths like IEMOCAP's and
-MELD's. Prints JSON.
+batches of 4. Then the options of training that save something: activations computed again, and a frozen speech encoder
+that runs in every step or whose frames were kept. The steps are taken in turn in one process, so that a noisy machine
+slows all of them; a ratio is the median of each round's. Memory is a step's peak above what is held between steps
+(weights and moments). Padding: computed seconds for each second that is there, on lengths like IEMOCAP's and MELD's.
+Prints JSON.
 """
 
 import argparse
@@ -14,20 +16,36 @@ import json
 import statistics
 from functools import partial
 
+import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
+from transformers import Wav2Vec2FeatureExtractor
 
-from benchmarks.measuring import SEED, in_turn, median_ratio, report
-from m4ser import M4SERConfig, M4SERModel
+from benchmarks.measuring import SEED, in_turn, median_ratio, peak_memory, report
+from m4ser import M4SERConfig, M4SERModel, M4SERProcessor
+from m4ser.data.building import encode_flac
+from m4ser.data.collator import M4SERCollator
+from m4ser.data.labels import add_labels
 from m4ser.data.sampler import LengthGroupedBatchSampler
+from m4ser.data.tokenizer import train_tokenizer
 from m4ser.training.arguments import Arguments, DataArguments, ModelArguments, ObjectiveArguments, TrainingArguments
-from m4ser.training.loop import train_step
+from m4ser.training.features import add_speech_states
+from m4ser.training.loaders import to_device
+from m4ser.training.loop import set_train_mode, train_step
 from m4ser.training.state import TrainingState
 
 BATCH, SECONDS, TOKENS = 4, 5, 20
-ERRORS, REPLACEMENT = 3, 3  # CHANGE tokens an utterance and tokens each, at a word error rate of 20 %
+ERRORS = 3  # words an utterance that the recogniser got wrong, each in place of two others
+FREEZE = {"speech_encoder.encoder": 0}
 GOALS = {"full / concat": 1.35, "with / without GAN and LCL": 1.03, "padding IEMOCAP": 1.10, "padding MELD": 1.10}
+RATIOS = {
+    "full / concat": ("full", "concat"),
+    "with / without GAN and LCL": ("full", "without GAN and LCL"),
+    "activations computed again / kept": ("activations computed again", "full"),
+    "frozen speech encoder / full": ("frozen speech encoder", "full"),
+    "frames kept / frozen speech encoder": ("frames kept", "frozen speech encoder"),
+}
 CORPORA = {"IEMOCAP": (5531, 3.6, 0.62), "MELD": (9989, 2.5, 0.66)}  # recordings, median and spread of the logarithm
 
 
@@ -38,6 +56,7 @@ def main(arguments=None):
     parser.add_argument("--preset", default="base", help="size of the network")
     parser.add_argument("--bf16", action="store_true", help="in mixed precision")
     options = parser.parse_args(arguments)
+    datasets.disable_progress_bars()
     figures = step_costs(options.preset, options.rounds, options.bf16) | {
         f"padding {name}": padding(*shape) for name, shape in CORPORA.items()
     }
@@ -46,60 +65,91 @@ def main(arguments=None):
 
 
 def step_costs(preset, rounds, bf16=False):
-    """Medians of each step's seconds, and of the two ratios."""
+    """Of each kind of step the seconds (median), the recordings a second and the megabytes; ratios of the seconds."""
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="bf16" if bf16 else "no")
+    steps = make_steps(preset, accelerator)
+    seconds = in_turn(steps, rounds)
+    figures = {}
+    for name, step in steps.items():
+        median = statistics.median(seconds[name])
+        with peak_memory() as peak:
+            step()
+        figures[f"seconds a step, {name}"] = median
+        figures[f"recordings a second, {name}"] = BATCH / median
+        figures[f"megabytes, {name}"] = peak.megabytes
+    return figures | {ratio: median_ratio(seconds[one], seconds[other]) for ratio, (one, other) in RATIOS.items()}
+
+
+def make_steps(preset, accelerator):
+    """By name, what takes such a step."""
     off = {"gamma": 0.0, "lambda_": 0.0}
-    full = prepare(preset, accelerator)
-    # The same network without its adversary and the contrastive loss, so that only these differ.
-    plain = TrainingState(full[0].network), arguments_of(**off)
+    full, arguments = prepare(preset, accelerator)
     concat = prepare(preset, accelerator, {"representations": [], "auxiliary_tasks": []}, **off)
-    steps = {"full": full, "without GAN and LCL": plain, "concat": concat}
-    batch = make_batch(full[0].model.config, accelerator.device)
-    actions = {
-        name: partial(train_step, state, [batch], arguments, accelerator) for name, (state, arguments) in steps.items()
+    frozen, freezing = prepare(preset, accelerator, learning_rates=FREEZE)
+    heard, kept = make_batches(accelerator.unwrap_model(frozen.model), accelerator.device)
+    set_train_mode(frozen.model, FREEZE, accelerator)
+    step = partial(train_step, accelerator=accelerator)
+    return {
+        "full": partial(step, full, [heard], arguments),
+        # The same network without its adversary and the contrastive loss, so that only these differ.
+        "without GAN and LCL": partial(step, TrainingState(full.network), [heard], arguments_of(**off)),
+        "concat": partial(step, concat[0], [heard], concat[1]),
+        "activations computed again": partial(recompute, full.model, partial(step, full, [heard], arguments)),
+        "frozen speech encoder": partial(step, frozen, [heard], freezing),
+        "frames kept": partial(step, frozen, [kept], freezing),
     }
-    seconds = in_turn(actions, rounds)
-    medians = {f"seconds a step, {name}": statistics.median(values) for name, values in seconds.items()}
-    return medians | {
-        "full / concat": median_ratio(seconds["full"], seconds["concat"]),
-        "with / without GAN and LCL": median_ratio(seconds["full"], seconds["without GAN and LCL"]),
-    }
 
 
-def arguments_of(**objective):
-    return Arguments(
-        ModelArguments(),
-        DataArguments(dataset="random"),
-        ObjectiveArguments(**objective),
-        TrainingArguments(output_dir="unused"),
-    )
-
-
-def prepare(preset, accelerator, fields=None, **objective):
+def prepare(preset, accelerator, fields=None, learning_rates=None, **objective):
     torch.manual_seed(SEED)
-    arguments = arguments_of(**objective)
+    arguments = arguments_of(learning_rates, **objective)
     model = M4SERModel(M4SERConfig.preset(preset, **(fields or {}))).train()
     return TrainingState.create(model, arguments, total_steps=100, accelerator=accelerator), arguments
 
 
-def make_batch(config, device):
-    """A batch as the collator gives it, of noise."""
-    torch.manual_seed(SEED)
-    words = config.text_config.vocab_size
-    errors = torch.tensor([(row, 1 + 4 * error) for row in range(BATCH) for error in range(ERRORS)])
-    tags = torch.zeros(BATCH, TOKENS, dtype=torch.long)
-    tags[errors[:, 0], errors[:, 1]] = 2
-    batch = {
-        "input_values": torch.randn(BATCH, 16_000 * SECONDS),
-        "attention_mask": torch.ones(BATCH, 16_000 * SECONDS, dtype=torch.long),
-        "input_ids": torch.randint(words, (BATCH, TOKENS)),
-        "text_attention_mask": torch.ones(BATCH, TOKENS, dtype=torch.long),
-        "labels": torch.tensor([0, 0, 1, 1]),
-        "aed_labels": tags,
-        "correction_positions": errors,
-        "correction_ids": torch.randint(words, (len(errors), REPLACEMENT)),
-    }
-    return {name: value.to(device) for name, value in batch.items()} | {"ids": list("abcd")}
+def arguments_of(learning_rates=None, **objective):
+    return Arguments(
+        ModelArguments(),
+        DataArguments(dataset="random"),
+        ObjectiveArguments(**objective),
+        TrainingArguments(output_dir="unused", learning_rates=learning_rates),
+    )
+
+
+def recompute(model, step):
+    """Take a step with --gradient_checkpointing."""
+    model.activation_checkpointing_enable({"use_reentrant": False})
+    step()
+    model.activation_checkpointing_disable()
+
+
+def make_batches(model, device):
+    """The same batch with recordings and with the frames that this model's speech encoder makes of them."""
+    rows = make_rows()
+    tokenizer = train_tokenizer([*rows["hypothesis"], *rows["transcript"]], vocab_size=1000)
+    processor = M4SERProcessor(Wav2Vec2FeatureExtractor(return_attention_mask=True), tokenizer)
+    heard = datasets.DatasetDict(train=add_labels(rows, tokenizer))
+    kept = add_speech_states(heard, model, processor, SECONDS, device)
+    return [to_device(M4SERCollator(processor)(list(corpus["train"])), device) for corpus in (heard, kept)]
+
+
+def make_rows():
+    """Recordings of noise, and texts with errors."""
+    words = [f"w{place}" for place in range(TOKENS - 2)]  # beside [CLS] and [SEP]
+    said = [f"x{place} y{place}" if place in range(0, 4 * ERRORS, 4) else word for place, word in enumerate(words)]
+    noises = 0.1 * np.random.default_rng(SEED).standard_normal((BATCH, 16_000 * SECONDS))
+    return datasets.Dataset.from_list(
+        [
+            {
+                "id": str(row),
+                "audio": {"bytes": encode_flac(noise), "path": f"{row}.flac"},
+                "hypothesis": " ".join(words),
+                "transcript": " ".join(said),
+                "emotion": row // 2,
+            }
+            for row, noise in enumerate(noises)
+        ]
+    )
 
 
 def padding(count, median, spread):

@@ -40,3 +40,14 @@ def test_memory_is_the_peak_above_the_beginning(megabytes):
     with peak_memory() as peak:
         bytearray(megabytes * 2**20).count(1)
     assert peak.megabytes == pytest.approx(megabytes, rel=0.1)
+
+
+def test_memory_that_was_freed_before_counts_again():
+    """Small blocks below one that stays: the allocator keeps them when they are freed."""
+    stays = []
+    for _ in range(2):
+        with peak_memory() as peak:
+            blocks = [bytearray(2**14) for _ in range(4096)]
+        assert peak.megabytes == pytest.approx(64, rel=0.1)
+        stays.append(bytearray(2**14))
+        del blocks

@@ -102,10 +102,7 @@ def conclude(experiment, loaders, progress, arguments, accelerator):
 def train_epoch(state, loaders, arguments, accelerator, log, save):
     """What is left of an epoch, a row of the log each step."""
     options, progress = arguments.training, state.progress
-    state.model.train()
-    for name, rate in options.learning_rates.items():
-        if rate == 0:  # a frozen part drops nothing out
-            accelerator.unwrap_model(state.model).get_submodule(name).eval()
+    set_train_mode(state.model, options.learning_rates, accelerator)
     accumulation = options.gradient_accumulation_steps
     for window in loaders.windows(progress.epoch, progress.batch, accumulation, accelerator.device):
         # Not after the last step of an epoch: the epoch's own checkpoint follows its validation.
@@ -127,6 +124,14 @@ def train_epoch(state, loaders, arguments, accelerator, log, save):
         log.step(state, window, losses, time.monotonic() - started)
     progress.epoch += 1
     progress.batch = 0
+
+
+def set_train_mode(model, learning_rates, accelerator):
+    """Of all but the frozen parts, which drop nothing out."""
+    model.train()
+    for name, rate in learning_rates.items():
+        if rate == 0:
+            accelerator.unwrap_model(model).get_submodule(name).eval()
 
 
 def train_step(state, window, arguments, accelerator):
