@@ -4,7 +4,7 @@ import json
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -55,6 +55,10 @@ def predict(
     backend: Annotated[
         str, typer.Option(help="torch; onnx, for the model's own model.onnx; or an ONNX file of `m4ser export`.")
     ] = "torch",
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        typer.Option(help="auto is the model's own; bfloat16 is fast where the processor computes in it."),
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a recording.")] = False,
 ):
     """Name the emotion of each recording; exit code 1 if one of them could not be used."""
@@ -64,7 +68,7 @@ def predict(
     if not recordings:
         raise ValueError(f"There is no recording in {', '.join(paths)}.")
     inputs = ({**_source(recording), "text": text} for recording in recordings)
-    classify = _load(model, backend)
+    classify = _load(model, backend, dtype)
     options = {"batch_size": batch_size, "abstain_below": abstain_below or 0.0}
     if timeline:
         answers = (_timeline(classify, item, {**options, "window": window, "hop": hop}) for item in inputs)
@@ -84,11 +88,13 @@ def predict(
     raise typer.Exit(int(failed))
 
 
-def _load(model, backend):
+def _load(model, backend, dtype):
     if backend == "torch":
         from m4ser import M4SERPipeline
 
-        return M4SERPipeline.from_pretrained(model)
+        return M4SERPipeline.from_pretrained(model, dtype=dtype)
+    if dtype != "auto":
+        raise ValueError("--dtype is of the backend torch: an ONNX graph was written in a precision of its own.")
     from m4ser.export import OnnxPipeline
 
     return OnnxPipeline.from_pretrained(model, None if backend == "onnx" else backend)

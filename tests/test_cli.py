@@ -164,6 +164,15 @@ def test_a_recording_that_is_too_long_is_pointed_to_the_timeline(m4ser, tiny_run
     assert result.returncode == 0 and len(result.stdout.splitlines()) == 1 + 3
 
 
+def test_predict_in_half_precision(m4ser, tiny_run, recordings):
+    predict = "predict", recordings / "a.flac", "--model", tiny_run, "--text", TEXT, "--json"
+    answer, expected = (json.loads(m4ser(*predict, *more).stdout) for more in (("--dtype", "bfloat16"), ()))
+    assert answer["scores"] == pytest.approx(expected["scores"], abs=0.05)
+    assert answer["scores"] != pytest.approx(expected["scores"], abs=1e-6)
+    refused = m4ser(*predict, "--dtype", "bfloat16", "--backend", "onnx")
+    assert "--dtype is of the backend torch" in sentence(refused)
+
+
 def test_export_writes_what_predict_asks_by_its_backend(m4ser, tiny_run, recordings, tmp_path):
     """In 8 bits: the graph is smaller than the weights were, and a little off; test_export has the exact one."""
     pytest.importorskip("onnxscript", reason="needs the export extra")
