@@ -20,7 +20,7 @@ QUICK = {
     "overhead": ["--rounds", "5"],
     "startup": ["--rounds", "7"],
     "training": ["--rounds", "3"],
-    "transcription": ["--recordings", "8", "--batch_size", "4", "--rounds", "2"],
+    "transcription": ["--recordings", "16", "--batch_size", "8", "--rounds", "2"],
     "throughput": ["--clips", "24", "--batches", "1", "--modes", "m4ser fp32", "m4ser bf16", "m4ser int8"],
     "growth": ["--rounds", "2", "--figure", "docs/figures/growth.png"],
 }

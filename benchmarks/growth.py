@@ -149,7 +149,7 @@ def noise(seconds):
 def fresh_processes():
     """Runs every call in a process that has imported all this and done nothing yet."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.growth"])
+    context.set_forkserver_preload(["m4ser.data.labels", "datasets_builders.manifest"])
     return ProcessPoolExecutor(max_workers=1, mp_context=context, max_tasks_per_child=1)
 
 

@@ -118,7 +118,7 @@ def main():
     arguments = parser.parse_args()
     if not arguments.model:
         parser.error("no model: give --model, or set M4SER_MODEL in the Space's settings")
-    asr = {} if arguments.asr is None else {"asr": pipeline("automatic-speech-recognition", arguments.asr)}
+    asr = {} if arguments.asr is None else {"asr": arguments.asr}
     classify = pipeline("audio-classification", model=arguments.model, trust_remote_code=True, **asr)
     # The theme's own fonts would be fetched from elsewhere.
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from accelerate.state import AcceleratorState
 
 from m4ser.data.schema import DataError, write_dataset
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
-from m4ser.training.setup import build_experiment, load_corpus
+from m4ser.training.setup import build_accelerator, build_experiment, load_corpus
 from tests.tiny_corpus import LABELS, SIZES, utterances, write_tiny_corpus
 
 SMALL = """
@@ -104,3 +105,13 @@ def test_a_config_of_other_emotions_is_refused(tmp_path):
     argv = ["--dataset", str(corpus), "--output_dir", "unused", "--preset", "tiny"]
     with pytest.raises(ValueError, match="The config has 2 emotions, the data set 4"):
         build_experiment(parse_arguments([*argv, "--config", '{"id2label": {"0": "good", "1": "bad"}}']))
+
+
+def test_what_accelerate_cannot_compile_is_refused(tmp_path, monkeypatch):
+    arguments = parse_arguments(["--dataset", "any", "--output_dir", str(tmp_path)])
+    AcceleratorState._reset_state(reset_partial_state=True)
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
+    monkeypatch.setenv("ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION", "true")
+    with pytest.raises(ValueError, match="leave --dynamo_use_regional_compilation out"):
+        build_accelerator(arguments)
+    AcceleratorState._reset_state(reset_partial_state=True)

@@ -51,7 +51,11 @@ FREE_TO_CHANGE = {
 
 
 def build_accelerator(arguments):
-    """Accelerate's view of the machine; it accumulates nothing by itself, for `train_step` does."""
+    """Accelerate's view of the machine; it accumulates nothing by itself, for `train_step` does.
+
+    Raises:
+        ValueError: it was launched to compile region by region.
+    """
     options = arguments.training
     set_seed(options.seed)
     accelerator = Accelerator(
@@ -60,6 +64,9 @@ def build_accelerator(arguments):
         log_with=options.log_with,
         project_dir=options.output_dir,
     )
+    if accelerator.state.dynamo_plugin.use_regional_compilation:
+        # accelerate takes the list of a weight's parametrizations, which HuBERT's position embedding has, for layers.
+        raise ValueError("HuBERT cannot be compiled region by region; leave --dynamo_use_regional_compilation out.")
     # `accelerate launch` leaves a process on a CPU one thread, unless it is told another number.
     launched = "ACCELERATE_USE_CPU" in os.environ
     if accelerator.device.type == "cpu" and launched and torch.get_num_threads() == 1:
