@@ -23,16 +23,15 @@ import datasets
 import numpy as np
 import soundfile
 import torch
-from transformers import Wav2Vec2FeatureExtractor
 
-from benchmarks.measuring import SEED, report, resident_memory
+from benchmarks.measuring import report, resident_memory
+from benchmarks.stand_ins import noise, random_model
 from datasets_builders.manifest import read_manifest
-from m4ser import M4SERConfig, M4SERModel, M4SERPipeline, M4SERProcessor
+from m4ser import M4SERPipeline
 from m4ser.data.labels import add_labels
-from m4ser.data.tokenizer import train_tokenizer
+from m4ser.data.schema import SAMPLING_RATE
 from m4ser.evaluation.report.figures import MARKERS, PALETTE
 
-RATE = 16_000
 GOAL = 1.1
 SLOW = 5  # seconds
 FLOOR = 1.0  # megabytes: below this the memory of a process is a matter of pages and arenas
@@ -79,10 +78,7 @@ def main(arguments=None):
 
 def make_curves(folder):
     """By name; the files that they read go into `folder`."""
-    torch.manual_seed(SEED)
-    tokenizer = train_tokenizer([HYPOTHESIS, TRANSCRIPT], vocab_size=64, max_length=64)
-    model = M4SERModel(M4SERConfig.preset("tiny")).eval()
-    processor = M4SERProcessor(Wav2Vec2FeatureExtractor(return_attention_mask=True), tokenizer)
+    model, processor = random_model("tiny", [HYPOTHESIS, TRANSCRIPT])
     classify = M4SERPipeline(model=model, processor=processor)
     return {
         "recording's length, in one piece": Curve(
@@ -93,23 +89,23 @@ def make_curves(folder):
         ),
         "batch": Curve("recordings", lambda size: answer(model, processor, size, 5), (1, 2, 4, 8, 16, 32, 64)),
         "CHANGE positions": Curve("positions", lambda size: correct(model, size), (4, 16, 64, 256, 1024, 4096)),
-        "labels": Curve("rows", lambda size: label(tokenizer, size), (1000, 10_000, 100_000, 1_000_000)),
+        "labels": Curve("rows", lambda size: label(processor.tokenizer, size), (1000, 10_000, 100_000, 1_000_000)),
         "manifest": Curve("rows", lambda size: read(folder, size), (1000, 10_000, 100_000, 1_000_000)),
     }
 
 
 def answer(model, processor, batch, seconds):
     """The network on a batch of recordings, each as a whole."""
-    inputs = processor([noise(seconds)] * batch, [HYPOTHESIS] * batch, sampling_rate=RATE)
+    inputs = processor([noise(seconds)] * batch, [HYPOTHESIS] * batch, sampling_rate=SAMPLING_RATE)
     return lambda: model(**inputs)
 
 
 def timeline(classify, path, seconds):
     """The pipeline on a recording of any length, in windows of 5 s, from the file on."""
     minute = noise(60)
-    with soundfile.SoundFile(path, "w", RATE, 1) as file:
+    with soundfile.SoundFile(path, "w", SAMPLING_RATE, 1) as file:
         for start in range(0, seconds, 60):
-            file.write(minute[: RATE * (seconds - start)])
+            file.write(minute[: SAMPLING_RATE * (seconds - start)])
     source = {"path": str(path), "text": ""}
     return lambda: sum(1 for _ in classify.timeline(source, window=5))
 
@@ -132,7 +128,7 @@ def label(tokenizer, rows):
 
 def read(folder, rows):
     """A manifest of so many rows, read and checked; one recording serves them all."""
-    soundfile.write(folder / "speech.wav", noise(1), RATE)
+    soundfile.write(folder / "speech.wav", noise(1), SAMPLING_RATE)
     path = folder / "manifest.csv"
     with path.open("w", newline="") as file:
         lines = csv.writer(file)
@@ -140,10 +136,6 @@ def read(folder, rows):
         for row in range(rows):
             lines.writerow([row, "speech.wav", "neutral", TRANSCRIPT, HYPOTHESIS, row % 100])
     return lambda: read_manifest(path)
-
-
-def noise(seconds):
-    return np.random.default_rng(SEED).standard_normal(RATE * seconds, dtype=np.float32) / 10
 
 
 def fresh_processes():

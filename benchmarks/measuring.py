@@ -8,15 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import torch
 
 from m4ser.training.records import hardware
 
 SEED = 0
 LIBRARIES = ("torch", "transformers", "accelerate")
-# A lognormal distribution with IEMOCAP's mean of 4.5 s and 99th percentile of 15.5 s, where HuBERT's batches end.
-MEDIAN_SECONDS, SPREAD, LONGEST_SECONDS = 3.73, 0.612, 30.0
 
 
 def in_turn(actions, rounds):
@@ -40,12 +37,6 @@ def in_turn(actions, rounds):
 def median_ratio(seconds, others):
     """The median of each round's ratio, from which the machine's mood has cancelled."""
     return statistics.median(one / other for one, other in zip(seconds, others, strict=True))
-
-
-def iemocap_lengths(count):
-    """Seconds of so many recordings, distributed as IEMOCAP's are."""
-    draw = np.random.default_rng(SEED).lognormal(np.log(MEDIAN_SECONDS), SPREAD, count)
-    return draw.clip(0.5, LONGEST_SECONDS)
 
 
 @contextmanager

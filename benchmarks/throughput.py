@@ -19,17 +19,14 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
-from transformers import Wav2Vec2FeatureExtractor
 
-from benchmarks.measuring import SEED, iemocap_lengths, median_ratio, report
-from m4ser import M4SERConfig, M4SERModel, M4SERProcessor
-from m4ser.data.tokenizer import train_tokenizer
+from benchmarks.measuring import SEED, median_ratio, report
+from benchmarks.stand_ins import noise, random_lengths, random_model
+from m4ser.data.schema import SAMPLING_RATE
 
 WORKER = Path(__file__).with_name("contestants.py")
 OURS = ("m4ser fp32", "m4ser bf16", "m4ser compiled", "m4ser ONNX", "m4ser int8")
 PEERS = ("SpeechBrain", "FunASR")
-RATE = 16_000
 CHUNK, WARM_UP = 40, 3
 WORDS_A_SECOND = 2
 WORDS = ["and", "so", "my", "fellow", "americans", "ask", "not", "what", "your", "country", "can", "do", "for", "you"]
@@ -67,18 +64,16 @@ def main(arguments=None):
 
 def save_model(preset, folder):
     """A model with random weights and its processor, as a training leaves them."""
-    torch.manual_seed(SEED)
-    tokenizer = train_tokenizer([" ".join(WORDS)], vocab_size=64, max_length=128)
-    M4SERModel(M4SERConfig.preset(preset)).save_pretrained(folder)
-    M4SERProcessor(Wav2Vec2FeatureExtractor(return_attention_mask=True), tokenizer).save_pretrained(folder)
+    for part in random_model(preset, [" ".join(WORDS)]):
+        part.save_pretrained(folder)
 
 
 def write_clips(folder, count):
     """[(path, text, seconds)]."""
     draw, clips = np.random.default_rng(SEED), []
-    for number, length in enumerate(iemocap_lengths(count)):
+    for number, length in enumerate(random_lengths("IEMOCAP", count)):
         path = folder / f"{number}.wav"
-        soundfile.write(path, draw.standard_normal(round(length * RATE), dtype=np.float32) / 10, RATE)
+        soundfile.write(path, noise(length, draw), SAMPLING_RATE)
         words = draw.choice(WORDS, max(1, round(length * WORDS_A_SECOND)))
         clips.append((str(path), " ".join(words), length))
     return clips
@@ -101,10 +96,9 @@ class Contestant:
             RuntimeError: it has died.
         """
         paths, texts = zip(*((path, text) for path, text, _ in clips), strict=True)
+        task = {"paths": paths, "texts": texts, "batch_size": batch}
         try:
-            print(
-                json.dumps({"paths": paths, "texts": texts, "batch_size": batch}), file=self.process.stdin, flush=True
-            )
+            print(json.dumps(task), file=self.process.stdin, flush=True)
             answer = json.loads(self.process.stdout.readline())
         except (BrokenPipeError, ValueError) as error:
             command = " ".join(map(str, self.process.args))

@@ -23,6 +23,7 @@ from accelerate import Accelerator
 from transformers import Wav2Vec2FeatureExtractor
 
 from benchmarks.measuring import SEED, in_turn, median_ratio, peak_memory, report
+from benchmarks.stand_ins import random_lengths
 from m4ser import M4SERConfig, M4SERModel, M4SERProcessor
 from m4ser.data.building import encode_flac
 from m4ser.data.collator import M4SERCollator
@@ -46,7 +47,7 @@ RATIOS = {
     "frozen speech encoder / full": ("frozen speech encoder", "full"),
     "frames kept / frozen speech encoder": ("frames kept", "frozen speech encoder"),
 }
-CORPORA = {"IEMOCAP": (5531, 3.6, 0.62), "MELD": (9989, 2.5, 0.66)}  # recordings, median and spread of the logarithm
+RECORDINGS = {"IEMOCAP": 5531, "MELD": 9989}
 
 
 def main(arguments=None):
@@ -58,7 +59,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     datasets.disable_progress_bars()
     figures = step_costs(options.preset, options.rounds, options.bf16) | {
-        f"padding {name}": padding(*shape) for name, shape in CORPORA.items()
+        f"padding {name}": padding(random_lengths(name, count)) for name, count in RECORDINGS.items()
     }
     settings = {"preset": options.preset, "precision": "bf16" if options.bf16 else "fp32", "rounds": options.rounds}
     print(json.dumps(report(figures, GOALS, **settings), indent=1))
@@ -152,9 +153,8 @@ def make_rows():
     )
 
 
-def padding(count, median, spread):
-    """Seconds computed for each that is there, in batches of 16, recordings of at most 30 s."""
-    lengths = np.random.default_rng(SEED).lognormal(np.log(median), spread, count).clip(0.2, 30)
+def padding(lengths):
+    """Seconds computed for each that is there, in batches of 16."""
     batches = LengthGroupedBatchSampler(lengths, 16, SEED).batches()
     return float(sum(len(rows) * lengths[rows].max() for rows in batches) / lengths.sum())
 

@@ -18,15 +18,14 @@ from functools import partial
 
 import numpy as np
 import torch
-from transformers import Wav2Vec2FeatureExtractor
 
-from benchmarks.measuring import SEED, iemocap_lengths, in_turn, median_ratio, report
+from benchmarks.measuring import SEED, in_turn, median_ratio, report
+from benchmarks.stand_ins import noise, random_lengths, random_model
 from benchmarks.whispers import SIZES, end_as_speech_does, save_whisper
-from m4ser import M4SERConfig, M4SERModel, M4SERPipeline, M4SERProcessor
+from m4ser import M4SERPipeline
 from m4ser.asr.transcription import make_batches, read_pieces
 from m4ser.asr.whisper import Whisper
 from m4ser.data.schema import SAMPLING_RATE
-from m4ser.data.tokenizer import train_tokenizer
 
 DEVICE = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
 GOAL = 2.0
@@ -60,10 +59,7 @@ def main(arguments=None):
 def make_clips(count):
     """Noise of IEMOCAP's lengths, float32 arrays at 16 kHz."""
     draw = np.random.default_rng(SEED)
-    return [
-        draw.standard_normal(round(seconds * SAMPLING_RATE), dtype=np.float32) / 10
-        for seconds in iemocap_lengths(count)
-    ]
+    return [noise(seconds, draw) for seconds in random_lengths("IEMOCAP", count)]
 
 
 def classified(folder, clips, preset, batch_size, rounds):
@@ -91,14 +87,8 @@ def classified(folder, clips, preset, batch_size, rounds):
 
 def make_pipeline(preset, recogniser):
     """M4SER with random weights, a tokenizer, and the recogniser in a folder before it."""
-    torch.manual_seed(SEED)
-    tokenizer = train_tokenizer(["and so my fellow americans"], vocab_size=64, max_length=128)
-    classify = M4SERPipeline(
-        model=M4SERModel(M4SERConfig.preset(preset)),
-        processor=M4SERProcessor(Wav2Vec2FeatureExtractor(return_attention_mask=True), tokenizer),
-        device=DEVICE,
-        asr=str(recogniser),
-    )
+    model, processor = random_model(preset, ["and so my fellow americans"])
+    classify = M4SERPipeline(model=model, processor=processor, device=DEVICE, asr=str(recogniser))
     end_as_speech_does(classify._recogniser.pipeline.model)
     return classify
 

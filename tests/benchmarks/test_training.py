@@ -5,12 +5,15 @@ import json
 import torch
 from accelerate import Accelerator
 
-from benchmarks.training import BATCH, CORPORA, GOALS, RATIOS, main, make_batches, make_steps, padding
+from benchmarks.stand_ins import random_lengths
+from benchmarks.training import BATCH, GOALS, RATIOS, RECORDINGS, main, make_batches, make_steps, padding
 from m4ser import M4SERConfig, M4SERModel
 
 
 def test_little_is_padded():
-    assert all(1.0 < padding(*shape) <= GOALS[f"padding {name}"] for name, shape in CORPORA.items())
+    assert all(
+        1.0 < padding(random_lengths(name, count)) <= GOALS[f"padding {name}"] for name, count in RECORDINGS.items()
+    )
 
 
 def test_every_figure_with_its_goal(capsys):
