@@ -116,7 +116,8 @@ def transfer_table(number, groups):
     columns += [f"{way} {name}" for way, names in DIRECTIONS.items() for name in names]
     notes = ["IE: IEMOCAP, ME: MELD, 4 emotions; 30 % of the tested corpus choose the epoch, 70 % are tested."]
     if True not in ours:
-        notes.append("No run given crosses corpora: datasets_builders/cross_corpus.py builds the data set of one.")
+        shots = "with --shots" if number == "IX" else "without --shots"
+        notes.append(f"No run given is on a data set that datasets_builders/cross_corpus.py built {shots}.")
     title = f"Table {number}: {'across corpora' if number == 'VIII' else 'across corpora, from a few recordings'}"
     return Table(number, title, [*columns, *TITLES.values(), "ours, from -> to"], rows, notes, ours)
 
