@@ -1,19 +1,15 @@
 """The benchmark of learning on a corpus of noises: every row is trained, and printed with what it was made with."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from benchmarks import learning
 from m4ser.evaluation.report.runs import find_runs
-from tests.tiny_corpus import write_tiny_corpus
+from tests.tiny_corpus import SMALL, write_tiny_corpus
 
-SMALL = {
-    "speech_config": {"conv_dim": [16, 16, 16], "hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 16},
-    "text_config": {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 16},
-    "hidden_size": 16,
-    "intermediate_size": 16,
-}
 NAMES = {
     "full",
     "concat baseline",
@@ -28,7 +24,8 @@ def test_networks_and_baselines_on_the_same_recordings(tmp_path, capsys, monkeyp
     (tmp_path / "table.yaml").write_text(f"full:\nconcat: {learning.CONFIGS}/ablations/concat.yaml\n")
     monkeypatch.setattr(learning, "TABLE", tmp_path / "table.yaml")  # two rows instead of thirteen
     corpus, runs = write_tiny_corpus(tmp_path / "corpus"), tmp_path / "runs"
-    options = ["--epochs", "1", "--vocabulary_size", "60", "--config", json.dumps(SMALL)]
+    small = yaml.safe_load(Path(SMALL).read_text())
+    options = ["--epochs", "1", "--vocabulary_size", "60", "--config", json.dumps(small["config"])]
     learning.main(["--dataset", str(corpus), "--output_dir", str(runs), "--quick", *options])
     printed = capsys.readouterr().out
 

@@ -17,19 +17,9 @@ from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
 from tests.outside import ask, logits_here
 from tests.tiny import HEADS, VOCABULARY, WIDTH, randomize, tiny_config
-from tests.tiny_corpus import write_tiny_corpus
+from tests.tiny_corpus import SMALL, write_tiny_corpus
 
 ROOT = Path(__file__).parents[2]
-CONFIG = """
-preset: tiny
-config:
-  speech_config: {conv_dim: [16, 16, 16], hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  text_config: {hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  hidden_size: 16
-  intermediate_size: 16
-vocabulary_size: 60
-epochs: 1
-"""
 
 
 @pytest.fixture
@@ -98,9 +88,8 @@ def test_a_config_cannot_ask_for_parts_of_m4ser():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sams")
-    (folder / "small.yaml").write_text(CONFIG)
     corpus, config = write_tiny_corpus(folder / "corpus"), str(ROOT / "configs" / "rivals" / "sams.yaml")
-    argv = [str(folder / "small.yaml"), config, "--dataset", str(corpus), "--output_dir", str(folder / "run")]
+    argv = [SMALL, config, "--dataset", str(corpus), "--output_dir", str(folder / "run")]
     train(parse_arguments(argv))
     return folder / "run"
 

@@ -13,21 +13,10 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 
 from m4ser import M4SERConfig, M4SERModel
-from tests.tiny_corpus import SIZES, write_tiny_corpus
+from tests.tiny_corpus import SIZES, SMALL, write_tiny_corpus
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "configs" / "accelerate").glob("*.yaml"))
-CONFIG = """
-preset: tiny
-config:
-  speech_config: {conv_dim: [16, 16, 16], hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  text_config: {hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  hidden_size: 16
-  intermediate_size: 16
-vocabulary_size: 60
-batch_size: 2
-epochs: 1
-"""
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
@@ -49,9 +38,8 @@ def test_fsdp_wraps_the_layers_of_both_encoders():
 def test_two_processes_train_one_model(tmp_path):
     """Without a GPU the launch file for several of them starts as many processes on the CPU."""
     corpus = write_tiny_corpus(tmp_path / "corpus")
-    (tmp_path / "tiny.yaml").write_text(CONFIG)
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no", "--config_file"]
-    script = ["train.py", tmp_path / "tiny.yaml", "--dataset", corpus, "--output_dir", tmp_path / "run"]
+    script = ["train.py", SMALL, "--batch_size", "2", "--dataset", corpus, "--output_dir", tmp_path / "run"]
     command = [*launch, ROOT / "configs" / "accelerate" / "several_gpus.yaml", *script]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)

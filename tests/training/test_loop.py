@@ -26,7 +26,7 @@ from m4ser.training.loop import NonFiniteError, discriminate, forward, frozen_ge
 from m4ser.training.setup import build_experiment
 from m4ser.training.state import TrainingState
 from tests.tiny import collate, recordings, tiny_model
-from tests.tiny_corpus import LABELS, SIZES, write_tiny_corpus
+from tests.tiny_corpus import LABELS, SIZES, SMALL, write_tiny_corpus
 
 ROOT = Path(__file__).parents[2]
 LOSSES = {"emotion", "error_detection", "error_correction", "contrastive", "generator", "discriminator", "total"}
@@ -194,13 +194,6 @@ def test_every_ablation_trains_on_what_is_left(objective, switches, left_out, ba
 # Whole runs.
 
 CONFIG = """
-preset: tiny
-config:
-  speech_config: {conv_dim: [16, 16, 16], hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  text_config: {hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  hidden_size: 16
-  intermediate_size: 16
-vocabulary_size: 60
 batch_size: 4
 learning_rate: 1e-3
 augment_speed: 0.1
@@ -224,7 +217,8 @@ def config(tmp_path_factory):
 @pytest.fixture(scope="module")
 def train_here(corpus, config):
     def run(output_dir, *argv):
-        return train(parse_arguments([str(config), "--dataset", str(corpus), "--output_dir", str(output_dir), *argv]))
+        files = [SMALL, str(config)]
+        return train(parse_arguments([*files, "--dataset", str(corpus), "--output_dir", str(output_dir), *argv]))
 
     return run
 
@@ -233,7 +227,7 @@ def train_here(corpus, config):
 def run(corpus, config, tmp_path_factory):
     """A run of two epochs, as a user starts it."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    command = [sys.executable, "train.py", config, "--dataset", corpus, "--output_dir", folder, "--epochs", "2"]
+    command = [sys.executable, "train.py", SMALL, config, "--dataset", corpus, "--output_dir", folder, "--epochs", "2"]
     on_cpu = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=on_cpu)
     assert result.returncode == 0, result.stderr
@@ -309,7 +303,7 @@ def test_a_run_that_is_not_resumed_starts_its_logs_anew(train_here, tmp_path):
 
 def test_the_human_text_has_no_errors(corpus, config):
     """Table VI: the network reads the transcript, so its tokens are all to be kept."""
-    argv = [str(config), "--dataset", str(corpus), "--output_dir", "unused", "--text_column", "transcript"]
+    argv = [SMALL, str(config), "--dataset", str(corpus), "--output_dir", "unused", "--text_column", "transcript"]
     experiment = build_experiment(parse_arguments(argv))
     for rows in experiment.corpus.values():
         assert rows["hypothesis"] == rows["transcript"]

@@ -11,19 +11,13 @@ from safetensors.torch import load_file
 from m4ser.data.schema import DataError
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
-from tests.tiny_corpus import write_tiny_corpus
+from tests.tiny_corpus import SMALL, write_tiny_corpus
 
 STEPS = 24  # 8 epochs of 3
 KILLS = 10
 CONFIG = """
-preset: tiny
 config:
-  speech_config: {conv_dim: [16, 16, 16], hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  text_config: {hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  hidden_size: 16
-  intermediate_size: 16
   hidden_dropout: 0.2
-vocabulary_size: 60
 batch_size: 4
 epochs: 8
 learning_rate: 1e-3
@@ -40,7 +34,7 @@ def arguments(tmp_path_factory):
     corpus = write_tiny_corpus(tmp_path_factory.mktemp("corpus"))
     config = tmp_path_factory.mktemp("config") / "tiny.yaml"
     config.write_text(CONFIG)
-    return [str(config), "--dataset", str(corpus)]
+    return [SMALL, str(config), "--dataset", str(corpus)]
 
 
 @pytest.fixture(scope="module")

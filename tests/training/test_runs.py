@@ -14,33 +14,16 @@ from m4ser.data.schema import DataError, write_dataset
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
 from m4ser.training.runs import runs, train_all
-from tests.tiny_corpus import LABELS, utterances
+from tests.tiny_corpus import LABELS, SMALL, sessions, write_sessions
 
 ROOT = Path(__file__).parents[2]
-CONFIG = """
-preset: tiny
-config:
-  speech_config: {conv_dim: [16, 16, 16], hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  text_config: {hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  hidden_size: 16
-  intermediate_size: 16
-vocabulary_size: 60
-protocol: loso
-epochs: 1
-"""
 
 
 @pytest.fixture(scope="module")
 def argv(tmp_path_factory):
-    """A corpus of three sessions and a small config."""
-    folder = tmp_path_factory.mktemp("sessions")
-    rows = (
-        replace(row, split="train", session=str(index % 3 + 1), speaker=f"speaker {index % 3}")
-        for index, row in enumerate(utterances())
-    )
-    write_dataset(rows, LABELS, folder / "corpus", title="Sessions", description="Noises.")
-    (folder / "small.yaml").write_text(CONFIG)
-    return [str(folder / "small.yaml"), "--dataset", str(folder / "corpus")]
+    """A small network on a corpus of three sessions."""
+    corpus = write_sessions(tmp_path_factory.mktemp("sessions") / "corpus", 3)
+    return [SMALL, "--dataset", str(corpus), "--protocol", "loso"]
 
 
 def test_all_folds_and_seeds_then_what_is_missing(argv, tmp_path):
@@ -89,20 +72,11 @@ def test_all_folds_of_a_protocol_without_folds(argv, tmp_path):
 def test_the_test_labels_reach_nothing_that_is_kept(argv, tmp_path):
     """Poisoned labels in the test session, identical checkpoint; with the protocol `paper` they do reach it."""
     poisoned = tmp_path / "poisoned"
-    rows = (
-        replace(
-            row,
-            split="train",
-            session=str(index % 3 + 1),
-            speaker=f"speaker {index % 3}",
-            emotion=LABELS[0] if index % 3 == 0 else row.emotion,
-        )
-        for index, row in enumerate(utterances())
-    )
+    rows = (replace(row, emotion=LABELS[0]) if row.session == "1" else row for row in sessions(3))
     write_dataset(rows, LABELS, poisoned, title="Poisoned", description="Noises.")
     for name, corpus in (("clean", argv[2]), ("poisoned", str(poisoned))):
         options = ["--fold", "1", "--epochs", "3", "--learning_rate", "0.01", "--output_dir", str(tmp_path / name)]
-        train(parse_arguments([argv[0], "--dataset", corpus, *options]))
+        train(parse_arguments([*argv, "--dataset", corpus, *options]))
     kept = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("clean", "poisoned")]
     assert kept[0] == kept[1]
     scores = [json.loads((tmp_path / name / "results.json").read_text())["splits"] for name in ("clean", "poisoned")]

@@ -9,36 +9,16 @@ from m4ser.data.schema import DataError, write_dataset
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
 from m4ser.training.setup import build_accelerator, build_experiment, load_corpus
-from tests.tiny_corpus import LABELS, SIZES, utterances, write_tiny_corpus
-
-SMALL = """
-preset: tiny
-config:
-  speech_config: {conv_dim: [16, 16, 16], hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  text_config: {hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  hidden_size: 16
-  intermediate_size: 16
-vocabulary_size: 60
-epochs: 1
-"""
+from tests.tiny_corpus import LABELS, SIZES, SMALL, utterances, write_sessions, write_tiny_corpus
 
 
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory):
-    """A corpus of four sessions, all of it in `train` as IEMOCAP's is."""
-    folder = tmp_path_factory.mktemp("sessions")
-    rows = (
-        replace(row, split="train", session=str(index % 4 + 1), speaker=f"speaker {index % 4}")
-        for index, row in enumerate(utterances())
-    )
-    write_dataset(rows, LABELS, folder, title="Sessions", description="Noises.")
-    return folder
+    return write_sessions(tmp_path_factory.mktemp("sessions"), 4)
 
 
 def test_protocol_and_fold_are_in_the_results(sessions, tmp_path):
-    config = tmp_path / "small.yaml"
-    config.write_text(SMALL)
-    argv = [str(config), "--dataset", str(sessions), "--output_dir", str(tmp_path / "run")]
+    argv = [SMALL, "--dataset", str(sessions), "--output_dir", str(tmp_path / "run")]
     results = train(parse_arguments([*argv, "--protocol", "paper", "--fold", "2"]))
     assert results["protocol"] == "paper, fold 2 of 4"
     assert "session 2 is tested" in results["protocol_description"]

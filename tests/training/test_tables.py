@@ -15,22 +15,12 @@ from m4ser.evaluation.report.runs import find_runs
 from m4ser.evaluation.report.variants import variant_name
 from m4ser.training.tables import rows, train_table
 from tests.finished_runs import finished_run
-from tests.tiny_corpus import write_tiny_corpus
+from tests.tiny_corpus import SMALL, write_tiny_corpus
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "configs" / "tables"
 RAVDESS = str(ROOT / "configs" / "ravdess.yaml")
 REQUIRED = ["--dataset", "corpus", "--output_dir", "run"]
-CONFIG = """
-preset: tiny
-config:
-  speech_config: {conv_dim: [16, 16, 16], hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  text_config: {hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}
-  hidden_size: 16
-  intermediate_size: 16
-vocabulary_size: 60
-epochs: 1
-"""
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +29,8 @@ def argv(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
     (folder / "table.yaml").write_text("full:\nconcat: concat.yaml\ntwice: --gamma 0.01\n")
     (folder / "concat.yaml").write_text((ROOT / "configs" / "ablations" / "concat.yaml").read_text())
-    (folder / "small.yaml").write_text(CONFIG)
     write_tiny_corpus(folder / "corpus")
-    return [str(folder / "table.yaml"), str(folder / "small.yaml"), "--dataset", str(folder / "corpus")]
+    return [str(folder / "table.yaml"), SMALL, "--dataset", str(folder / "corpus")]
 
 
 def test_a_table_is_trained_its_cut_row_resumed_and_reported(argv, tmp_path):
