@@ -1,24 +1,13 @@
 """A recogniser hears in batches and tells segments; it is loaded when it is first asked."""
 
-import numpy as np
 import pytest
 from transformers import pipeline
 
 from m4ser.model.recogniser_m4ser import Recogniser
-from tests.tiny_whisper import WINDOW_SECONDS, save_tiny_whisper
+from tests.answers import noise
+from tests.tiny_whisper import WINDOW_SECONDS
 
 RATE = 16000
-
-
-@pytest.fixture(scope="module")
-def whisper(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whisper")
-    save_tiny_whisper(folder)
-    return str(folder)
-
-
-def noise(samples, seed=0):
-    return (0.3 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
 
 
 def test_no_recogniser_is_false_and_one_that_is_not_loaded_is_true(whisper):
