@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import precision_score, recall_score
 
 from m4ser.evaluation.robustness.checks import (
+    Check,
     all_checks,
     correctness,
     fairness,
@@ -78,3 +79,18 @@ def test_chance_fails_what_asks_for_knowledge_and_passes_what_asks_for_evenness(
     assert chance["share of sad"] == 1 and chance["change of UAR, music"] > 0.7
     assert 0.3 < chance["UAR, female"] <= 1
     assert checks == with_chance(all_checks(labels, labels, changed, NAMES, sexes), labels, changed, NAMES, sexes)
+
+
+@pytest.mark.parametrize(
+    ("value", "threshold", "most", "passed"),
+    [
+        (0.475 - 0.525, -0.05, False, True),  # -0.05000000000000004
+        (0.47 - 0.525, -0.05, False, False),
+        (0.3 - 0.15, 0.15, True, True),
+        (0.1 + 0.05, 0.15, True, True),  # 0.15000000000000002
+        (0.16, 0.15, True, False),
+        (None, 0.5, False, None),
+    ],
+)
+def test_a_value_on_the_threshold_passes(value, threshold, most, passed):
+    assert Check("a group", "a name", value, threshold, most).passed is passed

@@ -23,6 +23,7 @@ THRESHOLDS = {
     "spectral tilt": (0.8, -0.02),
 }
 CHANCES = 200
+ROUNDING = 1e-9  # a fall from .525 to .475 is one of .05, though not in binary
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Check:
     def passed(self):
         if self.value is None:
             return None
-        return bool(self.value <= self.threshold if self.most else self.value >= self.threshold)
+        spare = self.threshold - self.value if self.most else self.value - self.threshold
+        return bool(spare >= -ROUNDING)
 
     def as_dict(self):
         return {**asdict(self), "passed": self.passed}
