@@ -82,6 +82,19 @@ def test_pairs_on_the_same_recordings_are_tested_and_others_are_named(tmp_path):
     assert len(table.rows) == 1 and "elsewhere, bare" in table.notes[-1]
 
 
+def test_the_full_model_that_most_can_be_compared_with_is_the_measure(tmp_path):
+    """Two full models of a run each; the first was tested on recordings of its own."""
+    elsewhere, here = answers(24), answers(200, 0.9)
+    off = {"model": {"config": {"auxiliary_tasks": []}}}
+    groups = groups_of(
+        finished_run(tmp_path / "alone", elsewhere),
+        finished_run(tmp_path / "full", here),
+        finished_run(tmp_path / "ablation", answers(200, 0.4, seed=1), config=off),
+    )
+    table = comparison_table("corpus", groups)
+    assert [row[:3] for row in table.rows] == [["full", "ablation", "200"]] and "alone" in table.notes[-1]
+
+
 def test_protocols_stand_beside_each_other(tmp_path):
     tested = answers(60)
     held_out = finished_run(tmp_path / "held_out")

@@ -16,7 +16,7 @@ from m4ser.evaluation.report.cells import (
     score_cell,
     sources_of,
 )
-from m4ser.evaluation.report.runs import MEASURES, representative
+from m4ser.evaluation.report.runs import MEASURES
 from m4ser.evaluation.significance import holm, mcnemar, permutation_test
 
 SESSION_PROTOCOLS = ("paper", "loso", "improvised", "script_disjoint")
@@ -44,9 +44,11 @@ def results_table(corpus, groups):
 def comparison_table(corpus, groups):
     """Each group against one, on the recordings that both answered: differences, and whether they could be chance.
 
-    The one is the full model with the most runs, or the first group where there is none.
+    The one is the full model that can be compared with the most groups, of several that with the most runs; the first
+    group where there is no full model.
     """
-    one = representative(groups, "full") or groups[0]
+    candidates = [group for group in groups if group.variant == "full"] or groups[:1]
+    one = max(candidates, key=lambda group: (_comparable(group, groups), len(group.runs)))
     pairs, left_out = [], []
     for other in groups:
         if other is not one:
@@ -77,6 +79,10 @@ def comparison_table(corpus, groups):
     columns = ["run", "against", "recordings", "WA difference", "p (WA)", "UA difference", "p (UA)"]
     title = f"Paired comparisons on {corpus}"
     return Table(f"pairs-{corpus}", title, columns, rows, notes, [True] * len(rows))
+
+
+def _comparable(one, groups):
+    return sum(aligned(one, other) is not None for other in groups)
 
 
 def protocol_table(corpus, groups):
