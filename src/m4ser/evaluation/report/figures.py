@@ -140,7 +140,9 @@ def losses(group):
             " L_G settles at 2 ln 2 = 1.386 where the discriminator cannot tell the modalities apart. L_D is logged "
             "as D minimises it, with eq. 20's sign turned."
         )
-    return finished(figure, f"fig8-{group.name}", f"Fig. 8: losses of {group.name}", caption, sources)
+    return finished(
+        figure, f"fig8-{group.name}", f"Fig. 8: losses of {group.name} on {group.corpus}", caption, sources
+    )
 
 
 @styled
