@@ -23,12 +23,12 @@ def random_model(preset, texts):
 
 
 def random_lengths(corpus, count):
-    """Seconds of so many recordings, distributed as those of a corpus are."""
+    """Seconds of so many recordings, (count,), distributed as those of a corpus of `LENGTHS` are."""
     median, spread = LENGTHS[corpus]
     return np.random.default_rng(SEED).lognormal(np.log(median), spread, count).clip(SHORTEST, LONGEST)
 
 
 def noise(seconds, draw=None):
-    """A recording of 16 kHz, float32; the same each time, unless a numpy generator draws it."""
+    """A recording at 16 kHz, (samples,), float32; the same each time, unless a numpy generator draws it."""
     draw = draw or np.random.default_rng(SEED)
     return draw.standard_normal(round(seconds * SAMPLING_RATE), dtype=np.float32) / 10

@@ -54,10 +54,10 @@ def test_the_card_shows_the_matrix_and_the_calibration_where_they_are(run):
 
 def test_paths_of_this_machine_are_neutral_and_everything_else_stays():
     settings = {
-        "command": "/home/a/train.py configs/x.yaml --dataset /data/my corpus --output_dir=/home/a/runs/x --seed 1 /",
+        "command": "/else/a/train.py configs/x.yaml --dataset /data/my corpus --output_dir=/else/a/runs/x --seed 1 /",
         "config": {
             "data": {"dataset": "/data/my corpus", "asr_model_id": "../models/whisper"},
-            "model": {"speech_encoder": "/home/a/hubert", "text_encoder": "org/bert", "labels": ["/home/a", "sad", 3]},
+            "model": {"speech_encoder": "/else/a/hubert", "text_encoder": "org/bert", "labels": ["/else/a", "sad", 3]},
         },
         "unk_token": "/",
         "versions": {"torch": "2.13.0+cpu"},
