@@ -24,8 +24,8 @@ import numpy as np
 import soundfile
 import torch
 
-from benchmarks.measuring import report, resident_memory
-from benchmarks.stand_ins import noise, random_model
+from benchmarks.synthetic_inputs import noise, random_model
+from benchmarks.timing import report, resident_memory
 from datasets_builders.manifest import read_manifest
 from m4ser import M4SERPipeline
 from m4ser.data.labels import add_labels
@@ -121,7 +121,7 @@ def correct(model, positions):
 
 
 def label(tokenizer, rows):
-    """The columns of error detection and correction for a data set of so many texts."""
+    """The columns of error detection and correction for a dataset of so many texts."""
     corpus = datasets.Dataset.from_dict({"hypothesis": [HYPOTHESIS] * rows, "transcript": [TRANSCRIPT] * rows})
     return lambda: add_labels(corpus, tokenizer)
 
@@ -183,11 +183,11 @@ def draw(curves, path):
     figure = Figure(figsize=(9, 4), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True)
     for panel, kind in zip(panels, ("seconds", "megabytes"), strict=True):
-        for (name, curve), colour, marker in zip(curves.items(), PALETTE, MARKERS, strict=False):
+        for (name, curve), color, marker in zip(curves.items(), PALETTE, MARKERS, strict=False):
             sizes, values = np.array(curve.sizes), np.array(getattr(curve, kind))
             style = {} if curve.judged else {"linestyle": ":"}
-            panel.loglog(sizes / sizes[-1], values / values[-1], color=colour, marker=marker, label=name, **style)
-        panel.loglog([1e-3, 1], [1e-3, 1], color="grey", linestyle="--", linewidth=1, label="linear")
+            panel.loglog(sizes / sizes[-1], values / values[-1], color=color, marker=marker, label=name, **style)
+        panel.loglog([1e-3, 1], [1e-3, 1], color="gray", linestyle="--", linewidth=1, label="linear")
         panel.set_xlabel("size / largest size")
         panel.set_ylabel(f"{kind} / {kind} of the largest size")
         panel.grid(alpha=0.3)

@@ -2,7 +2,7 @@
 
 python -m benchmarks.labels
 
-All of SST and of MOSI's three recognisers, word by word, on one core. Prints JSON.
+All of SST and of MOSI's three recognizers, word by word, on one core. Prints JSON.
 """
 
 import argparse
@@ -11,8 +11,8 @@ import statistics
 import time
 from pathlib import Path
 
-from benchmarks.correction import DATA
-from benchmarks.correction_data import MEASURED, read_corpora
+from experiments.correction import DATA
+from experiments.correction_data import MEASURED, read_corpora
 from m4ser.data.alignment import align
 from m4ser.training.records import hardware
 

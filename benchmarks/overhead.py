@@ -15,7 +15,7 @@ import statistics
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measuring import SEED, in_turn, median_ratio, report
+from benchmarks.timing import SEED, in_turn, median_ratio, report
 from m4ser import M4SERConfig, M4SERModel
 
 SECONDS, TOKENS = 5, 20

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.measuring import in_turn, median_ratio, report
+from benchmarks.timing import in_turn, median_ratio, report
 
 IMPORTS = {
     "import m4ser": "import m4ser",

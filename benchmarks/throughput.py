@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.measuring import SEED, median_ratio, report
-from benchmarks.stand_ins import noise, random_lengths, random_model
+from benchmarks.synthetic_inputs import noise, random_lengths, random_model
+from benchmarks.timing import SEED, median_ratio, report
 from m4ser.data.schema import SAMPLING_RATE
 
 WORKER = Path(__file__).with_name("contestants.py")

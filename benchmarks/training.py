@@ -22,10 +22,10 @@ import torch
 from accelerate import Accelerator
 from transformers import Wav2Vec2FeatureExtractor
 
-from benchmarks.measuring import SEED, in_turn, median_ratio, peak_memory, report
-from benchmarks.stand_ins import random_lengths
+from benchmarks.synthetic_inputs import random_lengths
+from benchmarks.timing import SEED, in_turn, median_ratio, peak_memory, report
 from m4ser import M4SERConfig, M4SERModel, M4SERProcessor
-from m4ser.data.building import encode_flac
+from m4ser.data.builders.builder_cli import encode_flac
 from m4ser.data.collator import M4SERCollator
 from m4ser.data.labels import add_labels
 from m4ser.data.sampler import LengthGroupedBatchSampler
@@ -37,7 +37,7 @@ from m4ser.training.loop import set_train_mode, train_step
 from m4ser.training.state import TrainingState
 
 BATCH, SECONDS, TOKENS = 4, 5, 20
-ERRORS = 3  # words an utterance that the recogniser got wrong, each in place of two others
+ERRORS = 3  # words an utterance that the recognizer got wrong, each in place of two others
 FREEZE = {"speech_encoder.encoder": 0}
 GOALS = {"full / concat": 1.35, "with / without GAN and LCL": 1.03, "padding IEMOCAP": 1.10, "padding MELD": 1.10}
 RATIOS = {
@@ -83,7 +83,7 @@ def step_costs(preset, rounds, bf16=False):
 
 def make_steps(preset, accelerator):
     """By name, what takes such a step."""
-    off = {"gamma": 0.0, "lambda_": 0.0}
+    off = {"adversarial_weight": 0.0, "contrastive_weight": 0.0}
     full, arguments = prepare(preset, accelerator)
     concat = prepare(preset, accelerator, {"representations": [], "auxiliary_tasks": []}, **off)
     frozen, freezing = prepare(preset, accelerator, learning_rates=FREEZE)

@@ -1,8 +1,8 @@
-"""What hearing costs: seconds a recording with its text given and with a recogniser before the network.
+"""What hearing costs: seconds a recording with its text given and with a recognizer before the network.
 
-python -m benchmarks.transcription [--recordings 32] [--recogniser tiny.en] [--batch_size 8] [--rounds 3]
+python -m benchmarks.transcription [--recordings 32] [--recognizer tiny.en] [--batch_size 8] [--rounds 3]
 
-A Whisper of a real size with random weights, which writes three tokens a second as people do (`benchmarks.whispers`),
+A Whisper of a real size with random weights, which writes three tokens a second as people do (`benchmarks.random_whisper`),
 hears noise of IEMOCAP's lengths for M4SER base: item by item, and in batches of recordings of like length. So it does
 for `hub_scripts/transcribe.py`, which asks Whisper for more than the text. All take turns in one process; a figure
 is the median of each round's. Prints JSON.
@@ -19,9 +19,9 @@ from functools import partial
 import numpy as np
 import torch
 
-from benchmarks.measuring import SEED, in_turn, median_ratio, report
-from benchmarks.stand_ins import noise, random_lengths, random_model
-from benchmarks.whispers import SIZES, end_as_speech_does, save_whisper
+from benchmarks.random_whisper import SIZES, end_as_speech_does, save_whisper
+from benchmarks.synthetic_inputs import noise, random_lengths, random_model
+from benchmarks.timing import SEED, in_turn, median_ratio, report
 from m4ser import M4SERPipeline
 from m4ser.asr.transcription import make_batches, read_pieces
 from m4ser.asr.whisper import Whisper
@@ -36,14 +36,14 @@ def main(arguments=None):
     """Measure, print."""
     parser = argparse.ArgumentParser(description="Seconds a recording with and without transcription.")
     parser.add_argument("--recordings", type=int, default=32)
-    parser.add_argument("--recogniser", choices=SIZES, default="tiny.en", help="size of the Whisper")
+    parser.add_argument("--recognizer", choices=SIZES, default="tiny.en", help="size of the Whisper")
     parser.add_argument("--batch_size", type=int, default=8, help="recordings at once")
     parser.add_argument("--preset", default="base", help="size of M4SER")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
     clips = make_clips(options.recordings)
     with tempfile.TemporaryDirectory() as folder:
-        save_whisper(folder, options.recogniser)
+        save_whisper(folder, options.recognizer)
         found = classified(folder, clips, options.preset, options.batch_size, options.rounds)
         found |= transcribed(folder, clips, options.batch_size, options.rounds)
     figures = {f"seconds a recording, {name}": statistics.median(seconds) for name, seconds in found.items()}
@@ -65,8 +65,8 @@ def make_clips(count):
 def classified(folder, clips, preset, batch_size, rounds):
     """Seconds a recording of M4SER's pipeline by what it is given, and of the transcription in it: a value a round."""
     classify = make_pipeline(preset, folder)
-    texts = classify._recogniser.transcribe(clips, batch_size)
-    watch = Stopwatch(classify._recogniser)
+    texts = classify._transcriber.transcribe(clips, batch_size)
+    watch = Stopwatch(classify._transcriber)
     unheard = [{"raw": clip, "sampling_rate": SAMPLING_RATE} for clip in clips]
     given = [{**row, "text": text} for row, text in zip(unheard, texts, strict=True)]
     ways = {ITEM: 1, BATCHED: batch_size}
@@ -85,21 +85,21 @@ def classified(folder, clips, preset, batch_size, rounds):
     return {name: [value / len(clips) for value in values] for name, values in seconds.items()}
 
 
-def make_pipeline(preset, recogniser):
-    """M4SER with random weights, a tokenizer, and the recogniser in a folder before it."""
+def make_pipeline(preset, recognizer):
+    """M4SER with random weights, a tokenizer, and the recognizer in a folder before it."""
     model, processor = random_model(preset, ["and so my fellow americans"])
-    classify = M4SERPipeline(model=model, processor=processor, device=DEVICE, asr=str(recogniser))
-    end_as_speech_does(classify._recogniser.pipeline.model)
+    classify = M4SERPipeline(model=model, processor=processor, device=DEVICE, asr=str(recognizer))
+    end_as_speech_does(classify._transcriber.pipeline.model)
     return classify
 
 
 class Stopwatch:
-    """The `seconds` of a recogniser's part in each run of a pipeline, by the name of the run."""
+    """The `seconds` of a recognizer's part in each run of a pipeline, by the name of the run."""
 
-    def __init__(self, recogniser):
+    def __init__(self, recognizer):
         self.seconds, self._spent = defaultdict(list), 0.0
-        self._transcribe = recogniser.transcribe
-        recogniser.transcribe = self._timed
+        self._transcribe = recognizer.transcribe
+        recognizer.transcribe = self._timed
 
     def run(self, name, classify, inputs, batch_size):
         self._spent = 0.0
@@ -122,12 +122,12 @@ def transcribed(folder, clips, batch_size, rounds):
     ]
     pieces, _ = read_pieces(rows, whisper.window, quiet=True)
 
-    def recognise(size):
+    def recognize(size):
         for batch in make_batches(pieces, size):
-            whisper.recognise([clips[piece.row][piece.start : piece.stop] for piece in batch])
+            whisper.recognize([clips[piece.row][piece.start : piece.stop] for piece in batch])
 
     ways = {ITEM: 1, BATCHED: batch_size}
-    seconds = in_turn({f"transcribe.py {way}": partial(recognise, size) for way, size in ways.items()}, rounds)
+    seconds = in_turn({f"transcribe.py {way}": partial(recognize, size) for way, size in ways.items()}, rounds)
     return {name: [value / len(clips) for value in values] for name, values in seconds.items()}
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import datasets
 
-from m4ser.data.building import load_tokenizer, run
-from m4ser.data.card import summary
+from m4ser.data.builders.builder_cli import load_tokenizer, run
+from m4ser.data.builders.card import summary
 from m4ser.data.schema import DataError, Utterance, write_dataset
 
 VALIDATION = 0.3  # Sec. V-G
@@ -60,7 +60,7 @@ def load(path):
     try:
         return datasets.concatenate_datasets(list(datasets.load_dataset(str(path)).values()))
     except (FileNotFoundError, ConnectionError, ValueError) as error:
-        raise DataError(f"There is no data set {path}: build it with datasets_builders first.") from error
+        raise DataError(f"There is no dataset {path}: build it with datasets_builders first.") from error
 
 
 def split_target(rows, labels, shots, draw):

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import datasets
 
-from m4ser.data.building import (
+from m4ser.data.builders.builder_cli import (
     add_release_arguments,
     argument_parser,
     load_tokenizer,
@@ -31,8 +31,8 @@ from m4ser.data.building import (
     read_recording,
     run,
 )
-from m4ser.data.card import summary
-from m4ser.data.release import ReleaseReport
+from m4ser.data.builders.card import summary
+from m4ser.data.builders.release import ReleaseReport
 from m4ser.data.schema import DataError, Utterance, write_dataset
 from m4ser.model.audio_m4ser import AudioError
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from m4ser.data.building import (
+from m4ser.data.builders.builder_cli import (
     argument_parser,
     json_object,
     load_tokenizer,
@@ -28,7 +28,7 @@ from m4ser.data.building import (
     read_text,
     run,
 )
-from m4ser.data.card import summary
+from m4ser.data.builders.card import summary
 from m4ser.data.schema import SPLITS, DataError, Utterance, write_dataset
 from m4ser.model.audio_m4ser import AudioError
 
@@ -149,7 +149,7 @@ def read_utterances(manifest: Manifest, hypotheses: Mapping[str, str], skip_bad:
             emotion=row["emotion"],
             duration=duration,
             split=row["split"],
-            hypothesis=hypotheses.get(row["id"], row["hypothesis"]),  # "": a recogniser heard nothing
+            hypothesis=hypotheses.get(row["id"], row["hypothesis"]),  # "": a recognizer heard nothing
             **texts,
         )
     if manifest.problems and not skip_bad:

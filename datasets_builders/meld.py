@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from m4ser.data.building import (
+from m4ser.data.builders.builder_cli import (
     add_release_arguments,
     argument_parser,
     encode_flac,
@@ -34,8 +34,8 @@ from m4ser.data.building import (
     read_video,
     run,
 )
-from m4ser.data.card import summary
-from m4ser.data.release import ReleaseReport, find_below
+from m4ser.data.builders.card import summary
+from m4ser.data.builders.release import ReleaseReport, find_recursive
 from m4ser.data.schema import SAMPLING_RATE, DataError, Utterance, write_dataset
 from m4ser.model.audio_m4ser import AudioError
 
@@ -106,7 +106,7 @@ def read_csvs(data_dir: Path, report: ReleaseReport) -> list[Row]:
     """The rows of the three CSVs, compared with the published numbers."""
     rows, places = [], []
     for corpus in CLIPS:
-        path = find_below(data_dir, f"{corpus}_sent_emo.csv")
+        path = find_recursive(data_dir, f"{corpus}_sent_emo.csv")
         if path is None:
             raise DataError(f"There is no {corpus}_sent_emo.csv in {data_dir} nor below.")
         rows += read_rows(path, corpus)
@@ -125,7 +125,7 @@ def find_clips(
     """
     clips = {row.id: [] for row in rows}
     for corpus, name in CLIPS.items():
-        folder = find_below(data_dir, name)
+        folder = find_recursive(data_dir, name)
         if folder is None or not folder.is_dir():
             report.differ(f"{name}: there is no such folder")
             continue

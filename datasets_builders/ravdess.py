@@ -16,7 +16,7 @@ from pathlib import Path
 
 import datasets
 
-from m4ser.data.building import (
+from m4ser.data.builders.builder_cli import (
     argument_parser,
     load_tokenizer,
     read_hypotheses,
@@ -24,7 +24,7 @@ from m4ser.data.building import (
     read_text,
     run,
 )
-from m4ser.data.card import summary
+from m4ser.data.builders.card import summary
 from m4ser.data.schema import DataError, Utterance, write_dataset
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")

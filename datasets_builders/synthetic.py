@@ -3,8 +3,8 @@
 python datasets_builders/synthetic.py --output_dir data/synthetic
 """
 
-from m4ser.data.building import argument_parser, load_tokenizer, run
-from m4ser.data.card import summary
+from m4ser.data.builders.builder_cli import argument_parser, load_tokenizer, run
+from m4ser.data.builders.card import summary
 from m4ser.data.synthetic import EMOTIONS, SIZES, write_corpus
 
 

@@ -1,8 +1,8 @@
-"""Push a data set that one of datasets_builders made to the Hub: its Parquet files and its card.
+"""Push a dataset that one of datasets_builders made to the Hub: its Parquet files and its card.
 
 python hub_scripts/push_dataset.py data/synthetic --repo_id org/m4ser-synthetic
 
-The recordings go with it where the licence in the card lets them be passed on; IEMOCAP's and MELD's stay here.
+The recordings go with it where the license in the card lets them be passed on; IEMOCAP's and MELD's stay here.
 """
 
 import argparse
@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from m4ser.data.publishing import copy_without_audio, licence_of, may_pass_on
-from m4ser.hub import upload
+from m4ser.hub.datasets import copy_without_audio, is_redistributable, license_of
+from m4ser.hub.upload import upload
 
 PATTERNS = ["README.md", "data/*.parquet", "report.json"]
 
@@ -22,7 +22,7 @@ def main():
     parser.add_argument("--repo_id", required=True, help="org/name on the Hub")
     parser.add_argument("--private", action="store_true")
     audio = parser.add_mutually_exclusive_group()
-    audio.add_argument("--with_audio", action="store_true", help="push the recordings, whatever the licence")
+    audio.add_argument("--with_audio", action="store_true", help="push the recordings, whatever the license")
     audio.add_argument("--without_audio", action="store_true", help="push the texts and labels alone")
     arguments = parser.parse_args()
     try:
@@ -33,12 +33,12 @@ def main():
 
 def push(arguments):
     """Upload what may be uploaded; returns the commit's address."""
-    licence = licence_of(arguments.dataset)
-    if arguments.with_audio or (may_pass_on(licence) and not arguments.without_audio):
+    license = license_of(arguments.dataset)
+    if arguments.with_audio or (is_redistributable(license) and not arguments.without_audio):
         return upload(arguments.dataset, arguments.repo_id, "dataset", PATTERNS, arguments.private)
     if not arguments.without_audio:
         print(
-            f"The recordings stay here: the licence {licence!r} is not known to let them be passed on (--with_audio).",
+            f"The recordings stay here: the license {license!r} is not known to let them be passed on (--with_audio).",
             file=sys.stderr,
         )
     with TemporaryDirectory() as copy:

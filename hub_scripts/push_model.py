@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from m4ser.evaluation.report import plot_confusion_matrix
-from m4ser.hub import CONFUSION_MATRIX, push, read_results
+from m4ser.hub.models import CONFUSION_MATRIX, push, read_results
 
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
 
@@ -20,7 +20,7 @@ def main():
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("--repo_id", required=True, help="org/name on the Hub")
     parser.add_argument("--dataset", help="name of the corpus in the card; that of the run by default")
-    parser.add_argument("--licence", default="apache-2.0", help="of the weights, as the Hub calls it")
+    parser.add_argument("--license", default="apache-2.0", help="of the weights, as the Hub calls it")
     parser.add_argument("--private", action="store_true")
     arguments = parser.parse_args()
     try:
@@ -32,7 +32,7 @@ def main():
             arguments.repo_id,
             TEMPLATE,
             private=arguments.private,
-            licence=arguments.licence,
+            license=arguments.license,
             dataset=arguments.dataset,
         )
     except ValueError as error:

@@ -4,7 +4,7 @@ python hub_scripts/transcribe.py --dataset data/iemocap --asr openai/whisper-med
 accelerate launch hub_scripts/transcribe.py --dataset data/meld --asr openai/whisper-large-v2 --language en \
     --output heard.jsonl
 
-These are the paper's recognisers. Several GPUs share the work under `accelerate launch`. Killed at any time and run
+These are the paper's recognizers. Several GPUs share the work under `accelerate launch`. Killed at any time and run
 again, it goes on where it stopped, and what it writes is the same. A recording that cannot be read is named and left
 out, and the exit code is then 1. `m4ser wer` scores what was heard.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import datasets
 
 from m4ser.asr import transcribe
-from m4ser.data.building import run
+from m4ser.data.builders.builder_cli import run
 from m4ser.data.schema import DataError
 
 RECORDINGS = {".wav", ".flac", ".ogg", ".mp3"}
@@ -32,7 +32,7 @@ def main(arguments=None):
         "--language", help="spoken, as en; a multilingual model detects it in each recording if not told"
     )
     parser.add_argument("--output", type=Path, required=True, help="the JSON lines file to write")
-    parser.add_argument("--batch_size", type=int, default=16, help="recordings recognised at once (16 by default)")
+    parser.add_argument("--batch_size", type=int, default=16, help="recordings recognized at once (16 by default)")
     parser.add_argument("--cache_dir", type=Path, help="where answers are kept (the Hugging Face cache by default)")
     options = parser.parse_args(arguments)
 

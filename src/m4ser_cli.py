@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-app = typer.Typer(help="Emotion from the voice and from what a recogniser heard.", no_args_is_help=True)
+app = typer.Typer(help="Emotion from the voice and from what a recognizer heard.", no_args_is_help=True)
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
 
 
@@ -117,7 +117,7 @@ def _timeline(classify, source, options):
     from tqdm import tqdm
 
     from m4ser import AudioError
-    from m4ser.model.pipeline_m4ser import overview
+    from m4ser.model.pipeline_m4ser import aggregate
 
     entries = []
     try:
@@ -125,7 +125,7 @@ def _timeline(classify, source, options):
             for entry in classify.timeline(source, **options):
                 entries.append(entry)
                 heard.update(round(entry["end"] - heard.n))
-        return {**overview(entries, options["abstain_below"]), "timeline": entries}
+        return {**aggregate(entries, options["abstain_below"]), "timeline": entries}
     except AudioError as refusal:
         return {"error": str(refusal)}
 
@@ -166,7 +166,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 8,
 ):
-    """Score a model on a split of a data set, as JSON: accuracies, and how far its confidence is from them (ECE)."""
+    """Score a model on a split of a dataset, as JSON: accuracies, and how far its confidence is from them (ECE)."""
     from m4ser.evaluation.scoring import score_split
 
     print(json.dumps(score_split(run, dataset, split, batch_size), indent=1))
@@ -210,12 +210,12 @@ def export(
 @app.command()
 def wer(
     dataset: Annotated[str, typer.Argument(help="Folder of a builder, or Hub id.")],
-    hypotheses: Annotated[Path | None, typer.Option(help="JSON lines instead of the data set's hypotheses.")] = None,
+    hypotheses: Annotated[Path | None, typer.Option(help="JSON lines instead of the dataset's hypotheses.")] = None,
     asr: Annotated[str | None, typer.Option(help="Whisper model whose table of spellings is used.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ):
-    """Score what the recogniser heard: word error rates overall and by split, session, emotion and speaker."""
-    from m4ser.data.building import read_hypotheses
+    """Score what the recognizer heard: word error rates overall and by split, session, emotion and speaker."""
+    from m4ser.data.builders.builder_cli import read_hypotheses
     from m4ser.evaluation import transcripts
 
     rows = transcripts.load_texts(dataset, None if hypotheses is None else read_hypotheses(hypotheses))
@@ -225,16 +225,14 @@ def wer(
         return
     print(transcripts.word_error_table(rates))
     spellings = "" if asr else "; British spellings count as errors unless --asr names a Whisper model with its table"
-    print(f"\nTexts as Whisper's English normaliser leaves them{spellings}. {transcripts.PUBLISHED}")
+    print(f"\nTexts as Whisper's English normalizer leaves them{spellings}. {transcripts.PUBLISHED}")
 
 
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, or folders of such folders.")],
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Where the report goes.")],
-    dataset: Annotated[
-        list[str] | None, typer.Option(help="Data set of the runs; draws representations, too.")
-    ] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="Dataset of the runs; draws representations, too.")] = None,
 ):
     """Write the paper's tables and figures with these runs beside them: a page, Markdown, CSV, SVG and PNG."""
     from m4ser.evaluation.report import write_report

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure():
-    """No test, nor a process that it starts, asks the Hub or uses the data set cache of whoever runs it."""
+    """No test, nor a process that it starts, asks the Hub or uses the dataset cache of whoever runs it."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="m4ser-tests-")
 
@@ -42,7 +42,7 @@ def bert_folder() -> Path:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
     """A random model and its processor, as they were saved."""
-    from tests.saved import save_tiny_model
+    from tests.saved_models import save_tiny_model
 
     folder = tmp_path_factory.mktemp("tiny")
     save_tiny_model(folder)
@@ -51,8 +51,8 @@ def tiny_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> Path:
-    """A run that was trained for one epoch on the data set beside it, `corpus`."""
-    from tests.saved import train_tiny_run
+    """A run that was trained for one epoch on the dataset beside it, `corpus`."""
+    from tests.saved_models import train_tiny_run
 
     folder = tmp_path_factory.mktemp("trained")
     train_tiny_run(folder)

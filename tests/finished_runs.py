@@ -12,7 +12,13 @@ LOSSES = ("emotion", "error_detection", "error_correction", "discriminator", "ge
 CONFIG = {
     "model": {"preset": "tiny", "speech_encoder": None, "text_encoder": None, "config": {}},
     "data": {"dataset": "data/corpus", "text_column": "hypothesis", "protocol": "held_out", "fold": None},
-    "objective": {"alpha": 0.1, "beta": 3.0, "gamma": 0.01, "lambda_": 0.1, "temperature": 0.07},
+    "objective": {
+        "auxiliary_weight": 0.1,
+        "detection_weight": 3.0,
+        "adversarial_weight": 0.01,
+        "contrastive_weight": 0.1,
+        "temperature": 0.07,
+    },
     "training": {"seed": 0},
 }
 
@@ -38,7 +44,7 @@ def finished_run(folder, tested=None, predictions=True, config=None, **changes):
         "name": folder.name,
         "labels": list(LABELS),
         "protocol": "held_out",
-        "protocol_description": "The data set's own splits, no speaker in two of them.",
+        "protocol_description": "The dataset's own splits, no speaker in two of them.",
         "shared_transcripts": {"validation": 0.0, "test": 0.0},
         "seed": 0,
         "epochs": 3,

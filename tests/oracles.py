@@ -95,7 +95,7 @@ def invariant(weights, speech_specific, text_specific, combined, heads):
 
 
 def resample(states, target):
-    """n steps stretched over `target` steps, each at the centre of its share, by linear interpolation."""
+    """n steps stretched over `target` steps, each at the center of its share, by linear interpolation."""
     count = len(states)
     stretched = []
     for step in range(target):
@@ -110,8 +110,8 @@ def fusion(weights, speech, text, heads, specific=True, invariant_too=True):
     """Eq. 8 to 13 as far as they are switched on: the streams by name."""
     streams = {}
     if specific:
-        heard = cross_modal_encoder(part(weights, "speech_to_text"), text, speech, heads)
-        streams["speech_specific"] = cross_modal_encoder(part(weights, "text_to_speech"), speech, heard, heads)
+        heard = cross_modal_encoder(part(weights, "text_query_cme"), text, speech, heads)
+        streams["speech_specific"] = cross_modal_encoder(part(weights, "speech_query_cme"), speech, heard, heads)
         streams["text_specific"] = cross_modal_encoder(part(weights, "text_specific"), speech, text, heads)
     if specific and not invariant_too:
         return streams
@@ -143,7 +143,7 @@ def correction_logits(weights, token_ids, error_state, memory, word_embeddings, 
     attended = attention(part(weights, "memory_attention"), states, memory, heads)
     states = layer_norm(part(weights, "memory_attention_norm"), states + attended)
     states = layer_norm(part(weights, "output_norm"), states + feed_forward(part(weights, "feed_forward"), states))
-    return linear(part(weights, "vocabulary"), states)
+    return linear(part(weights, "lm_head"), states)
 
 
 def discriminator(weights, frames):

@@ -100,7 +100,7 @@ def test_the_installed_command_answers_a_folder_and_files_around_a_broken_one(ti
         expected = {item["label"]: item["score"] for item in classify(row["path"])}
         assert row["scores"] == pytest.approx(expected, abs=1e-5)
         assert row["label"] == max(expected, key=expected.get)
-    assert "m4ser: No text and no recogniser were given: M4SER answers from speech alone.\n" in result.stderr
+    assert "m4ser: No text and no recognizer were given: M4SER answers from speech alone.\n" in result.stderr
 
 
 def test_predict_for_a_reader(m4ser, tiny_run, recordings):
@@ -189,7 +189,7 @@ def test_export_writes_what_predict_asks_by_its_backend(m4ser, tiny_run, recordi
     assert answer["scores"] != pytest.approx(expected["scores"], abs=1e-6)
 
 
-def test_without_a_text_predict_asks_the_models_recogniser(m4ser, tiny_run, recordings, tmp_path):
+def test_without_a_text_predict_asks_the_models_recognizer(m4ser, tiny_run, recordings, tmp_path):
     shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     save_tiny_whisper(tmp_path / "whisper")
     settings = tmp_path / "run" / "processor_config.json"
@@ -251,7 +251,7 @@ def test_what_a_user_can_put_right_is_one_sentence(m4ser, tiny_run, recordings, 
     assert f"There is no recording in {tmp_path}" in sentence(m4ser("predict", tmp_path, "--model", tiny_run))
     assert f"There is no model '{gone}'" in sentence(m4ser("predict", recordings, "--model", gone))
     assert "There is no model 'org/gone'" in sentence(m4ser("predict", recordings, "--model", "org/gone"))
-    assert f"no split 'test' of a data set '{gone}'" in sentence(m4ser("evaluate", tiny_run, "--dataset", gone))
+    assert f"no split 'test' of a dataset '{gone}'" in sentence(m4ser("evaluate", tiny_run, "--dataset", gone))
     window = ("predict", recordings, "--model", tiny_run, "--timeline", "--window")
     assert "window is a length of 0.1 to 120 seconds" in sentence(m4ser(*window, 0))
     assert "hop is a length of 0.1 seconds to" in sentence(m4ser(*window, 2, "--hop", 3))

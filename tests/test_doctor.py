@@ -47,7 +47,7 @@ def test_what_is_cached_with_its_weights_is_not_downloaded_again(cache, monkeypa
     assert of("would be downloaded")[0] == f"{PRETRAINED[1]}, but HF_HUB_OFFLINE forbids it"
 
 
-def test_of_a_model_its_recogniser_is_downloaded_too(cache, tmp_path):
+def test_of_a_model_its_recognizer_is_downloaded_too(cache, tmp_path):
     settings = json.dumps({"asr_model_id": "org/whisper"})
     assert of("would be downloaded", "org/m4ser") == ["org/m4ser"]
     cache("org/m4ser", model_safetensors="0", processor_config_json=settings)

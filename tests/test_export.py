@@ -8,7 +8,7 @@ import torch
 
 from m4ser import M4SERModel, M4SERPipeline
 from m4ser.export import OnnxNetwork, OnnxPipeline, export_onnx
-from tests.saved import SENTENCES, save_tiny_model
+from tests.saved_models import SENTENCES, save_tiny_model
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the export extra")
 pytest.importorskip("onnxscript", reason="needs the export extra")

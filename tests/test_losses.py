@@ -183,7 +183,7 @@ def test_padding_never_changes_a_loss(more):
 
 
 def test_joint_loss_is_equation_22():
-    weights = SimpleNamespace(alpha=0.1, beta=3.0, gamma=0.01, lambda_=0.2)
+    weights = SimpleNamespace(alpha=0.1, beta=3.0, gamma=0.01, contrastive_weight=0.2)
     losses = {
         "emotion": 1.0,
         "error_detection": 10.0,
@@ -198,14 +198,14 @@ def test_joint_loss_is_equation_22():
 def test_network_losses_are_those_that_the_output_allows():
     output = SimpleNamespace(logits=random(2, 4), embeddings=random(2, 8), aed_logits=None, aec_logits=None)
     batch = {"labels": torch.tensor([1, 1])}
-    weights = SimpleNamespace(lambda_=0.1, temperature=0.5)
+    weights = SimpleNamespace(contrastive_weight=0.1, temperature=0.5)
     losses = network_losses(output, batch, weights)
     assert set(losses) == {"emotion", "contrastive"}
     expected = oracles.contrastive(output.embeddings.numpy(), [1, 1], 0.5)
     assert losses["contrastive"].item() == pytest.approx(expected, abs=1e-6)
     output.aed_logits, output.aec_logits = random(2, 3, 3), random(1, 2, 11)
     batch |= {"aed_labels": torch.tensor([[0, 2, -100], [0, -100, -100]]), "correction_ids": torch.tensor([[5, 2]])}
-    assert set(network_losses(output, batch, SimpleNamespace(lambda_=0.0))) == {
+    assert set(network_losses(output, batch, SimpleNamespace(contrastive_weight=0.0))) == {
         "emotion",
         "error_detection",
         "error_correction",

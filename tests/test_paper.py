@@ -12,9 +12,9 @@ from torch import nn
 from transformers import AutoModel, BertConfig, HubertConfig
 
 from m4ser import M4SERConfig, M4SERModel
-from m4ser.discriminator import ModalityDiscriminator
 from m4ser.model.configuration_m4ser import PRESETS
 from m4ser.training.arguments import ObjectiveArguments
+from m4ser.training.discriminator import ModalityDiscriminator
 
 ROOT = Path(__file__).parents[1]
 PAPER = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
@@ -145,5 +145,5 @@ def ours(config):
     with torch.device("meta"):
         model = M4SERModel(M4SERConfig.preset("large", **changes.get("config", {})))
         discriminator = ModalityDiscriminator(model.config.hidden_size)
-    adversarial = changes.get("gamma", ObjectiveArguments().gamma) > 0
+    adversarial = changes.get("adversarial_weight", ObjectiveArguments().adversarial_weight) > 0
     return count(model, discriminator) if adversarial else count(model)

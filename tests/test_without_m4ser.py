@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from m4ser import M4SERModel, M4SERPipeline, M4SERProcessor
-from tests.outside import ask, logits_here, run_outside
+from tests.isolated_process import ask, logits_here, run_outside
 
 TEXT = "ask not what your country can do for you"
 

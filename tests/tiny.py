@@ -1,4 +1,4 @@
-"""Tiny networks and batches: random, but with the real HuBERT's strides and both of its normalisations."""
+"""Tiny networks and batches: random, but with the real HuBERT's strides and both of its normalizations."""
 
 import numpy as np
 import torch

@@ -7,7 +7,7 @@ import numpy as np
 from transformers import Wav2Vec2FeatureExtractor
 
 from m4ser import M4SERProcessor
-from m4ser.data.building import encode_flac
+from m4ser.data.builders.builder_cli import encode_flac
 from m4ser.data.schema import Utterance, write_dataset
 from m4ser.data.tokenizer import train_tokenizer
 

@@ -23,7 +23,7 @@ def hear(classify, path, text=None):
 
     Args:
         classify: an M4SER pipeline. path: of the recording. text: what was said; by default it is transcribed, where
-            the model names a recogniser.
+            the model names a recognizer.
 
     Returns:
         {emotion: score}; a table of start, end (seconds), emotion, score and text; and the text in pieces, each with
@@ -113,7 +113,7 @@ def page(classify):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=os.environ.get("M4SER_MODEL"), help="folder of a run, or Hub id")
-    parser.add_argument("--asr", help="recogniser where there is no text; the model's own by default")
+    parser.add_argument("--asr", help="recognizer where there is no text; the model's own by default")
     parser.add_argument("--port", type=int, default=7860)
     arguments = parser.parse_args()
     if not arguments.model:

@@ -1,4 +1,4 @@
-"""M4SER: emotion from the voice and from what an imperfect recogniser heard.
+"""M4SER: emotion from the voice and from what an imperfect recognizer heard.
 
 Importing m4ser registers it with AutoConfig, AutoModel, AutoModelForAudioClassification, AutoProcessor and
 `pipeline("audio-classification")`.
@@ -22,7 +22,7 @@ register()
 
 
 def __getattr__(name):
-    """DataError comes with the data sets' libraries, whose import takes a second: only whoever names it waits."""
+    """DataError comes with the datasets' libraries, whose import takes a second: only whoever names it waits."""
     if name == "DataError":
         from .data.schema import DataError
 

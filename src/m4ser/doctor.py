@@ -33,7 +33,7 @@ def findings(model=None):
     """Yield (what, how it stands), a line each.
 
     Args:
-        model: folder or Hub id whose downloads are listed, its recogniser's too; those of the configs by default.
+        model: folder or Hub id whose downloads are listed, its recognizer's too; those of the configs by default.
     """
     yield "python", platform.python_version()
     for package in PACKAGES:
@@ -45,7 +45,7 @@ def findings(model=None):
     yield "cache", constants.HF_HUB_CACHE
     for repository in cached_models():
         yield "in the cache", f"{repository.repo_id}, {repository.size_on_disk_str}"
-    for name in (model, recogniser(model)) if model else PRETRAINED:
+    for name in (model, recognizer(model)) if model else PRETRAINED:
         if name is not None and not Path(name).is_dir() and not is_cached(name):
             offline = ", but HF_HUB_OFFLINE forbids it" if constants.HF_HUB_OFFLINE else ""
             yield "would be downloaded", f"{name}{offline}"
@@ -85,8 +85,8 @@ def cached_file(repo_id, name):
     return found if isinstance(found, str) else None
 
 
-def recogniser(model):
-    """The recogniser that a model's processor names, as far as its folder or the cache can tell."""
+def recognizer(model):
+    """The recognizer that a model's processor names, as far as its folder or the cache can tell."""
     name = "processor_config.json"
     file = Path(model, name) if Path(model).is_dir() else cached_file(model, name)
     return json.loads(Path(file).read_text()).get("asr_model_id") if file and Path(file).is_file() else None

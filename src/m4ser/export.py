@@ -32,7 +32,7 @@ def export_onnx(model, output, int8=False):
     Args:
         model: folder of a saved model, or Hub id. output: path of the file.
         int8: store the weights of matrix products in 8 bits, and compute those products so (ONNX Runtime's dynamic
-            quantisation). Convolutions stay as they are.
+            quantization). Convolutions stay as they are.
 
     Returns:
         `output`, a `Path`.
@@ -67,7 +67,7 @@ def export_onnx(model, output, int8=False):
         )
         if int8:
             program = onnx.load(exact)
-            # The exporter's notes on shapes inside the graph are at odds with those that the quantiser works out.
+            # The exporter's notes on shapes inside the graph are at odds with those that the quantizer works out.
             del program.graph.value_info[:]
             quantize_dynamic(program, output, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
             for file in exact.parent.glob(f"{exact.name}*"):
@@ -77,7 +77,7 @@ def export_onnx(model, output, int8=False):
 
 @contextmanager
 def _quietly():
-    """Without what the exporter and the quantiser say about torchvision and themselves: nothing to act on."""
+    """Without what the exporter and the quantizer say about torchvision and themselves: nothing to act on."""
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():

@@ -40,8 +40,8 @@ def contrastive_loss(embeddings, labels, temperature=0.07, include_self=False):
     Returns:
         The mean over the anchors that have a positive; zero, with a gradient, where none has.
     """
-    normalised = F.normalize(_full_precision(embeddings), dim=-1)
-    similarity = normalised @ normalised.T / temperature
+    normalized = F.normalize(_full_precision(embeddings), dim=-1)
+    similarity = normalized @ normalized.T / temperature
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     if not include_self:
         # Far below any cosine over tau, yet finite: a batch of one has no other sample, and -inf would give NaN.
@@ -54,7 +54,7 @@ def contrastive_loss(embeddings, labels, temperature=0.07, include_self=False):
 
 
 def discriminator_loss(speech_logits, text_logits, invariant_logits, mask):
-    """What D minimises: minus L_GAN (eq. 20), so that speech goes to 1, text to 0 and the invariant off 0.5.
+    """What D minimizes: minus L_GAN (eq. 20), so that speech goes to 1, text to 0 and the invariant off 0.5.
 
     Args:
         speech_logits, text_logits, invariant_logits: (B, m), before the sigmoid. mask: (B, m), True where valid.
@@ -101,7 +101,7 @@ def network_losses(output, batch, weights, gather=lambda rows: rows):
             of this process to those of all, between which the contrastive loss compares.
     """
     losses = {"emotion": emotion_loss(output.logits, batch["labels"])}
-    if weights.lambda_:
+    if weights.contrastive_weight:
         compared = gather(output.embeddings), gather(batch["labels"])
         losses["contrastive"] = contrastive_loss(*compared, weights.temperature)
     if output.aed_logits is not None:
@@ -117,14 +117,14 @@ def joint_loss(losses, weights):
     """Eq. 22: L_ER + alpha (beta L_AED + L_AEC) + gamma L_G + lambda L_LCL, over the losses that are there.
 
     Args:
-        losses: values by name. weights: `alpha`, `beta`, `gamma` and `lambda_` as attributes.
+        losses: values by name. weights: `auxiliary_weight`, `detection_weight`, `adversarial_weight` and `contrastive_weight` as attributes.
     """
     factors = {
         "emotion": 1.0,
-        "error_detection": weights.alpha * weights.beta,
-        "error_correction": weights.alpha,
-        "generator": weights.gamma,
-        "contrastive": weights.lambda_,
+        "error_detection": weights.auxiliary_weight * weights.detection_weight,
+        "error_correction": weights.auxiliary_weight,
+        "generator": weights.adversarial_weight,
+        "contrastive": weights.contrastive_weight,
         "spaces": 1.0,
     }
     return sum(factors[name] * value for name, value in losses.items())

@@ -9,7 +9,8 @@ from transformers import (
 )
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .model import M4SERConfig, M4SERModel, M4SERPipeline, M4SERProcessor, SAMSConfig, SAMSModel
+from .model import M4SERConfig, M4SERModel, M4SERPipeline, M4SERProcessor
+from .systems.sams import SAMSConfig, SAMSModel
 
 TASK = "audio-classification"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from m4ser.asr.transcription import cuts, make_batches, read_pieces, transcribe
-from m4ser.data.building import read_hypotheses
+from m4ser.data.builders.builder_cli import read_hypotheses
 from m4ser.data.schema import DataError
 from tests.asr.conftest import noise, recordings
 from tests.tiny_whisper import WINDOW_SECONDS
@@ -33,7 +33,7 @@ def run(tiny_whisper, tmp_path):
 
 
 def written(row):
-    """All that the recogniser wrote, whatever the guard makes of a random one."""
+    """All that the recognizer wrote, whatever the guard makes of a random one."""
     return [row["hypothesis"], *(item["text"] for item in row.get("rejected", ()))]
 
 
@@ -43,7 +43,7 @@ def test_each_recording_gets_its_own_line_in_order_whatever_the_batch(run, whisp
     heard = run(rows, batch_size=batch_size)
     assert list(heard) == [row["id"] for row in rows]
     for row in rows:
-        (alone,) = whisper.recognise([row["audio"]["array"]])
+        (alone,) = whisper.recognize([row["audio"]["array"]])
         line = heard[row["id"]]
         assert alone["text"] in written(line)
         assert line["token_ids"] == alone["token_ids"]
@@ -101,7 +101,7 @@ def test_a_cache_that_was_cut_anywhere_gives_the_same_bytes(run, tmp_path, share
     assert output.read_bytes() == expected
 
 
-def test_only_what_is_missing_is_recognised(run, tmp_path):
+def test_only_what_is_missing_is_recognized(run, tmp_path):
     run(recordings(5))
     (cache,) = (tmp_path / "cache").rglob("process-0.jsonl")
     marked = "".join(
@@ -130,7 +130,7 @@ def test_a_long_recording_is_heard_to_its_end(run, whisper):
     points = cuts(samples, WINDOW)
     assert len(points) >= 5
     line = run([{"id": "long", "audio": {"array": samples, "sampling_rate": 16000}}])["long"]
-    pieces = [whisper.recognise([samples[start:stop]])[0] for start, stop in pairwise(points)]
+    pieces = [whisper.recognize([samples[start:stop]])[0] for start, stop in pairwise(points)]
     assert line["token_ids"] == [token for piece in pieces for token in piece["token_ids"]]
     rejected = [item["text"] for item in line.get("rejected", ())]
     believed = [piece["text"] for piece in pieces if piece["text"] not in rejected]

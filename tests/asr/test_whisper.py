@@ -1,4 +1,4 @@
-"""The recogniser against transformers' own generation and a forward pass over what it wrote."""
+"""The recognizer against transformers' own generation and a forward pass over what it wrote."""
 
 import shutil
 
@@ -38,7 +38,7 @@ def test_text_and_probabilities_whatever_the_batch(whisper, tiny_whisper, model,
     answers = [
         answer
         for start in range(0, len(SPOKEN), batch_size)
-        for answer in whisper.recognise(SPOKEN[start : start + batch_size])
+        for answer in whisper.recognize(SPOKEN[start : start + batch_size])
     ]
     assert len({answer["text"] for answer in answers}) > 3, "recordings that sound alike would hide a mix-up"
     for samples, answer in zip(SPOKEN, answers, strict=True):
@@ -52,14 +52,14 @@ def test_text_and_probabilities_whatever_the_batch(whisper, tiny_whisper, model,
 def test_tokens_end_with_the_end(tiny_whisper, tmp_path):
     """Also where the others of the batch go on: what follows the end is padding."""
     shutil.copytree(tiny_whisper, tmp_path, dirs_exist_ok=True)
-    recogniser = Whisper(tmp_path)
-    first, *others = (answer["token_ids"] for answer in recogniser.recognise(SPOKEN))
+    recognizer = Whisper(tmp_path)
+    first, *others = (answer["token_ids"] for answer in recognizer.recognize(SPOKEN))
     # From now on the third token of the first recording is the end.
     end = next(token for token in first if not any(token in tokens[:3] for tokens in others))
     settings = GenerationConfig.from_pretrained(tmp_path)
     settings.eos_token_id = settings.pad_token_id = end
     settings.save_pretrained(tmp_path)
-    stopped, *going_on = (answer["token_ids"] for answer in Whisper(tmp_path).recognise(SPOKEN))
+    stopped, *going_on = (answer["token_ids"] for answer in Whisper(tmp_path).recognize(SPOKEN))
     assert stopped == first[: first.index(end) + 1]
     assert max(map(len, going_on)) > len(stopped)
 
@@ -80,7 +80,7 @@ def multilingual(tiny_whisper, tmp_path_factory):
 def test_a_multilingual_model_is_told_its_language(multilingual, model):
     processor, settings = WhisperProcessor.from_pretrained(multilingual), model.generation_config
     spoken = {10: Whisper(multilingual, language="en"), 20: Whisper(multilingual, language="German")}
-    answers = {token: [answer["token_ids"] for answer in one.recognise(SPOKEN)] for token, one in spoken.items()}
+    answers = {token: [answer["token_ids"] for answer in one.recognize(SPOKEN)] for token, one in spoken.items()}
     for language, heard in answers.items():
         prompt = [settings.decoder_start_token_id, language, 30, settings.no_timestamps_token_id]
         assert heard == [by_hand(model, processor, samples, prompt)[0] for samples in SPOKEN]
@@ -89,7 +89,7 @@ def test_a_multilingual_model_is_told_its_language(multilingual, model):
 
 
 def test_a_multilingual_model_that_is_not_told_detects_the_language(multilingual):
-    answers, english, german = (Whisper(multilingual, language=code).recognise(SPOKEN) for code in (None, "en", "de"))
+    answers, english, german = (Whisper(multilingual, language=code).recognize(SPOKEN) for code in (None, "en", "de"))
     assert all(answer in pair for answer, *pair in zip(answers, english, german, strict=True))
 
 
@@ -111,8 +111,8 @@ def test_what_decides_on_an_answer_is_in_the_settings(tiny_whisper, tmp_path):
     assert Whisper(tmp_path / "other").settings != settings
 
 
-def test_no_recogniser_and_another_one_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"No speech recogniser at .*nowhere"):
+def test_no_recognizer_and_another_one_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"No speech recognizer at .*nowhere"):
         Whisper(tmp_path / "nowhere")
     BertConfig().save_pretrained(tmp_path)
     with pytest.raises(DataError, match="is a bert model, not Whisper; run it yourself"):
@@ -122,4 +122,4 @@ def test_no_recogniser_and_another_one_are_refused(tmp_path):
 def test_missing_weights_are_named(tiny_whisper, tmp_path):
     shutil.copytree(tiny_whisper, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
     with pytest.raises(DataError, match=r"The weights of .* cannot be loaded"):
-        Whisper(tmp_path).recognise([np.zeros(100, np.float32)])
+        Whisper(tmp_path).recognize([np.zeros(100, np.float32)])

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks.measuring import report
+from benchmarks.timing import report
 
 REPORTS = {
     "overhead": report({"a": 1.0624, "b": 3}, {"a": 1.1}),

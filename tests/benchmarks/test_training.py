@@ -5,7 +5,7 @@ import json
 import torch
 from accelerate import Accelerator
 
-from benchmarks.stand_ins import random_lengths
+from benchmarks.synthetic_inputs import random_lengths
 from benchmarks.training import BATCH, GOALS, RATIOS, RECORDINGS, main, make_batches, make_steps, padding
 from m4ser import M4SERConfig, M4SERModel
 

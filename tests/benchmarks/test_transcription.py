@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks import whispers
+from benchmarks import random_whisper
+from benchmarks.random_whisper import END, NO_TIMESTAMPS, SIZES, START, end_as_speech_does, save_whisper, tokenizer
 from benchmarks.transcription import Stopwatch, main, make_clips
-from benchmarks.whispers import END, NO_TIMESTAMPS, SIZES, START, end_as_speech_does, save_whisper, tokenizer
 from m4ser.asr.whisper import Whisper
-from m4ser.model.recogniser_m4ser import Recogniser
+from m4ser.model.asr_m4ser import ASRTranscriber
 
 RATE = 16000
 
@@ -19,7 +19,7 @@ RATE = 16000
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """The real vocabulary and window, in a network that takes no time."""
-    monkeypatch.setitem(whispers.SIZES, "tiny.en", (16, 1, 2))
+    monkeypatch.setitem(random_whisper.SIZES, "tiny.en", (16, 1, 2))
 
 
 @pytest.fixture
@@ -38,19 +38,19 @@ def test_three_tokens_a_second_whatever_the_batch(folder, batch_size):
     end_as_speech_does(whisper._model)
     clips = [noise(seconds) for seconds in (1, 4, 30)]
     batches = [clips[start : start + batch_size] for start in range(0, 3, batch_size)]
-    answers = [answer for batch in batches for answer in whisper.recognise(batch)]
+    answers = [answer for batch in batches for answer in whisper.recognize(batch)]
     assert [len(answer["token_ids"]) for answer in answers] == [3 + 1, 12 + 1, 90 + 1]
     for answer in answers:
         assert answer["token_ids"][-1] == END and max(answer["token_ids"][:-1]) < END
 
 
 def test_a_batch_goes_on_until_its_longest_has_ended(folder):
-    recogniser = Recogniser(str(folder), RATE, "cpu")
-    model = recogniser.pipeline.model
+    recognizer = ASRTranscriber(str(folder), RATE, "cpu")
+    model = recognizer.pipeline.model
     end_as_speech_does(model)
     steps = []
     model.proj_out.register_forward_hook(lambda *_: steps.append(1))
-    recogniser.transcribe([noise(1), noise(4)], 2)
+    recognizer.transcribe([noise(1), noise(4)], 2)
     assert len(steps) == 12 + 1
 
 
@@ -68,14 +68,14 @@ def test_the_vocabulary_is_whispers():
     assert SIZES["small.en"] == (768, 12, 12)
 
 
-def test_only_the_recognisers_part_is_counted():
-    recogniser = SimpleNamespace(transcribe=lambda waveforms: time.sleep(0.05))
-    watch = Stopwatch(recogniser)
+def test_only_the_recognizers_part_is_counted():
+    recognizer = SimpleNamespace(transcribe=lambda waveforms: time.sleep(0.05))
+    watch = Stopwatch(recognizer)
 
     def classify(inputs, batch_size):
         time.sleep(0.2)
         for item in inputs:
-            recogniser.transcribe([item])
+            recognizer.transcribe([item])
 
     watch.run("two", classify, [1, 2], batch_size=1)
     watch.run("none", classify, [], batch_size=1)

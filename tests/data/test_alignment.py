@@ -72,7 +72,7 @@ def test_apply_refuses_another_hypothesis():
         align(["a"], ["b"]).apply(["a", "c"])
 
 
-def normalise(text):
+def normalize(text):
     return re.sub("[^a-z0-9]", " ", text.lower().replace("'", "")).split()
 
 
@@ -87,8 +87,8 @@ def normalise(text):
 )
 def test_totals_on_real_asr(shared_data, file, asr, reference_words, hypothesis_words, kept, exact, wer):
     rows = [json.loads(line) for line in (shared_data / file).read_text(encoding="utf-8").splitlines()]
-    references = [normalise(row["gold"]) for row in rows]
-    hypotheses = [normalise(row[asr]) for row in rows]
+    references = [normalize(row["gold"]) for row in rows]
+    hypotheses = [normalize(row[asr]) for row in rows]
     scripts = [align(*pair) for pair in zip(hypotheses, references, strict=True)]
 
     assert sum(map(len, references)) == reference_words

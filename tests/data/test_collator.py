@@ -6,7 +6,7 @@ import torch
 
 from m4ser.data.alignment import align
 from m4ser.data.augmentation import Augmentation
-from m4ser.data.building import encode_flac
+from m4ser.data.builders.builder_cli import encode_flac
 from m4ser.data.collator import M4SERCollator
 from m4ser.data.labels import aligned_labels
 from m4ser.model.audio_m4ser import AudioError, load_audio
@@ -55,8 +55,8 @@ def test_labels_lie_on_the_tokens(processor, rows):
     for index, (_, transcript) in enumerate(TEXTS):
         assert rewritten(batch, index, processor.tokenizer) == transcript
     # [SEP] and padding have no label, everything before them has one.
-    labelled = batch["aed_labels"] != -100
-    assert labelled.sum(-1).tolist() == (batch["text_attention_mask"].sum(-1) - 1).tolist()
+    labeled = batch["aed_labels"] != -100
+    assert labeled.sum(-1).tolist() == (batch["text_attention_mask"].sum(-1) - 1).tolist()
     assert (batch["aed_labels"][:, 0] != -100).all()
 
 

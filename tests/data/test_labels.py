@@ -101,9 +101,9 @@ def corpus():
 
 
 def test_add_labels_gives_each_row_its_own():
-    labelled = add_labels(corpus(), TOKENIZER)
-    assert labelled["id"][:] == ["a", "b", "c"]
-    for row in labelled:
+    labeled = add_labels(corpus(), TOKENIZER)
+    assert labeled["id"][:] == ["a", "b", "c"]
+    for row in labeled:
         expected = aligned_labels(TOKENIZER, row["hypothesis"], row["transcript"])
         assert {name: row[name] for name in expected} == expected
 
@@ -115,8 +115,8 @@ def test_add_labels_follows_a_shuffled_selection_and_replaces_old_labels():
 
 
 def test_add_labels_to_every_split():
-    labelled = add_labels(datasets.DatasetDict(train=corpus(), test=corpus()), TOKENIZER)
-    assert labelled["train"]["aed_labels"][:] == labelled["test"]["aed_labels"][:]
+    labeled = add_labels(datasets.DatasetDict(train=corpus(), test=corpus()), TOKENIZER)
+    assert labeled["train"]["aed_labels"][:] == labeled["test"]["aed_labels"][:]
 
 
 def test_the_fingerprint_tells_apart_what_changes_the_labels():
@@ -172,8 +172,8 @@ def test_two_processes_give_the_same_fingerprint(tmp_path):
     TOKENIZER.save_pretrained(tmp_path / "tokenizer")
     folders = [str(tmp_path / name) for name in ("data", "cache", "tokenizer")]
     dataset = datasets.load_dataset(folders[0], split="train", cache_dir=folders[1])
-    labelled = add_labels(dataset, AutoTokenizer.from_pretrained(folders[2]))
+    labeled = add_labels(dataset, AutoTokenizer.from_pretrained(folders[2]))
     environment = os.environ | {"PYTHONHASHSEED": "7"}
     command = [sys.executable, "-c", FINGERPRINT, *folders]
     finished = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
-    assert finished.stdout.strip() == labelled._fingerprint, finished.stderr
+    assert finished.stdout.strip() == labeled._fingerprint, finished.stderr

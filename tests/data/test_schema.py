@@ -10,8 +10,8 @@ import pytest
 import soundfile
 import yaml
 
-from m4ser.data.building import encode_flac
-from m4ser.data.card import summary
+from m4ser.data.builders.builder_cli import encode_flac
+from m4ser.data.builders.card import summary
 from m4ser.data.labels import aligned_labels
 from m4ser.data.schema import COLUMNS, ROWS_PER_BATCH, DataError, Utterance, features, write_dataset
 from m4ser.data.tokenizer import train_tokenizer

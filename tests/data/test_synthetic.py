@@ -107,7 +107,7 @@ def test_one_cue_in_five_is_lost_in_each_class(corpus):
         assert lost == dict.fromkeys(EMOTIONS, size // 20)
 
 
-def test_errors_are_as_many_as_a_recogniser_makes(corpus):
+def test_errors_are_as_many_as_a_recognizer_makes(corpus):
     wer = jiwer.wer([u.transcript for u in corpus], [u.hypothesis for u in corpus])
     assert 0.2 < wer < 0.3
 

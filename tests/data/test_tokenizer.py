@@ -1,4 +1,4 @@
-"""The normalisation is part of the tokenizer: it survives saving, and real BERT tokenizers take it."""
+"""The normalization is part of the tokenizer: it survives saving, and real BERT tokenizers take it."""
 
 import re
 

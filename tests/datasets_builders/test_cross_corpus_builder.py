@@ -6,7 +6,7 @@ import datasets
 import pytest
 
 from datasets_builders.cross_corpus import main
-from m4ser.data.building import encode_flac
+from m4ser.data.builders.builder_cli import encode_flac
 from m4ser.data.schema import DataError, Utterance, write_dataset
 from m4ser.evaluation.protocols import partition
 
@@ -34,7 +34,7 @@ def write_corpus(folder, labels, count, dialogues=None):
 
 @pytest.fixture
 def build(tmp_path, monkeypatch):
-    """build(*options): the data set as it is loaded; source and target are there already."""
+    """build(*options): the dataset as it is loaded; source and target are there already."""
     write_corpus(tmp_path / "one", SOURCE, 30)
     write_corpus(tmp_path / "other", TARGET, 60, dialogues=True)
 
@@ -88,5 +88,5 @@ def test_what_cannot_be_built_is_named(build, tmp_path):
     write_corpus(tmp_path / "strange", ("bored", "proud"), 8)
     with pytest.raises(DataError, match="one and strange share 0 emotions"):
         build(target="strange")
-    with pytest.raises(DataError, match="There is no data set"):
+    with pytest.raises(DataError, match="There is no dataset"):
         build(target="gone")

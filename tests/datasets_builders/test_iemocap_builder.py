@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks.releases import replace, tone, write_dialogue, write_iemocap
 from datasets_builders import iemocap
-from m4ser.data.release import ReleaseReport
+from experiments.fake_releases import replace, tone, write_dialogue, write_iemocap
+from m4ser.data.builders.release import ReleaseReport
 from m4ser.data.schema import DataError
 
 FIRST = "Ses01F_impro01_F000"

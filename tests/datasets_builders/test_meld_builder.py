@@ -8,9 +8,9 @@ import datasets
 import numpy as np
 import pytest
 
-from benchmarks.releases import CLIP_RATE, tone, write_video
 from datasets_builders import meld
-from m4ser.data.release import ReleaseReport
+from experiments.fake_releases import CLIP_RATE, tone, write_video
+from m4ser.data.builders.release import ReleaseReport
 from m4ser.data.schema import DataError
 from m4ser.model.audio_m4ser import load_audio
 

@@ -1,4 +1,4 @@
-"""The temperature, against an optimiser that knows nothing of ours, and what it leaves in a run's folder."""
+"""The temperature, against an optimizer that knows nothing of ours, and what it leaves in a run's folder."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoProcessor
 from m4ser import DataError, M4SERPipeline
 from m4ser.evaluation.calibration import TEMPERATURES, calibrate_run, confidence_scores, fit_temperature
 from m4ser.evaluation.metrics import expected_calibration_error
-from tests.outside import run_outside
+from tests.isolated_process import run_outside
 
 SCORES_OUTSIDE = """
 from transformers import pipeline
@@ -99,5 +99,5 @@ def test_what_cannot_be_calibrated_is_refused(tiny_run, tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(results))
     with pytest.raises(ValueError, match="chose its epoch on the test recordings"):
         calibrate_run(tmp_path, corpus)
-    with pytest.raises(DataError, match="There is no data set"):
+    with pytest.raises(DataError, match="There is no dataset"):
         calibrate_run(tiny_run, f"{tmp_path}/gone")

@@ -59,12 +59,12 @@ def test_the_permutation_test_approaches_all_permutations():
     labels = np.array([0, 0, 0, 0, 0, 1, 1, 1, 2, 2])
     first, second = labels.copy(), np.array([0, 1, 1, 0, 1, 1, 2, 1, 0, 2])
 
-    def difference(swapped):
-        one, other = np.where(swapped, second, first), np.where(swapped, first, second)
+    def difference(shuffle_texts):
+        one, other = np.where(shuffle_texts, second, first), np.where(shuffle_texts, first, second)
         return balanced_accuracy_score(labels, one) - balanced_accuracy_score(labels, other)
 
     observed = abs(difference([False] * 10))
-    every = [abs(difference(swapped)) >= observed - 1e-12 for swapped in product([False, True], repeat=10)]
+    every = [abs(difference(shuffle_texts)) >= observed - 1e-12 for shuffle_texts in product([False, True], repeat=10)]
     assert permutation_test(labels, first, second, 3, resamples=20_000) == pytest.approx(np.mean(every), abs=0.01)
     assert permutation_test(labels, first, first, 3) == 1
 

@@ -6,7 +6,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict
 
 import m4ser_cli
-from m4ser.data.building import read_hypotheses
+from m4ser.data.builders.builder_cli import read_hypotheses
 from m4ser.data.schema import DataError
 from m4ser.evaluation.transcripts import whisper_normalizer, word_error_rates, word_error_table
 from tests.tiny_corpus import write_tiny_corpus
@@ -54,13 +54,13 @@ def test_the_splits_of_a_dict_are_taken_together(rows):
     assert word_error_rates(halves, by=["split"])["split"]["train"] == {"wer": 2 / 7, "words": 7, "recordings": 2}
 
 
-def test_another_normalisation(rows):
+def test_another_normalization(rows):
     assert word_error_rates(rows, by=[], normalize=str.lower)["overall"]["words"] == 11
 
 
-def test_the_spellings_come_with_a_recogniser(tmp_path):
+def test_the_spellings_come_with_a_recognizer(tmp_path):
     (tmp_path / "normalizer.json").write_text(json.dumps({"colour": "color"}))
-    assert whisper_normalizer(tmp_path)("My Colour") == "my color"
+    assert whisper_normalizer(tmp_path)("My Colour") == "my colour"
     assert whisper_normalizer()("My Colour") == "my colour"
     with pytest.raises(DataError, match=r"No table of spellings at .*nowhere"):
         whisper_normalizer(tmp_path / "nowhere")
@@ -126,4 +126,4 @@ def test_the_command_scores_a_file_of_hypotheses_instead(monkeypatch, capsys, co
     assert code == 0
     assert json.loads(printed)["overall"] == {"wer": 0.25, "words": 4, "recordings": 1}
     code, _ = run(monkeypatch, capsys, tmp_path / "nowhere")
-    assert code.startswith(f"m4ser: There is no data set {tmp_path / 'nowhere'}: build it")
+    assert code.startswith(f"m4ser: There is no dataset {tmp_path / 'nowhere'}: build it")

@@ -1,4 +1,4 @@
-"""A data set goes to the Hub over HTTP, with its recordings or without, and `load_dataset` reads it back."""
+"""A dataset goes to the Hub over HTTP, with its recordings or without, and `load_dataset` reads it back."""
 
 import io
 import runpy
@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import DatasetCard
 
-from m4ser.data.publishing import may_pass_on
 from m4ser.data.schema import write_dataset
+from m4ser.hub.datasets import is_redistributable
 from tests.conftest import ROOT
+from tests.isolated_process import run_outside
 from tests.loopback_hub import TOKEN
-from tests.outside import run_outside
-from tests.saved import SIZES
+from tests.saved_models import SIZES
 from tests.tiny_corpus import LABELS, utterances
 
 REPO_ID = "org/m4ser-synthetic"
@@ -52,7 +52,7 @@ def push_here(hub, monkeypatch, capsys):
 
 @pytest.fixture(scope="module")
 def restricted(tmp_path_factory):
-    """A data set whose licence is no open one, as IEMOCAP's; its builder has found something."""
+    """A dataset whose license is no open one, as IEMOCAP's; its builder has found something."""
     folder = tmp_path_factory.mktemp("restricted")
     findings = {"too short": ["clip 1"]}
     write_dataset(utterances(), LABELS, folder, title="R", description="D.", license_id="other", findings=findings)
@@ -70,7 +70,7 @@ def test_load_dataset_and_streaming_read_back_what_was_pushed(hub, push, push_he
     assert set(hub.files(REPO_ID, "datasets")) == {"README.md"} | names
     assert result.stdout.startswith(f"{hub.endpoint}/datasets/{REPO_ID}/commit/")
     said = push_here(restricted, "org/restricted")
-    assert "The recordings stay here: the licence 'other' is not known" in said
+    assert "The recordings stay here: the license 'other' is not known" in said
     assert set(hub.files("org/restricted", "datasets")) == {"README.md", "report.json"} | names
 
     sources = (REPO_ID, corpus, "org/restricted", restricted)
@@ -85,7 +85,7 @@ def test_load_dataset_and_streaming_read_back_what_was_pushed(hub, push, push_he
     assert without == without_streamed == whole
 
 
-def test_the_licence_decides_on_the_recordings_unless_one_says_so(hub, push_here, restricted, tiny_run):
+def test_the_license_decides_on_the_recordings_unless_one_says_so(hub, push_here, restricted, tiny_run):
     assert "stay here" not in push_here(restricted, "org/said", "--with_audio")
     assert columns(hub.files("org/said", "datasets"))[:2] == ["id", "audio"]
     assert hub.files("org/said", "datasets")["README.md"] == (restricted / "README.md").read_bytes()
@@ -93,7 +93,7 @@ def test_the_licence_decides_on_the_recordings_unless_one_says_so(hub, push_here
     assert "audio" not in columns(hub.files("org/text", "datasets"))
 
 
-def test_the_card_has_counts_word_error_rate_and_licence(hub, push_here, restricted):
+def test_the_card_has_counts_word_error_rate_and_license(hub, push_here, restricted):
     push_here(restricted, "org/card")
     card = DatasetCard(hub.files("org/card", "datasets")["README.md"].decode())
     assert card.data.license == "other"
@@ -104,20 +104,20 @@ def test_the_card_has_counts_word_error_rate_and_licence(hub, push_here, restric
 
 
 @pytest.mark.parametrize(
-    ("licence", "open_to_all"),
+    ("license", "open_to_all"),
     [
         *((name, True) for name in ("cc-by-nc-sa-4.0", "cc0-1.0", "apache-2.0", "mit")),
         *((name, False) for name in ("other", "gpl-3.0", "unknown", None)),
     ],
 )
-def test_licences(licence, open_to_all):
-    assert may_pass_on(licence) is open_to_all
+def test_licenses(license, open_to_all):
+    assert is_redistributable(license) is open_to_all
 
 
 def test_a_folder_without_a_data_set_is_refused(refusal, tmp_path):
     (tmp_path / "README.md").write_text("Notes.")
     said = refusal("push_dataset", tmp_path, REPO_ID)
-    assert said == f"error: {tmp_path} is no data set: build it with datasets_builders first."
+    assert said == f"error: {tmp_path} is no dataset: build it with datasets_builders first."
 
 
 def test_without_a_connection_it_says_so(refusal, tiny_run):

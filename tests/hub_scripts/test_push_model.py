@@ -13,7 +13,7 @@ from transformers import AutoProcessor
 
 from m4ser import M4SERModel, M4SERPipeline
 from m4ser.data.synthetic import synthesize
-from tests.outside import ask, logits_here
+from tests.isolated_process import ask, logits_here
 
 REPO_ID = "org/m4ser-x"
 WITH_M4SER = """

@@ -13,7 +13,7 @@ import soundfile
 from datasets import Dataset
 
 from hub_scripts.transcribe import main
-from m4ser.data.building import read_hypotheses
+from m4ser.data.builders.builder_cli import read_hypotheses
 from m4ser.data.schema import DataError
 from tests.conftest import ROOT
 from tests.tiny_whisper import save_tiny_whisper

@@ -1,4 +1,4 @@
-"""A pipeline and a recogniser that several modules ask."""
+"""A pipeline and a recognizer that several modules ask."""
 
 import pytest
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from m4ser.model.attention_m4ser import CrossAttention, FeedForward
+from m4ser.model.attention_m4ser import FeedForward, MultiHeadAttention
 from tests import oracles
 from tests.tiny import HEADS, WIDTH, randomize, tiny_config
 
@@ -16,7 +16,7 @@ implementations = pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 
 
 def attention(implementation, dtype=torch.float64):
-    return randomize(CrossAttention(tiny_config(attn_implementation=implementation))).to(dtype)
+    return randomize(MultiHeadAttention(tiny_config(attn_implementation=implementation))).to(dtype)
 
 
 @implementations

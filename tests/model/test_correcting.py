@@ -7,7 +7,7 @@ from m4ser import M4SERConfig, M4SERModel
 from m4ser.data.labels import aligned_labels
 from m4ser.data.tokenizer import train_tokenizer
 from m4ser.losses import error_correction_loss
-from m4ser.model.correction_m4ser import CHANGE, DELETE, KEEP, retained_tags, rewriting_tags
+from m4ser.model.correction_m4ser import CHANGE, DELETE, KEEP, decode_tags, rewriting_tags
 from tests.tiny import BOS, EOS, collate, recordings, tiny_config, tiny_model
 
 THRESHOLDS = (0.0, 0.34, 0.5, 0.8, 1.0)
@@ -28,7 +28,7 @@ def correct(model, batch):
 @pytest.mark.parametrize("threshold", [None, *THRESHOLDS])
 def test_tags_against_a_loop(threshold):
     logits = 2 * torch.randn(5, 8, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    tags = retained_tags(logits, threshold)
+    tags = decode_tags(logits, threshold)
     for row, row_tags in zip(logits.softmax(-1).tolist(), tags.tolist(), strict=True):
         for (keep, delete, change), tag in zip(row, row_tags, strict=True):
             edit = DELETE if delete > change else CHANGE
@@ -38,9 +38,9 @@ def test_tags_against_a_loop(threshold):
 
 def test_an_edit_needs_to_reach_the_threshold_not_to_beat_keep():
     logits = torch.tensor([[[0.5, 0.2, 0.3], [0.5, 0.3, 0.2], [0.2, 0.4, 0.4]]]).log()
-    assert retained_tags(logits)[0, :2].tolist() == [KEEP, KEEP]
-    assert retained_tags(logits, 0.25)[0, :2].tolist() == [CHANGE, DELETE]
-    assert retained_tags(logits, 0.45).tolist() == [[KEEP, KEEP, KEEP]]
+    assert decode_tags(logits)[0, :2].tolist() == [KEEP, KEEP]
+    assert decode_tags(logits, 0.25)[0, :2].tolist() == [CHANGE, DELETE]
+    assert decode_tags(logits, 0.45).tolist() == [[KEEP, KEEP, KEEP]]
 
 
 def edits_one_by_one(model, ids, threshold):
@@ -48,7 +48,7 @@ def edits_one_by_one(model, ids, threshold):
     states = model.text_encoder(ids[None], torch.ones_like(ids[None]))
     mask = torch.ones(1, len(ids), dtype=torch.bool)
     logits = model.error_detector(states)
-    tags = retained_tags(logits, threshold)[0].tolist()
+    tags = decode_tags(logits, threshold)[0].tolist()
     probabilities = [logits[0, place].softmax(-1)[tag].item() for place, tag in enumerate(tags)]
     for place in (place for place, tag in enumerate(tags[:-1]) if tag == CHANGE):
         _, certainty = model.error_corrector.generate(states[:, place], states, mask, model.get_input_embeddings())
@@ -83,7 +83,7 @@ def test_certainty_is_the_geometric_mean_of_the_tokens_probabilities(batch):
     states = model.text_encoder(batch["input_ids"][:1], batch["text_attention_mask"][:1])
     mask, embeddings = batch["text_attention_mask"][:1].bool(), model.get_input_embeddings()
     with torch.no_grad():
-        model.error_corrector.vocabulary.bias[EOS] += 2.5
+        model.error_corrector.lm_head.bias[EOS] += 2.5
     replacements, certainty = model.error_corrector.generate(states[:, 1], states, mask, embeddings)
     tokens = [BOS, *replacements[0], EOS][: model.config.max_correction_length + 1]
     logits = model.error_corrector(torch.tensor([tokens[:-1]]), states[:, 1], states, mask, embeddings)[0]

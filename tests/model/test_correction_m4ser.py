@@ -66,7 +66,7 @@ def greedy(weights, table, state, memory, longest):
 def test_parallel_decoding_is_decoding_one_by_one(bias, lengths_seen):
     decoder, embeddings = built()
     with torch.no_grad():
-        decoder.vocabulary.bias[EOS] += bias
+        decoder.lm_head.bias[EOS] += bias
     lengths = [6, 5, 4, 3, 2, 6, 5, 4]
     states, memory, mask = errors(lengths)
     weights, table = oracles.weights_of(decoder), embeddings.weight.detach().numpy()

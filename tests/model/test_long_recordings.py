@@ -10,10 +10,10 @@ import soundfile
 from transformers import pipeline
 
 from m4ser import AudioError, M4SERPipeline
+from m4ser.model.asr_m4ser import ASRTranscriber
 from m4ser.model.audio_m4ser import stream_audio
-from m4ser.model.recogniser_m4ser import Recogniser
-from m4ser.model.timeline_m4ser import windows
-from tests.answers import EMOTIONS, assert_same, assert_scores, noise, scores
+from m4ser.model.windowing_m4ser import windows
+from tests.assertions import EMOTIONS, assert_same, assert_scores, noise, scores
 from tests.tiny_whisper import WINDOW_SECONDS
 
 
@@ -90,10 +90,10 @@ def test_the_text_of_each_window_is_heard_in_it(tiny_folder, whisper):
         assert {"marked", "correction", "embeddings"} <= set(entry)
 
 
-def test_segments_are_the_recognisers(tiny_folder, classify, whisper):
+def test_segments_are_the_recognizers(tiny_folder, classify, whisper):
     hears = M4SERPipeline.from_pretrained(tiny_folder, asr=whisper)
     samples = noise(16000 * WINDOW_SECONDS)
-    heard = Recogniser(whisper, 16000, "cpu").segments(samples)
+    heard = ASRTranscriber(whisper, 16000, "cpu").segments(samples)
     entries = hears(samples, window="segments")["timeline"]
     assert (
         heard
@@ -136,7 +136,7 @@ def test_of_many_one_that_cannot_be_used_gives_an_error(classify, tmp_path):
         ({"hop": 1}, "not None"),
         ({"window": 2, "hop": 3}, "that of the window"),
         ({"window": 2, "hop": 0}, "0.1 seconds to"),
-        ({"window": "segments"}, "Segments are a recogniser's"),
+        ({"window": "segments"}, "Segments are a recognizer's"),
     ],
 )
 def test_a_window_that_cannot_be_is_refused(classify, options, reason):

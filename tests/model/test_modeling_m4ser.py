@@ -310,11 +310,11 @@ ABLATIONS = {
     "specific only": ({"representations": ["specific"]}, {"fusion.generator", "fusion.combination"}),
     "invariant only": (
         {"representations": ["invariant"]},
-        {"fusion.speech_to_text", "fusion.text_to_speech", "fusion.text_specific"},
+        {"fusion.text_query_cme", "fusion.speech_query_cme", "fusion.text_specific"},
     ),
     "concat baseline": (
         {"representations": []},
-        {"fusion.generator", "fusion.speech_to_text", "fusion.text_to_speech", "fusion.text_specific"},
+        {"fusion.generator", "fusion.text_query_cme", "fusion.speech_query_cme", "fusion.text_specific"},
     ),
 }
 
@@ -385,7 +385,7 @@ def test_from_encoders_keeps_their_weights(bert_folder, tmp_path):
         expected = bert(ids).last_hidden_state
         assert torch.equal(model.text_encoder.encoder(ids).last_hidden_state, expected)
         assert model(torch.randn(1, 800), None, ids).logits.shape == (1, 4)
-    assert model.error_corrector.vocabulary.out_features == 30_522
+    assert model.error_corrector.lm_head.out_features == 30_522
     assert not [name for name, _ in model.named_parameters() if "pooler" in name]
     model.save_pretrained(tmp_path / "whole")
     loaded = AutoModel.from_pretrained(tmp_path / "whole")

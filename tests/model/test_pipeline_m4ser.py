@@ -20,8 +20,8 @@ from m4ser.data.tokenizer import train_tokenizer
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.correction_m4ser import CHANGE, DELETE, KEEP
 from m4ser.model.pipeline_m4ser import mark_errors
-from tests.answers import EMOTIONS, assert_same, assert_scores, noise, scores, wav
-from tests.saved import SENTENCES, save_tiny_model
+from tests.assertions import EMOTIONS, assert_same, assert_scores, noise, scores, wav
+from tests.saved_models import SENTENCES, save_tiny_model
 from tests.tiny_whisper import WINDOW_SECONDS
 
 TEXT = SENTENCES[0]
@@ -188,8 +188,8 @@ class TestWhatIsAskedFor:
             M4SERPipeline.from_pretrained(tmp_path)(noise(16000), return_correction=True)
 
 
-class TestRecogniser:
-    def test_without_a_text_or_a_recogniser_it_answers_from_speech_and_says_so_once(self, tiny_folder):
+class TestRecognizer:
+    def test_without_a_text_or_a_recognizer_it_answers_from_speech_and_says_so_once(self, tiny_folder):
         classify = M4SERPipeline.from_pretrained(tiny_folder)
         with pytest.warns(UserWarning, match="from speech alone"):
             answer = classify(noise(16000))
@@ -201,7 +201,7 @@ class TestRecogniser:
             assert classify({"raw": noise(16000), "sampling_rate": 16000, "text": ""}) == answer
 
     @pytest.mark.parametrize("by_id", [False, True])
-    def test_a_recogniser_of_ones_own_is_asked_where_there_is_no_text(self, tiny_folder, classify, whisper, by_id):
+    def test_a_recognizer_of_ones_own_is_asked_where_there_is_no_text(self, tiny_folder, classify, whisper, by_id):
         asr = pipeline("automatic-speech-recognition", whisper, num_beams=1)
         hears = M4SERPipeline.from_pretrained(tiny_folder, asr=whisper if by_id else asr)
         heard = asr(noise(16000))["text"].strip()
@@ -212,15 +212,15 @@ class TestRecogniser:
         row = {"raw": noise(16000), "sampling_rate": 16000, "text": TEXT}
         assert hears(row, return_transcript=True)["transcript"] == TEXT
 
-    def test_the_processors_recogniser_is_loaded_when_it_is_first_needed(self, tmp_path, whisper):
+    def test_the_processors_recognizer_is_loaded_when_it_is_first_needed(self, tmp_path, whisper):
         save_tiny_model(tmp_path, asr_model_id=whisper)
         classify = M4SERPipeline.from_pretrained(tmp_path)
         classify([{"raw": noise(16000), "sampling_rate": 16000, "text": TEXT}])
-        assert classify._recogniser._asr == whisper
+        assert classify._transcriber._asr == whisper
         expected = pipeline("automatic-speech-recognition", whisper, num_beams=1)(noise(16000))["text"].strip()
         assert classify([noise(16000)], return_transcript=True)[0]["transcript"] == expected
 
-    def test_the_recogniser_hears_a_batch_at_once_and_each_text_finds_its_recording(self, tiny_folder, whisper):
+    def test_the_recognizer_hears_a_batch_at_once_and_each_text_finds_its_recording(self, tiny_folder, whisper):
         asr = pipeline("automatic-speech-recognition", whisper)
         hears = M4SERPipeline.from_pretrained(tiny_folder, asr=asr)
         rows = [noise(8000 + 999 * seed, seed) for seed in range(4)]
@@ -331,9 +331,9 @@ class TestDamagedModels:
             (folder / file).unlink()
         assert "has no processor" in self.refusal(folder)
 
-    def test_a_recogniser_that_is_not_there_is_named(self, tiny_folder):
+    def test_a_recognizer_that_is_not_there_is_named(self, tiny_folder):
         classify = M4SERPipeline.from_pretrained(tiny_folder, asr="org/gone")
-        with pytest.raises(ValueError, match="recogniser 'org/gone' cannot be loaded; give each recording a text"):
+        with pytest.raises(ValueError, match="recognizer 'org/gone' cannot be loaded; give each recording a text"):
             classify(noise(16000))
 
     def test_a_tokenizer_without_a_limit_does_not_overrun_the_text_encoder(self, folder):

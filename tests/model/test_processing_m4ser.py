@@ -13,7 +13,7 @@ LONG, SHORT = (np.random.default_rng(seed).standard_normal(n).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def processor():
-    return tiny_processor(asr_model_id="org/recogniser")
+    return tiny_processor(asr_model_id="org/recognizer")
 
 
 def tokens(processor, inputs):
@@ -37,7 +37,7 @@ def test_the_four_inputs(processor):
     assert inputs["attention_mask"].sum(-1).tolist() == [1600, 500]
     assert tokens(processor, inputs) == [["[CLS]", "the", "night", "[SEP]"], ["[CLS]", "bad", "[SEP]"]]
     assert inputs["input_ids"].shape == inputs["text_attention_mask"].shape == (2, 4)
-    # Each recording is normalised by itself.
+    # Each recording is normalized by itself.
     expected = (SHORT - SHORT.mean()) / SHORT.std()
     np.testing.assert_allclose(inputs["input_values"][1, :500].numpy(), expected, atol=1e-4)
     assert inputs["input_values"][1, 500:].eq(0).all()
@@ -109,7 +109,7 @@ def test_a_text_of_ten_thousand_words_is_cut(processor):
         ([LONG, SHORT], ["bad"], "2 recordings came with 1 texts: give one text for each."),
         (LONG, ["bad", "night"], "1 recordings came with 2 texts: give one text for each."),
         ([LONG, SHORT], "bad", "2 recordings came with 1 texts: give one text for each."),
-        (LONG, [5], 'A hypothesis is a string or a recogniser\'s {"text": ...}, not int.'),
+        (LONG, [5], 'A hypothesis is a string or a recognizer\'s {"text": ...}, not int.'),
     ],
     ids=["nothing", "a text too few", "a text too many", "one text for two", "a number"],
 )
@@ -128,7 +128,7 @@ def test_round_trip(processor, tmp_path):
     processor.save_pretrained(tmp_path)
     loaded = AutoProcessor.from_pretrained(tmp_path)
     assert isinstance(loaded, M4SERProcessor)
-    assert loaded.asr_model_id == "org/recogniser"
+    assert loaded.asr_model_id == "org/recognizer"
     same(
         loaded([LONG, SHORT], ["the night", "bad"], sampling_rate=16_000),
         processor([LONG, SHORT], ["the night", "bad"], sampling_rate=16_000),

@@ -2,7 +2,7 @@
 
     torchrun --nproc_per_node 2 -m tests.training.processes OUT.safetensors --accumulation 1
 
-Run by test_global_means.py. Leaves the first step's gradients and the last step's weights of both sides.
+Run by test_loss_scaling.py. Leaves the first step's gradients and the last step's weights of both sides.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import get_scheduler
 
-from m4ser.discriminator import ModalityDiscriminator
 from m4ser.training.arguments import Arguments, DataArguments, ModelArguments, ObjectiveArguments, TrainingArguments
+from m4ser.training.discriminator import ModalityDiscriminator
 from m4ser.training.loop import train_step
 from m4ser.training.state import Part, TrainingState
 from tests.tiny import WIDTH, collate, randomize, recordings, tiny_model
@@ -28,7 +28,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("output")
     parser.add_argument("--accumulation", type=int, default=1)
-    parser.add_argument("--lambda_", type=float, default=0.1)
+    parser.add_argument("--contrastive_weight", type=float, default=0.1)
     parser.add_argument("--checkpoints", type=Path, help="folder through which the second half goes on")
     parser.add_argument("--sharded", action="store_true", help="each process holds a part of the weights (FSDP)")
     options = parser.parse_args()
@@ -36,7 +36,7 @@ def main():
     arguments = Arguments(
         ModelArguments(),
         DataArguments(dataset="unused"),
-        ObjectiveArguments(gamma=0.5, lambda_=options.lambda_),
+        ObjectiveArguments(adversarial_weight=0.5, contrastive_weight=options.contrastive_weight),
         TrainingArguments(output_dir="unused", learning_rate=1e-3),
     )
     accelerator = Accelerator(cpu=True)

@@ -34,7 +34,7 @@ config:
   speech_config: {hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2, conv_dim: [8, 8, 8]}
   text_config: {hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2}
 """
-SPECIFIC = {"fusion.speech_to_text", "fusion.text_to_speech", "fusion.text_specific"}
+SPECIFIC = {"fusion.text_query_cme", "fusion.speech_query_cme", "fusion.text_specific"}
 INVARIANT = {"fusion.combination", "fusion.generator"}
 TASKS = {"error_detector", "error_corrector"}
 MODULES = {"speech_encoder", "text_encoder", "classifier", *SPECIFIC, *INVARIANT, *TASKS}

@@ -30,7 +30,12 @@ def config(tmp_path):
 def test_defaults_are_those_of_the_paper():
     arguments = parse_arguments(REQUIRED)
     objective, training = arguments.objective, arguments.training
-    assert (objective.alpha, objective.beta, objective.gamma, objective.lambda_) == (0.1, 3, 0.01, 0.1)
+    assert (
+        objective.auxiliary_weight,
+        objective.detection_weight,
+        objective.adversarial_weight,
+        objective.contrastive_weight,
+    ) == (0.1, 3, 0.01, 0.1)
     assert objective.temperature == 0.07
     assert (training.batch_size, training.epochs, training.learning_rate) == (16, 100, 1e-5)
     assert training.schedule == "constant"
@@ -84,7 +89,7 @@ def test_a_config_as_json_on_the_command_line():
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (["--output_dir", "run"], "No data set: give --dataset FOLDER"),
+        (["--output_dir", "run"], "No dataset: give --dataset FOLDER"),
         (["--dataset", "corpus"], "Nowhere to write: give --output_dir FOLDER."),
         (["nowhere.yaml", *REQUIRED], "There is no config file nowhere.yaml."),
         ([*REQUIRED, "--speech_encoder", "x"], "Give text_encoder too"),
@@ -94,7 +99,7 @@ def test_a_config_as_json_on_the_command_line():
         ([*REQUIRED, "--selection_metric", "loss"], "selection_metric is one of"),
     ],
     ids=[
-        "no data set",
+        "no dataset",
         "no output",
         "no file",
         "one encoder",
@@ -131,7 +136,7 @@ def test_the_command_refuses_in_one_sentence(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train.py", "--output_dir", "run"])
     with pytest.raises(SystemExit) as stopped:
         train.main()
-    assert str(stopped.value).startswith("train.py: No data set: give --dataset FOLDER")
+    assert str(stopped.value).startswith("train.py: No dataset: give --dataset FOLDER")
 
 
 def test_config_on_the_command_line_goes_on_top_of_the_files(config):

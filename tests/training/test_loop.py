@@ -91,7 +91,7 @@ def test_the_networks_loss_leaves_the_discriminator_alone(batch):
 def test_a_step_is_lines_15_to_25():
     """Against Alg. 1 by hand, on a copy: all losses first, then an update of each side with its own optimizer."""
     batch = small_batch(dtype=torch.float64)
-    state, arguments, accelerator = start({"gamma": 0.5}, {"max_grad_norm": 0.0})
+    state, arguments, accelerator = start({"adversarial_weight": 0.5}, {"max_grad_norm": 0.0})
     model, discriminator = copy.deepcopy(state.model.double()), copy.deepcopy(state.discriminator.module.double())
     update_network, update_discriminator = (
         torch.optim.AdamW(part.parameters(), lr=1e-3, weight_decay=0.0).step for part in (model, discriminator)
@@ -166,8 +166,8 @@ def test_parts_learn_at_their_own_rates_and_frozen_ones_not(batch):
 
 
 SWITCHES = {
-    "without GAN": ({"gamma": 0.0}, {}, {"generator", "discriminator"}),
-    "without LCL": ({"lambda_": 0.0}, {}, {"contrastive"}),
+    "without GAN": ({"adversarial_weight": 0.0}, {}, {"generator", "discriminator"}),
+    "without LCL": ({"contrastive_weight": 0.0}, {}, {"contrastive"}),
     "speech only": (
         {},
         {"modalities": ["speech"]},
@@ -295,7 +295,7 @@ def test_loss_curves_are_drawn_at_the_end(run):
 
 def test_a_run_that_is_not_resumed_starts_its_logs_anew(train_here, tmp_path):
     (tmp_path / "metrics.csv").write_text("step,epoch,generator\n1,1,0.5\n")
-    train_here(tmp_path, "--epochs", "1", "--gamma", "0")
+    train_here(tmp_path, "--epochs", "1", "--adversarial_weight", "0")
     rows = read_csv(tmp_path / "metrics.csv")
     assert [row["step"] for row in rows] == ["1", "2", "3"]
     assert not {"generator", "discriminator"} & set(rows[0])

@@ -116,7 +116,7 @@ def test_only_the_newest_checkpoints_stay_and_none_can_hold_code(whole):
     ("option", "value", "complaint"),
     [
         ("--learning_rate", "0.01", "learning_rate was 0.001 there and is 0.01 now"),
-        ("--gamma", "0", "gamma was 0.01 there and is 0.0 now"),
+        ("--adversarial_weight", "0", "adversarial_weight was 0.01 there and is 0.0 now"),
         ("--batch_size", "8", "recordings a batch was 4 there and is 8 now"),
     ],
 )

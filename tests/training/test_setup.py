@@ -83,7 +83,7 @@ def test_hypotheses_that_are_missing_are_asked_for(tmp_path):
 def test_a_config_of_other_emotions_is_refused(tmp_path):
     corpus = write_tiny_corpus(tmp_path)
     argv = ["--dataset", str(corpus), "--output_dir", "unused", "--preset", "tiny"]
-    with pytest.raises(ValueError, match="The config has 2 emotions, the data set 4"):
+    with pytest.raises(ValueError, match="The config has 2 emotions, the dataset 4"):
         build_experiment(parse_arguments([*argv, "--config", '{"id2label": {"0": "good", "1": "bad"}}']))
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from m4ser.data.schema import DataError
+from m4ser.evaluation.paper.published import published
+from m4ser.evaluation.paper.variants import variant_name
 from m4ser.evaluation.report import write_report
 from m4ser.evaluation.report.figures import sensitivity_lines
-from m4ser.evaluation.report.published import published
 from m4ser.evaluation.report.runs import find_runs
-from m4ser.evaluation.report.variants import variant_name
 from m4ser.training.tables import rows, train_table
 from tests.finished_runs import finished_run
 from tests.tiny_corpus import SMALL, write_tiny_corpus
@@ -27,7 +27,7 @@ REQUIRED = ["--dataset", "corpus", "--output_dir", "run"]
 def argv(tmp_path_factory):
     """A table of three rows, two of which are the same on this corpus."""
     folder = tmp_path_factory.mktemp("tables")
-    (folder / "table.yaml").write_text("full:\nconcat: concat.yaml\ntwice: --gamma 0.01\n")
+    (folder / "table.yaml").write_text("full:\nconcat: concat.yaml\ntwice: --adversarial_weight 0.01\n")
     (folder / "concat.yaml").write_text((ROOT / "configs" / "ablations" / "concat.yaml").read_text())
     write_tiny_corpus(folder / "corpus")
     return [str(folder / "table.yaml"), SMALL, "--dataset", str(folder / "corpus")]
@@ -88,10 +88,10 @@ def test_the_report_draws_every_row_of_figure_7(corpus, tmp_path):
     }
     thousandths = [0.001, 0.01, 0.1, 1]
     assert values == {
-        "alpha": thousandths,
-        "beta": [1.5, 3, 4.5, 6],
-        "gamma": thousandths,
-        "lambda_": thousandths,
+        "auxiliary_weight": thousandths,
+        "detection_weight": [1.5, 3, 4.5, 6],
+        "adversarial_weight": thousandths,
+        "contrastive_weight": thousandths,
     }
     assert len(found) == 13  # the corpus's own four weights are one run
 
@@ -114,17 +114,21 @@ def test_options_go_to_every_row():
     [
         ("a: nowhere.yaml", [], r"row a: There is no config file .*nowhere.yaml"),
         ("a: --gama 0", [], "row a: There is no option --gama"),
-        ("a: --gamma '0", [], "row a: No closing quotation"),
-        ("a: --gamma 0", ["--gamma", "1"], "row a: the row sets gamma itself; leave --gamma out"),
-        ("a: one.yaml", ["--lambda_=1"], "row a: the row sets lambda_ itself"),
-        ("a/b: --gamma 0", [], "a row's name is that of its folder"),
+        ("a: --adversarial_weight '0", [], "row a: No closing quotation"),
+        (
+            "a: --adversarial_weight 0",
+            ["--adversarial_weight", "1"],
+            "row a: the row sets adversarial_weight itself; leave --adversarial_weight out",
+        ),
+        ("a: one.yaml", ["--contrastive_weight=1"], "row a: the row sets contrastive_weight itself"),
+        ("a/b: --adversarial_weight 0", [], "a row's name is that of its folder"),
         ("- a", [], "is no table"),
-        ("a: {gamma: 0}", [], "is no table"),
+        ("a: {adversarial_weight: 0}", [], "is no table"),
         ("", [], "is no table"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said(text, options, message, tmp_path):
-    (tmp_path / "one.yaml").write_text("lambda_: 0")
+    (tmp_path / "one.yaml").write_text("contrastive_weight: 0")
     (tmp_path / "table.yaml").write_text(text)
     with pytest.raises(ValueError, match=message):
         rows([str(tmp_path / "table.yaml"), *REQUIRED, *options])
@@ -135,5 +139,5 @@ def test_no_table_and_no_data_set():
         rows(["nowhere.yaml", *REQUIRED])
     with pytest.raises(ValueError, match="Name a table first"):
         rows(REQUIRED)
-    with pytest.raises(ValueError, match="row human_transcripts: No data set: give --dataset FOLDER"):
+    with pytest.raises(ValueError, match="row human_transcripts: No dataset: give --dataset FOLDER"):
         rows([str(TABLES / "table_6.yaml")])

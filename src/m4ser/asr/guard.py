@@ -4,7 +4,7 @@ Radford et al. 2023 ("Robust Speech Recognition via Large-Scale Weak Supervision
 higher temperatures; so does openai/whisper's transcribe.py, whose thresholds these are. Sampling would not be
 repeatable, so that here the text is rejected: it is kept beside the hypothesis, which then is empty.
 
-A low log-probability alone rejects nothing: emotional speech is hard to hear, and what a recogniser makes of it, right
+A low log-probability alone rejects nothing: emotional speech is hard to hear, and what a recognizer makes of it, right
 or wrong, is what M4SER learns from.
 """
 
@@ -30,7 +30,7 @@ def reason_to_reject(answer, level, seconds):
     """Why the text of an answer cannot have been said, or None.
 
     Args:
-        answer: what `Whisper.recognise` gives for one recording. level: its `loudest_level`. seconds: its length.
+        answer: what `Whisper.recognize` gives for one recording. level: its `loudest_level`. seconds: its length.
 
     Returns:
         "silence", "no speech", "repetition" or None; an empty text is never rejected.

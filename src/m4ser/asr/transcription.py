@@ -1,4 +1,4 @@
-"""From recordings to a hypotheses file: read, cut, batched, recognised, guarded, written.
+"""From recordings to a hypotheses file: read, cut, batched, recognized, guarded, written.
 
 The file that is written does not depend on how often the run was killed, nor on the number of its processes. Batches
 are made from all recordings before anyone looks at what is done, because a log-probability's last digits, and with
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from m4ser.asr.cache import TranscriptCache
 from m4ser.asr.guard import FRAME, loudest_level, mean_log_probability, reason_to_reject
 from m4ser.asr.whisper import DECIMALS, Whisper
-from m4ser.data.building import json_object, numbered_lines
+from m4ser.data.builders.builder_cli import json_object, numbered_lines
 from m4ser.data.schema import SAMPLING_RATE, DataError
 from m4ser.model.audio_m4ser import AudioError, load_audio
 
@@ -54,7 +54,7 @@ def transcribe(recordings, asr, output_file, *, revision=None, language=None, ba
     """Write `output_file`, a JSON line for each recording in their order; what the cache holds is not heard again.
 
     A line has `id`; `hypothesis`; `mean_log_probability`, `no_speech_probability`, `token_ids` and
-    `token_log_probabilities` of all that was recognised; and, where the guard (`m4ser.asr.guard`) has emptied the
+    `token_log_probabilities` of all that was recognized; and, where the guard (`m4ser.asr.guard`) has emptied the
     hypothesis or a part of it, `rejected`: a list of {"reason", "text"}. A recording longer than Whisper's window is
     cut where it is quiet; its numbers are those of its pieces, the highest `no_speech_probability` among them.
 
@@ -62,7 +62,7 @@ def transcribe(recordings, asr, output_file, *, revision=None, language=None, ba
         recordings: a sequence of {"id", "audio"}, the audio in any form that `load_audio` takes.
         asr, revision, language: as [`Whisper`] takes them.
         output_file: written at the end and at once; it and its folder are made where they do not exist.
-        batch_size: recordings recognised at once by each process.
+        batch_size: recordings recognized at once by each process.
         cache_dir: where the answers are kept; the Hugging Face cache by default. Of several machines the same.
 
     Returns:
@@ -70,7 +70,7 @@ def transcribe(recordings, asr, output_file, *, revision=None, language=None, ba
         processes one tells, the others return none.
 
     Raises:
-        DataError: no such recogniser, no recording that can be read, or `output_file` holds something else.
+        DataError: no such recognizer, no recording that can be read, or `output_file` holds something else.
     """
     _refuse_other_file(output_file)
     # Without an accelerator, several processes find each other only if they are told so.
@@ -85,7 +85,7 @@ def transcribe(recordings, asr, output_file, *, revision=None, language=None, ba
     done = set(cache.read(keys))
     unfinished = [batch for batch in make_batches(pieces, batch_size) if any(p.key not in done for p in batch)]
     state.wait_for_everyone()  # all have read the cache before one writes to it
-    recognise(unfinished[state.process_index :: state.num_processes], recordings, whisper, cache, done, state)
+    recognize(unfinished[state.process_index :: state.num_processes], recordings, whisper, cache, done, state)
     state.wait_for_everyone()
     if not state.is_main_process:
         return {}, Counter()
@@ -129,8 +129,8 @@ def make_batches(pieces, batch_size):
     return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
 
 
-def recognise(batches, recordings, whisper, cache, done, state):
-    """Recognise batches and add to the cache, batch by batch, the answers to keys that are not `done`."""
+def recognize(batches, recordings, whisper, cache, done, state):
+    """Recognize batches and add to the cache, batch by batch, the answers to keys that are not `done`."""
     others = f" (1 of {state.num_processes} processes)" if state.num_processes > 1 else ""
     total = sum(map(len, batches))
     with tqdm(
@@ -138,7 +138,7 @@ def recognise(batches, recordings, whisper, cache, done, state):
     ) as progress:
         for batch in batches:
             samples = [load_audio(recordings[piece.row]["audio"])[piece.start : piece.stop] for piece in batch]
-            answers = zip(batch, whisper.recognise(samples), strict=True)
+            answers = zip(batch, whisper.recognize(samples), strict=True)
             cache.append({piece.key: answer for piece, answer in answers if piece.key not in done})
             progress.update(len(batch))
 

@@ -59,7 +59,7 @@ class Whisper:
         except DataError:
             raise
         except (OSError, ValueError) as error:
-            raise DataError(f"No speech recogniser at {self.name!r}: {error}") from error
+            raise DataError(f"No speech recognizer at {self.name!r}: {error}") from error
         self.window = self._features.n_samples
         self.language = self._known_language(language)
 
@@ -99,8 +99,8 @@ class Whisper:
         return model.to(self.device).eval()
 
     @torch.inference_mode()
-    def recognise(self, recordings):
-        """Recognise a batch, greedily.
+    def recognize(self, recordings):
+        """Recognize a batch, greedily.
 
         Args:
             recordings: float32 arrays of shape (samples,) at 16 kHz, at most `window` samples each.

@@ -1,4 +1,4 @@
-"""Rows of a data set to one padded batch."""
+"""Rows of a dataset to one padded batch."""
 
 from collections.abc import Sequence
 from typing import Any

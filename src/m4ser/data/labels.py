@@ -97,7 +97,7 @@ def add_labels(
 class LabelStatistics:
     """How much there is to detect and to correct in rows of label columns.
 
-    tags: labelled tokens, [CLS] among them, by KEEP, DELETE and CHANGE.
+    tags: labeled tokens, [CLS] among them, by KEEP, DELETE and CHANGE.
     target_lengths: replacements by their length in tokens, EOS included, after the cut.
     truncated: replacements that were cut, hence without EOS.
     """
@@ -115,7 +115,7 @@ class LabelStatistics:
             self.truncated += ids[-1] != self.tokenizer.sep_token_id
 
     def share(self, tag: int) -> float:
-        """Of KEEP, DELETE or CHANGE among the labelled tokens; 0 where there is none."""
+        """Of KEEP, DELETE or CHANGE among the labeled tokens; 0 where there is none."""
         return self.tags[tag] / max(1, self.tags.total())
 
     def length_at(self, share: float) -> int:
@@ -129,8 +129,8 @@ def label_statistics(
 ) -> LabelStatistics:
     """The statistics of a split's labels for a tokenizer, whether or not the split has label columns."""
     statistics = LabelStatistics(tokenizer)
-    labelled = add_labels(dataset, tokenizer, max_correction_length=max_correction_length)
-    for row in labelled.select_columns(list(LABEL_FEATURES)):
+    labeled = add_labels(dataset, tokenizer, max_correction_length=max_correction_length)
+    for row in labeled.select_columns(list(LABEL_FEATURES)):
         statistics.add(row)
     return statistics
 

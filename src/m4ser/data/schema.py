@@ -20,7 +20,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from m4ser.data.card import SplitStatistics, dataset_card
+from m4ser.data.builders.card import SplitStatistics, dataset_card
 from m4ser.data.labels import LABEL_FEATURES, LabelStatistics, aligned_labels
 
 SAMPLING_RATE = 16_000
@@ -53,7 +53,7 @@ class DataError(ValueError):
 class Utterance:
     """One row. `audio` holds the bytes of an audio file named `path`; `duration` is in seconds.
 
-    `transcript` is what a human wrote, `hypothesis` what a recogniser heard; None means that there is none. A row of
+    `transcript` is what a human wrote, `hypothesis` what a recognizer heard; None means that there is none. A row of
     text alone has neither `audio` nor `path`, and may last 0 s. `extra` holds the columns that only its corpus has.
     """
 
@@ -110,7 +110,7 @@ def write_dataset(
             Where there is any, all goes to OUT/report.json and the beginning of each kind into the card.
 
     Returns:
-        What each split holds, for `m4ser.data.card.summary`.
+        What each split holds, for `m4ser.data.builders.card.summary`.
 
     Raises:
         DataError: no utterance, an emotion that is not in `labels`, an id that comes twice, other extra columns, or

@@ -14,7 +14,7 @@ do not overlap, whoever speaks. Syllables are vowels drawn without a look at the
 nothing about valence. Level says nothing at all: every recording has the same root mean square.
 
 **Words.** One cue word in each transcript tells valence, no word tells arousal. The hypothesis is what a
-recogniser might have heard: a word turns into its homophone (always the same one, which stands in no
+recognizer might have heard: a word turns into its homophone (always the same one, which stands in no
 transcript, so it can be undone), fillers come in, function words get lost, and one cue in `CUES_PER_LOSS`
 is gone for good: a word without valence stands in its place.
 
@@ -30,8 +30,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from m4ser.data.building import encode_flac
-from m4ser.data.card import SplitStatistics
+from m4ser.data.builders.builder_cli import encode_flac
+from m4ser.data.builders.card import SplitStatistics
 from m4ser.data.schema import SAMPLING_RATE, Utterance, write_dataset
 
 EMOTIONS = ("angry", "happy", "sad", "neutral")
@@ -206,7 +206,7 @@ def _split(rng: np.random.Generator, split: str, size: int) -> Iterator[Syntheti
 
 
 def say(rng: np.random.Generator, positive: bool, cue_lost: bool) -> tuple[str, str]:
-    """Draw a transcript whose cue has the valence given, and what a recogniser makes of it."""
+    """Draw a transcript whose cue has the valence given, and what a recognizer makes of it."""
     cue = str(rng.choice(CUES[positive]))
     words = " ".join(str(rng.choice(phrases)) for phrases in PHRASES).replace("<cue>", cue).split()
     heard = []

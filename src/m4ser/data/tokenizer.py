@@ -1,7 +1,7 @@
-"""Tokenizers: a small one trained on a corpus, and one normalisation for every text that a tokenizer sees.
+"""Tokenizers: a small one trained on a corpus, and one normalization for every text that a tokenizer sees.
 
-The hypothesis and the transcript must be normalised alike before they are aligned, and so must the text at
-inference. So the normalisation is a part of the tokenizer and is saved with it.
+The hypothesis and the transcript must be normalized alike before they are aligned, and so must the text at
+inference. So the normalization is a part of the tokenizer and is saved with it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,10 +32,10 @@ def basic_normalizer() -> normalizers.Normalizer:
 
 
 def with_normalization(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerBase:
-    """Return `tokenizer` with a corpus's normalisation: "none" (as it is) or "basic" (`basic_normalizer`).
+    """Return `tokenizer` with a corpus's normalization: "none" (as it is) or "basic" (`basic_normalizer`).
 
     The result of "basic" is a generic fast tokenizer: a model's own class, such as BertTokenizer, would put
-    its own normaliser back when it is loaded.
+    its own normalizer back when it is loaded.
 
     Raises:
         ValueError: another name, or a tokenizer without a `tokenizers` backend.

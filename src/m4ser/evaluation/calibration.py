@@ -32,7 +32,7 @@ def calibrate_run(run, dataset, batch_size=8):
 
     Raises:
         ValueError: no finished run, or one whose epoch was chosen on the test recordings, so that nothing is left to
-            calibrate on. DataError: no such data set, or one that does not fit the run.
+            calibrate on. DataError: no such dataset, or one that does not fit the run.
     """
     path = Path(run) / "results.json"
     if not path.is_file():

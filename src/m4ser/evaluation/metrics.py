@@ -95,7 +95,7 @@ def evaluate_predictions(predictions, references, num_labels):
 def word_error_rate(hypotheses, references):
     """Substitutions, deletions and insertions over the number of reference words, over the whole corpus.
 
-    Words are separated by white space and compared as they are: normalise both sides first. A recording whose
+    Words are separated by white space and compared as they are: normalize both sides first. A recording whose
     reference is empty adds no words, and every word heard in it is an insertion.
 
     Raises:

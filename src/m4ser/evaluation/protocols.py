@@ -4,8 +4,8 @@
     parts.splits["train"], parts.name, parts.description
 
 ==================  ==================================================================================================
-held_out            the data set's own splits, which share no speaker, session, dialogue or recording
-official            the data set's own splits as they were published (MELD): speakers, and some recordings, are in two
+held_out            the dataset's own splits, which share no speaker, session, dialogue or recording
+official            the dataset's own splits as they were published (MELD): speakers, and some recordings, are in two
 loso                leave one session out: fold n is tested on session n, the next session chooses the epoch
 paper               leave one session out, and the best epoch is chosen on the test session, as the paper seems to
 improvised          loso on the improvised recordings alone
@@ -69,19 +69,19 @@ def partition(corpus, protocol="held_out", fold=None):
 
 
 def held_out(corpus):
-    """The data set's own splits; refused where they share a speaker, a session, a dialogue or a recording."""
+    """The dataset's own splits; refused where they share a speaker, a session, a dialogue or a recording."""
     splits = _own_splits(corpus)
     check_disjoint(splits)
-    return Partition("held_out", "The data set's own splits, no speaker in two of them.", splits)
+    return Partition("held_out", "The dataset's own splits, no speaker in two of them.", splits)
 
 
 def official(corpus):
-    """The data set's own splits, whose speakers and sessions may be the same; only shared dialogues are refused."""
+    """The dataset's own splits, whose speakers and sessions may be the same; only shared dialogues are refused."""
     splits = _own_splits(corpus)
     check_disjoint(splits, ["dialogue"])
     recordings = Counter(recording for split in splits.values() for recording in _values(split, "recording"))
     shared = sum(count > 1 for count in recordings.values())
-    description = f"The data set's own splits as published; speakers may be in several, {shared} recordings are."
+    description = f"The dataset's own splits as published; speakers may be in several, {shared} recordings are."
     return Partition("official", description, splits)
 
 
@@ -130,7 +130,7 @@ def speaker_folds(rows, fold, count=SPEAKER_FOLDS):
     """Test on one of `count` groups of speakers, choose the epoch on the next one, train on the others.
 
     The groups are the same for the same speakers and as equal in recordings as taking the most talkative first makes
-    them; among equals, a speaker joins those with fewer of the same sex, where the data set has a column `sex`. A
+    them; among equals, a speaker joins those with fewer of the same sex, where the dataset has a column `sex`. A
     session may be in two splits, when its speakers are.
     """
     speakers = _column(rows, "speaker", "speakers")
@@ -234,7 +234,7 @@ def check_disjoint(dataset_dict, columns=DISJOINT_COLUMNS):
 def _own_splits(corpus):
     if missing := [split for split in SPLITS if split not in corpus]:
         raise DataError(
-            f"The data set has no {' and no '.join(missing)} split; give --protocol, one of "
+            f"The dataset has no {' and no '.join(missing)} split; give --protocol, one of "
             f"{', '.join(name for name in PROTOCOLS if name not in ('held_out', 'official'))}."
         )
     return datasets.DatasetDict({split: corpus[split] for split in SPLITS})
@@ -244,12 +244,12 @@ def _column(rows, name, protocol):
     """A column's values, none of which may be missing."""
     values = rows[name] if name in rows.column_names else [None]
     if any(value is None for value in values):
-        raise DataError(f"The protocol {protocol} needs the {name} of every recording, which this data set lacks.")
+        raise DataError(f"The protocol {protocol} needs the {name} of every recording, which this dataset lacks.")
     return values
 
 
 def _texts(rows):
-    """The normalised transcripts; None where there is none."""
+    """The normalized transcripts; None where there is none."""
     normalize = basic_normalizer().normalize_str
     return [(text and " ".join(normalize(text).split())) or None for text in rows["transcript"]]
 

@@ -1,4 +1,4 @@
-"""A saved model on a split of a data set."""
+"""A saved model on a split of a dataset."""
 
 import datasets
 import numpy as np
@@ -18,7 +18,7 @@ def score_split(model, dataset, split="test", batch_size=8, text_column="hypothe
         [`evaluate_predictions`]'s dict and the `expected_calibration_error` of the pipeline's scores.
 
     Raises:
-        DataError: no such data set, split or column, a row that cannot be used, or emotions that the model does not
+        DataError: no such dataset, split or column, a row that cannot be used, or emotions that the model does not
             know.
     """
     rows = load_rows(dataset, split)
@@ -31,15 +31,15 @@ def score_split(model, dataset, split="test", batch_size=8, text_column="hypothe
 
 
 def load_rows(dataset, split=None):
-    """A data set's split, or all of them.
+    """A dataset's split, or all of them.
 
     Raises:
-        DataError: no such data set or split.
+        DataError: no such dataset or split.
     """
     try:
         return datasets.load_dataset(dataset, split=split)
     except (FileNotFoundError, ConnectionError, ValueError) as error:
-        what = f"split {split!r} of a data set" if split else "data set"
+        what = f"split {split!r} of a dataset" if split else "dataset"
         raise DataError(f"There is no {what} {dataset!r}: {error}") from error
 
 
@@ -57,7 +57,7 @@ def classify_rows(classify, rows, text_column="hypothesis", batch_size=8, **opti
     """
     missing = [column for column in ("id", "audio", "emotion", text_column) if column not in rows.column_names]
     if missing:
-        raise DataError(f"The data set has no column {', '.join(missing)}: build it with datasets_builders.")
+        raise DataError(f"The dataset has no column {', '.join(missing)}: build it with datasets_builders.")
     names, known = rows.features["emotion"].names, classify.model.config.label2id
     strangers = sorted(set(names) - set(known))
     if strangers:

@@ -56,10 +56,10 @@ def mcnemar(labels, first, second):
 
 
 def permutation_test(labels, first, second, classes, resamples=RESAMPLES, seed=0):
-    """Two-sided p-value that two systems have the same UA: their answers to a recording are swapped at random.
+    """Two-sided p-value that two systems have the same UA: their answers to a recording are shuffle_texts at random.
 
     Args:
-        labels: (n,). first, second: (systems, n), swapped together.
+        labels: (n,). first, second: (systems, n), shuffle_texts together.
     """
     labels, first, second = np.asarray(labels), np.atleast_2d(first), np.atleast_2d(second)
     support = np.bincount(labels, minlength=classes)

@@ -1,4 +1,4 @@
-"""How wrong the hypotheses of a data set are: word error rates, overall and by what is known of a recording."""
+"""How wrong the hypotheses of a dataset are: word error rates, overall and by what is known of a recording."""
 
 import json
 
@@ -10,12 +10,12 @@ from m4ser.data.schema import DataError
 from m4ser.evaluation.metrics import word_error_rate
 
 COLUMNS = ("split", "session", "emotion", "speaker")
-# Sec. IV-B; the paper does not say how it normalised.
+# Sec. IV-B; the paper does not say how it normalized.
 PUBLISHED = "The paper: 20.48 % on IEMOCAP (openai/whisper-medium.en), 37.87 % on MELD (openai/whisper-large-v2)."
 
 
 def whisper_normalizer(asr=None):
-    """Whisper's English normaliser, from a text to its words as they are scored.
+    """Whisper's English normalizer, from a text to its words as they are scored.
 
     Args:
         asr: id or folder of a Whisper model, whose tokenizer brings the table that makes "colour" "color". Without it
@@ -73,18 +73,18 @@ def word_error_rates(dataset, by=COLUMNS, normalize=None):
 
 
 def load_texts(dataset, hypotheses=None):
-    """All splits of a data set without their audio, as one `Dataset`.
+    """All splits of a dataset without their audio, as one `Dataset`.
 
     Args:
-        dataset: folder or Hub id. hypotheses: {id: hypothesis} in the place of the data set's own.
+        dataset: folder or Hub id. hypotheses: {id: hypothesis} in the place of the dataset's own.
 
     Raises:
-        DataError: no such data set, or one without transcripts.
+        DataError: no such dataset, or one without transcripts.
     """
     try:
         splits = datasets.load_dataset(str(dataset)).values()
     except (FileNotFoundError, ConnectionError, ValueError) as error:
-        raise DataError(f"There is no data set {dataset}: build it with datasets_builders first.") from error
+        raise DataError(f"There is no dataset {dataset}: build it with datasets_builders first.") from error
     rows = datasets.concatenate_datasets([split.select_columns(_needed(split, (*COLUMNS, "id"))) for split in splits])
     if hypotheses is None:
         return rows

@@ -5,7 +5,6 @@ from .configuration_m4ser import M4SERConfig
 from .modeling_m4ser import M4SERModel, M4SEROutput
 from .pipeline_m4ser import M4SERPipeline
 from .processing_m4ser import M4SERProcessor
-from .sams_m4ser import SAMSConfig, SAMSModel
 
 __all__ = [
     "AudioError",
@@ -14,6 +13,4 @@ __all__ = [
     "M4SEROutput",
     "M4SERPipeline",
     "M4SERProcessor",
-    "SAMSConfig",
-    "SAMSModel",
 ]

@@ -6,7 +6,7 @@ from torch import nn
 from transformers.activations import ACT2FN
 
 
-class CrossAttention(nn.Module):
+class MultiHeadAttention(nn.Module):
     """Multi-head attention of queries (B, q, d) to a memory (B, k, d); masked memory never counts.
 
     Vaswani et al. 2017, the paper's [42]. A row whose memory is masked everywhere gets zeros, not NaN.

@@ -24,7 +24,7 @@ CUSTOM_PIPELINES = {
 
 # Layerdrop and SpecAugment's masked-frame embedding leave parameters without a gradient in some steps, which stops
 # training on several devices; a config that wants them says so.
-UNREGULARISED_SPEECH = {"layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+UNREGULARIZED_SPEECH = {"layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0}
 
 # The tiny preset reads 25 ms windows every 10 ms instead of HuBERT's seven small strides: as fast as a spectrogram
 # on a CPU, and short enough a stack to be trained from scratch on an hour of speech. Its weights start wider than
@@ -144,7 +144,7 @@ class M4SERConfig(PreTrainedConfig):
         label2id=None,
         **kwargs,
     ):
-        self.speech_config = _as_config(speech_config, {"model_type": "hubert", **UNREGULARISED_SPEECH})
+        self.speech_config = _as_config(speech_config, {"model_type": "hubert", **UNREGULARIZED_SPEECH})
         self.text_config = _as_config(text_config, {"model_type": "bert"})
         self.hidden_size = hidden_size
         self.num_attention_heads = num_attention_heads

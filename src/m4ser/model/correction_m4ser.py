@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .attention_m4ser import CrossAttention, FeedForward
+from .attention_m4ser import FeedForward, MultiHeadAttention
 
 KEEP, DELETE, CHANGE = 0, 1, 2
 
@@ -24,14 +24,14 @@ class CorrectionDecoder(nn.Module):
         self.max_length = config.max_correction_length
         self.position_embeddings = nn.Embedding(config.max_correction_length, embedding_size)
         self.input_projection = nn.Linear(embedding_size + config.hidden_size, config.hidden_size)
-        self.self_attention = CrossAttention(config)
+        self.self_attention = MultiHeadAttention(config)
         self.self_attention_norm = nn.LayerNorm(config.hidden_size)
-        self.memory_attention = CrossAttention(config)
+        self.memory_attention = MultiHeadAttention(config)
         self.memory_attention_norm = nn.LayerNorm(config.hidden_size)
         self.feed_forward = FeedForward(config.hidden_size, config.correction_intermediate_size)
         self.output_norm = nn.LayerNorm(config.hidden_size)
         self.dropout = nn.Dropout(config.hidden_dropout)
-        self.vocabulary = nn.Linear(config.hidden_size, config.text_config.vocab_size)
+        self.lm_head = nn.Linear(config.hidden_size, config.text_config.vocab_size)
 
     def forward(self, token_ids, error_states, memory, memory_mask, word_embeddings):
         """Logits of each next token.
@@ -45,7 +45,7 @@ class CorrectionDecoder(nn.Module):
         Returns:
             (K, c, vocabulary).
         """
-        return self.vocabulary(self._states(token_ids, error_states, memory, memory_mask, word_embeddings))  # eq. 6
+        return self.lm_head(self._states(token_ids, error_states, memory, memory_mask, word_embeddings))  # eq. 6
 
     def _states(self, token_ids, error_states, memory, memory_mask, word_embeddings):
         length = token_ids.shape[1]
@@ -81,7 +81,7 @@ class CorrectionDecoder(nn.Module):
             if finished.all():
                 break
             states = self._states(token_ids, error_states, memory, memory_mask, word_embeddings)[:, -1]
-            log_probabilities, next_ids = self.vocabulary(states).float().log_softmax(-1).max(-1)
+            log_probabilities, next_ids = self.lm_head(states).float().log_softmax(-1).max(-1)
             total += log_probabilities.masked_fill(finished, 0.0)
             lengths += ~finished
             next_ids = next_ids.masked_fill(finished, self.eos_token_id)
@@ -95,7 +95,7 @@ def _until(token_ids, stop):
     return token_ids[: token_ids.index(stop)] if stop in token_ids else token_ids
 
 
-def retained_tags(aed_logits, threshold=None):
+def decode_tags(aed_logits, threshold=None):
     """KEEP, DELETE or CHANGE for each token: (B, n, 3) to (B, n).
 
     Args:

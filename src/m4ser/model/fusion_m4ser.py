@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .attention_m4ser import CrossAttention, FeedForward
+from .attention_m4ser import FeedForward, MultiHeadAttention
 
 
 class CrossModalEncoder(nn.Module):
@@ -11,7 +11,7 @@ class CrossModalEncoder(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        self.attention = CrossAttention(config)
+        self.attention = MultiHeadAttention(config)
         self.attention_norm = nn.LayerNorm(config.hidden_size)
         self.feed_forward = FeedForward(config.hidden_size, config.intermediate_size)
         self.output_norm = nn.LayerNorm(config.hidden_size)
@@ -28,7 +28,7 @@ class HybridModalAttention(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        self.attention = CrossAttention(config)
+        self.attention = MultiHeadAttention(config)
         # A 1x1 convolution over time is a linear layer on the features.
         self.mask = nn.Linear(2 * config.hidden_size, config.hidden_size)
 
@@ -79,8 +79,8 @@ class MultimodalFusion(nn.Module):
         self.has_specific = "specific" in config.representations
         self.has_invariant = "invariant" in config.representations
         if self.has_specific:
-            self.speech_to_text = CrossModalEncoder(config)
-            self.text_to_speech = CrossModalEncoder(config)
+            self.text_query_cme = CrossModalEncoder(config)
+            self.speech_query_cme = CrossModalEncoder(config)
             self.text_specific = CrossModalEncoder(config)
         if self.has_invariant or not self.has_specific:
             self.combination = nn.Linear(2 * config.hidden_size, config.hidden_size)
@@ -96,8 +96,8 @@ class MultimodalFusion(nn.Module):
         """
         streams = {}
         if self.has_specific:
-            heard = self.speech_to_text(text, speech, frame_mask)  # eq. 8
-            streams["speech_specific"] = self.text_to_speech(speech, heard, text_mask)  # eq. 9
+            heard = self.text_query_cme(text, speech, frame_mask)  # eq. 8
+            streams["speech_specific"] = self.speech_query_cme(speech, heard, text_mask)  # eq. 9
             streams["text_specific"] = self.text_specific(speech, text, text_mask)  # eq. 10
             if not self.has_invariant:
                 return streams

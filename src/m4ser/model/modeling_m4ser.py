@@ -9,8 +9,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from .configuration_m4ser import MODALITIES, UNREGULARISED_SPEECH, M4SERConfig
-from .correction_m4ser import CHANGE, KEEP, CorrectionDecoder, apply_corrections, retained_tags, rewriting_tags
+from .configuration_m4ser import MODALITIES, UNREGULARIZED_SPEECH, M4SERConfig
+from .correction_m4ser import CHANGE, KEEP, CorrectionDecoder, apply_corrections, decode_tags, rewriting_tags
 from .fusion_m4ser import MultimodalFusion, masked_mean
 from .pipeline_m4ser import M4SERPipeline  # noqa: F401  saving a model copies the files that this one imports
 from .speech_encoder_m4ser import SpeechEncoder
@@ -121,7 +121,7 @@ class M4SERModel(PreTrainedModel):
         # Whatever precision the encoders were saved in, they join the rest in its own.
         precision = {"dtype": torch.get_default_dtype()}
         if speech_id is not None:
-            changes = {**precision, **UNREGULARISED_SPEECH, **config.get("speech_config", {})}
+            changes = {**precision, **UNREGULARIZED_SPEECH, **config.get("speech_config", {})}
             config["speech_config"] = _pretrained_config(speech_id, changes)
         if text_id is not None:
             config["text_config"] = _pretrained_config(text_id, {**precision, **config.get("text_config", {})})
@@ -259,7 +259,7 @@ class M4SERModel(PreTrainedModel):
         if self.error_detector is None:
             return rewriting_tags(input_ids), torch.ones(input_ids.shape, device=input_ids.device)
         aed_logits = self.error_detector(text_hidden_states).float()  # a threshold would be rounded to half precision
-        tags = retained_tags(aed_logits, self.config.correction_threshold)
+        tags = decode_tags(aed_logits, self.config.correction_threshold)
         return tags, aed_logits.softmax(-1).gather(-1, tags[..., None]).squeeze(-1)
 
     def get_input_embeddings(self):

@@ -11,10 +11,10 @@ from types import GeneratorType, SimpleNamespace
 from torch.utils.data import Dataset
 from transformers import AudioClassificationPipeline, AutoModelForAudioClassification, AutoProcessor, pipeline
 
+from .asr_m4ser import ASRTranscriber
 from .audio_m4ser import AudioError, load_audio, stream_audio
 from .correction_m4ser import CHANGE, DELETE
-from .recogniser_m4ser import Recogniser
-from .timeline_m4ser import mean_scores, segments, windows, without_overlap
+from .windowing_m4ser import mean_scores, segments, windows, without_overlap
 
 RETURNED = ("return_transcript", "return_correction", "return_embeddings")
 HUB_OPTIONS = ("revision", "token", "local_files_only", "trust_remote_code")
@@ -24,7 +24,7 @@ ONE = (str, bytes, bytearray, Mapping, tuple, io.IOBase)
 # HuBERT base takes 1.7 GB a layer.
 MAX_SECONDS = 120
 MIN_SECONDS = 0.1
-# Batches that are read before the recogniser hears them, so that it finds recordings of like length.
+# Batches that are read before the recognizer hears them, so that it finds recordings of like length.
 BATCHES_AHEAD = 4
 
 
@@ -42,7 +42,7 @@ class M4SERPipeline(AudioClassificationPipeline):
 
     ```python
     classify = pipeline("audio-classification", model="org/m4ser-iemocap", trust_remote_code=True)
-    classify("speech.wav")                                    # transcribed first, where the model names a recogniser
+    classify("speech.wav")                                    # transcribed first, where the model names a recognizer
     classify({"path": "speech.wav", "text": "so heart"})      # with a hypothesis of your own
     classify(["a.wav", "b.wav"], batch_size=8, top_k=1)
     classify("meeting.flac", window=5, hop=2.5)               # of any length: what is heard when
@@ -50,7 +50,7 @@ class M4SERPipeline(AudioClassificationPipeline):
 
     Args:
         asr (*optional*): an automatic-speech-recognition pipeline, or the Hub id or folder of one, where the
-            processor's own recogniser (`asr_model_id`) is not wanted. Without either, and without a text, speech
+            processor's own recognizer (`asr_model_id`) is not wanted. Without either, and without a text, speech
             alone answers.
     """
 
@@ -64,7 +64,7 @@ class M4SERPipeline(AudioClassificationPipeline):
         self.model.eval()
         self._rate = self.processor.feature_extractor.sampling_rate
         asr = self.processor.asr_model_id if asr is None else asr
-        self._recogniser = Recogniser(asr, self._rate, self.device)
+        self._transcriber = ASRTranscriber(asr, self._rate, self.device)
         self._warned = False
         encoder, tokenizer = self.model.text_encoder, self.processor.tokenizer
         if encoder is not None and encoder.max_length is not None:  # a tokenizer may know no limit of its own
@@ -110,12 +110,12 @@ class M4SERPipeline(AudioClassificationPipeline):
         Args:
             inputs: a path, an http(s) address, bytes, samples at the model's rate, {"raw" or "array",
                 "sampling_rate"} or {"path"} or {"bytes"} or {"audio": any of these}, each dict with an optional
-                "text" (or "hypothesis", as m4ser's data sets call it); or a list, generator or data set of them.
+                "text" (or "hypothesis", as m4ser's datasets call it); or a list, generator or dataset of them.
             window (`float`, *optional*): seconds, at most 120; gives a timeline of a recording of any length, as
                 [`timeline`] does. "segments" cuts where Whisper hears one stretch of speech end.
             hop (`float`, *optional*): seconds from the start of a window to the start of the next; `window` by
                 default.
-            batch_size (`int`, *optional*): recordings at once, for the recogniser too; 1 by default.
+            batch_size (`int`, *optional*): recordings at once, for the recognizer too; 1 by default.
             top_k (`int`, *optional*): the best so many emotions; all by default.
             abstain_below (`float`, *optional*): give a dict with "scores" and "label", which is None where the best
                 score is below this.
@@ -135,9 +135,9 @@ class M4SERPipeline(AudioClassificationPipeline):
         if isinstance(inputs, list) and not inputs:
             return []
         if isinstance(inputs, Iterable) and not isinstance(inputs, (list, *ONE)) and not hasattr(inputs, "ndim"):
-            inputs = (item for item in inputs)  # a data set, or a column of it
+            inputs = (item for item in inputs)  # a dataset, or a column of it
         if window is not None or hop is not None:
-            return self._whole(inputs, window=window, hop=hop, **kwargs)
+            return self._predict_windows(inputs, window=window, hop=hop, **kwargs)
         answer = super().__call__(inputs, **kwargs)
         if isinstance(answer, dict) and "error" in answer:
             raise AudioError(answer["error"])
@@ -159,25 +159,25 @@ class M4SERPipeline(AudioClassificationPipeline):
             AudioError: a recording that cannot be used, when the damage is reached.
         """
         ranking = self._ranking(kwargs)
-        for entry in self._stretches(source, window, hop, **kwargs):
+        for entry in self._window_scores(source, window, hop, **kwargs):
             yield {**entry, **rank(entry["scores"], **ranking)}
 
-    def _whole(self, inputs, **kwargs):
+    def _predict_windows(self, inputs, **kwargs):
         """The timeline of each recording, and the mean over it."""
         if isinstance(inputs, (GeneratorType, Dataset)):
-            return (self._whole([item], **kwargs)[0] for item in inputs)
+            return (self._predict_windows([item], **kwargs)[0] for item in inputs)
         if isinstance(inputs, list):
-            return [self._whole_or_error(item, **kwargs) for item in inputs]
+            return [self._predict_windows_or_error(item, **kwargs) for item in inputs]
         ranking = self._ranking(kwargs)
         entries = list(self.timeline(inputs, **{**kwargs, **ranking, "top_k": None}))
-        answer = {**overview(entries, ranking["abstain_below"]), "timeline": entries}
+        answer = {**aggregate(entries, ranking["abstain_below"]), "timeline": entries}
         for part in (answer, *entries):
             part["scores"] = part["scores"][: ranking["top_k"]]
         return answer
 
-    def _whole_or_error(self, source, **kwargs):
+    def _predict_windows_or_error(self, source, **kwargs):
         try:
-            return self._whole(source, **kwargs)
+            return self._predict_windows(source, **kwargs)
         except AudioError as refusal:
             return {"error": str(refusal)}
 
@@ -187,7 +187,7 @@ class M4SERPipeline(AudioClassificationPipeline):
         options = {**self._postprocess_params, **self._sanitize_parameters(**given)[2]}
         return {name: options.get(name) for name in ("top_k", "abstain_below")}
 
-    def _stretches(self, source, window, hop=None, **kwargs):
+    def _window_scores(self, source, window, hop=None, **kwargs):
         """[`timeline`] with scores that are {label: score} of all emotions."""
         _check_window(window, hop)
         places = deque()
@@ -215,9 +215,9 @@ class M4SERPipeline(AudioClassificationPipeline):
             raise AudioError(f"{name}: one text does not say what was said when; leave it out, or give an empty one.")
         blocks = stream_audio(source, self._rate, target_sampling_rate=self._rate)
         if window == "segments":
-            if not self._recogniser:
-                raise ValueError("Segments are a recogniser's; give asr=, or window= in seconds.")
-            yield from segments(blocks, self._recogniser.segments, self._recogniser.window)
+            if not self._transcriber:
+                raise ValueError("Segments are a recognizer's; give asr=, or window= in seconds.")
+            yield from segments(blocks, self._transcriber.segments, self._transcriber.window)
             return
         hop = window if hop is None else hop
         for start, waveform in windows(blocks, round(window * self._rate), round(hop * self._rate)):
@@ -244,7 +244,7 @@ class M4SERPipeline(AudioClassificationPipeline):
         """transformers' list has its own models only, and an error would be logged that M4SER is not on it."""
 
     def get_iterator(self, inputs, num_workers, batch_size, *parameters):
-        if self._recogniser:
+        if self._transcriber:
             inputs, num_workers = self._read_in_batches(inputs, batch_size), 0
         return super().get_iterator(inputs, num_workers, batch_size, *parameters)
 
@@ -255,7 +255,7 @@ class M4SERPipeline(AudioClassificationPipeline):
             yield from self._read(batch, batch_size)
 
     def _read(self, inputs, batch_size=1):
-        """Inputs to [`Recording`]s; the recogniser hears those without a text, `batch_size` at once."""
+        """Inputs to [`Recording`]s; the recognizer hears those without a text, `batch_size` at once."""
         recordings = [self._load(item) for item in inputs]
         unheard = [recording for recording in recordings if recording.text is None]
         texts = self._transcribe([recording.waveform for recording in unheard], batch_size)
@@ -269,7 +269,7 @@ class M4SERPipeline(AudioClassificationPipeline):
             if not isinstance(text, (str, type(None))):
                 raise AudioError(f"{name}: its text is a {type(text).__name__}; give a string.")
             if text is not None and not text.strip():
-                self._say_once("A text is empty")
+                self._warn_once("A text is empty")
             waveform = load_audio(source, self._rate, target_sampling_rate=self._rate, max_seconds=MAX_SECONDS)
             return Recording(waveform, text)
         except AudioError as refusal:
@@ -277,12 +277,12 @@ class M4SERPipeline(AudioClassificationPipeline):
             return Recording([0.0], "", str(refusal))
 
     def _transcribe(self, waveforms, batch_size):
-        """What the recogniser hears in each, or nothing where there is no recogniser."""
-        if waveforms and not self._recogniser:
-            self._say_once("No text and no recogniser were given")
-        return self._recogniser.transcribe(waveforms, batch_size) if self._recogniser else [""] * len(waveforms)
+        """What the recognizer hears in each, or nothing where there is no recognizer."""
+        if waveforms and not self._transcriber:
+            self._warn_once("No text and no recognizer were given")
+        return self._transcriber.transcribe(waveforms, batch_size) if self._transcriber else [""] * len(waveforms)
 
-    def _say_once(self, reason):
+    def _warn_once(self, reason):
         if not self._warned and "text" in self.model.config.modalities:
             warnings.warn(f"{reason}: M4SER answers from speech alone.", stacklevel=2)
             self._warned = True
@@ -364,14 +364,14 @@ def mark_errors(tokenizer, token_ids, tags):
     return " ".join(["[]", *runs] if tags[0] == CHANGE else runs)
 
 
-def overview(entries, abstain_below=None):
+def aggregate(entries, abstain_below=None):
     """The answer to a whole recording: the mean over the entries of its timeline, weighted by their lengths.
 
     Raises:
         AudioError: there is no entry.
     """
     if not entries:
-        raise AudioError('The recogniser heard no speech; give window= in seconds instead of "segments".')
+        raise AudioError('The recognizer heard no speech; give window= in seconds instead of "segments".')
     scores = [{item["label"]: item["score"] for item in entry["scores"]} for entry in entries]
     return rank(mean_scores(scores, [entry["end"] - entry["start"] for entry in entries]), abstain_below=abstain_below)
 

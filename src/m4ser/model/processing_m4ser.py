@@ -1,4 +1,4 @@
-"""Recordings and what a recogniser heard in them, to the four inputs of [`M4SERModel`]."""
+"""Recordings and what a recognizer heard in them, to the four inputs of [`M4SERModel`]."""
 
 from transformers import BatchFeature, ProcessorMixin
 
@@ -9,9 +9,9 @@ class M4SERProcessor(ProcessorMixin):
     """Wraps a wav2vec 2.0 feature extractor and a tokenizer; takes Whisper's output as it comes.
 
     Args:
-        feature_extractor (`Wav2Vec2FeatureExtractor`): pads and normalises waveforms.
+        feature_extractor (`Wav2Vec2FeatureExtractor`): pads and normalizes waveforms.
         tokenizer (`PreTrainedTokenizerBase`): the text encoder's; its `model_max_length` truncates hypotheses.
-        asr_model_id (`str`, *optional*): the recogniser whose hypotheses the model was trained on; the pipeline
+        asr_model_id (`str`, *optional*): the recognizer whose hypotheses the model was trained on; the pipeline
             transcribes with it where no text is given.
     """
 
@@ -83,7 +83,7 @@ def _as_text(item):
     if item is None:
         return ""
     if not isinstance(item, str):
-        raise ValueError(f'A hypothesis is a string or a recogniser\'s {{"text": ...}}, not {type(item).__name__}.')
+        raise ValueError(f'A hypothesis is a string or a recognizer\'s {{"text": ...}}, not {type(item).__name__}.')
     return item
 
 

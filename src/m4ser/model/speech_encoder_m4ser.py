@@ -62,7 +62,7 @@ class SpeechEncoder(nn.Module):
         frames = self.encoder._get_feat_extract_output_lengths(lengths)
         frame_mask = torch.arange(features.shape[1], device=features.device) < frames[:, None]
         hidden_states = self.encoder.feature_projection(features)
-        if isinstance(hidden_states, tuple):  # all of the family but HuBERT return their normalised input too
+        if isinstance(hidden_states, tuple):  # all of the family but HuBERT return their normalized input too
             hidden_states = hidden_states[0]
         # The library's SpecAugment raises where a recording is shorter than one of its spans.
         if hidden_states.shape[1] > self.encoder.config.mask_time_length:
@@ -119,7 +119,7 @@ def silent_padding(position_embedding, frame_mask):
     """Within this context, each convolution of a position embedding reads zeros behind a row's last frame.
 
     It does so by itself where it is the first to look at the frames, as in HuBERT. Data2Vec-audio stacks several and
-    mHuBERT normalises before it: what they leave behind the last frame would flow back into the row.
+    mHuBERT normalizes before it: what they leave behind the last frame would flow back into the row.
     """
     inner = [module for module in position_embedding.modules() if isinstance(module, (nn.Conv1d, nn.BatchNorm1d))]
     convolutions = [module for module in inner if isinstance(module, nn.Conv1d)] if len(inner) > 1 else []
@@ -185,5 +185,5 @@ def _traced_group_norm(norm, hidden_states, lengths):
     count = lengths[:, None, None]
     mean = states.sum(-1, keepdim=True) / count
     variance = ((states - mean) * mask).square().sum(-1, keepdim=True) / count
-    normalised = (states - mean) * torch.rsqrt(variance + norm.eps)
-    return ((normalised * norm.weight[:, None] + norm.bias[:, None]) * mask).to(hidden_states.dtype)
+    normalized = (states - mean) * torch.rsqrt(variance + norm.eps)
+    return ((normalized * norm.weight[:, None] + norm.bias[:, None]) * mask).to(hidden_states.dtype)

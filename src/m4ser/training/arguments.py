@@ -46,7 +46,7 @@ class DataArguments:
     text_column: str = field(default="hypothesis", metadata={"help": "hypothesis, or transcript (Table VI)"})
     normalization: str = field(default="none", metadata={"help": "of both texts: none or basic"})
     vocabulary_size: int = field(default=512, metadata={"help": "of the tokenizer trained for a preset"})
-    asr_model_id: str | None = field(default=None, metadata={"help": "recogniser that made the hypotheses"})
+    asr_model_id: str | None = field(default=None, metadata={"help": "recognizer that made the hypotheses"})
     max_seconds: float = field(default=30.0, metadata={"help": "of a longer recording only a window is read"})
     augment_speed: float = field(default=0.0, metadata={"help": "largest change of speed, 0.1 for 10 %%"})
     augment_noise: float = field(default=0.0, metadata={"help": "share of recordings with noise"})
@@ -64,10 +64,12 @@ class DataArguments:
 class ObjectiveArguments:
     """The weights of eq. 22; the defaults are Table I's."""
 
-    alpha: float = field(default=0.1, metadata={"help": "weight of both auxiliary tasks"})
-    beta: float = field(default=3.0, metadata={"help": "weight of error detection within them"})
-    gamma: float = field(default=0.01, metadata={"help": "weight of the adversarial loss; 0 builds no discriminator"})
-    lambda_: float = field(default=0.1, metadata={"help": "weight of the contrastive loss"})
+    auxiliary_weight: float = field(default=0.1, metadata={"help": "weight of both auxiliary tasks"})
+    detection_weight: float = field(default=3.0, metadata={"help": "weight of error detection within them"})
+    adversarial_weight: float = field(
+        default=0.01, metadata={"help": "weight of the adversarial loss; 0 builds no discriminator"}
+    )
+    contrastive_weight: float = field(default=0.1, metadata={"help": "weight of the contrastive loss"})
     temperature: float = field(default=0.07, metadata={"help": "tau of the contrastive loss"})
 
 
@@ -140,7 +142,7 @@ class Arguments:
 
     def __post_init__(self):
         if not self.data.dataset:
-            raise ValueError("No data set: give --dataset FOLDER, as one of datasets_builders makes it.")
+            raise ValueError("No dataset: give --dataset FOLDER, as one of datasets_builders makes it.")
         if not self.training.output_dir:
             raise ValueError("Nowhere to write: give --output_dir FOLDER.")
         given = {"speech": self.model.speech_encoder, "text": self.model.text_encoder}

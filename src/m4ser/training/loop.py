@@ -11,8 +11,8 @@ from torch.distributed.tensor import DTensor
 
 from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.losses import discriminator_loss, generator_loss, joint_loss, network_losses
-from m4ser.training.global_means import gather_rows, loss_scales
 from m4ser.training.loaders import Loaders, to_device
+from m4ser.training.loss_scaling import gather_rows, loss_scales
 from m4ser.training.records import RunLog, write_predictions, write_results
 from m4ser.training.setup import build_accelerator, build_experiment, network_class, run_identity, seed_step
 from m4ser.training.state import TrainingState
@@ -36,7 +36,7 @@ def train(arguments):
         What `output_dir`/results.json holds.
 
     Raises:
-        DataError: a data set that cannot be trained on, or checkpoints of another run.
+        DataError: a dataset that cannot be trained on, or checkpoints of another run.
         NonFiniteError: a loss that is no number, unless the arguments say to skip such steps.
     """
     options = arguments.training

@@ -10,7 +10,7 @@ from m4ser.data.schema import DataError
 from m4ser.evaluation.protocols import fold_count
 from m4ser.training.loop import train
 from m4ser.training.records import RESULTS, write_whole
-from m4ser.training.setup import FREE_TO_CHANGE, read_corpus
+from m4ser.training.setup import MUTABLE_ON_RESUME, read_corpus
 
 MEASURES = ("weighted_accuracy", "unweighted_accuracy", "weighted_f1")
 SPLITS = ("validation", "test")
@@ -65,9 +65,9 @@ def _finished(arguments):
     for group, values in config.items():
         for name, value in values.items():
             other = results["config"][group].get(name)
-            # A data set may have moved, but not become another one.
+            # A dataset may have moved, but not become another one.
             same = Path(other).name == Path(value).name if name == "dataset" else other == value
-            if name not in FREE_TO_CHANGE - {"batch_size", "epochs", "dataset"} and not same:
+            if name not in MUTABLE_ON_RESUME - {"batch_size", "epochs", "dataset"} and not same:
                 raise DataError(
                     f"{path.parent} is finished, but its {name} was {other!r} and is {value!r} now; give another "
                     "--output_dir."

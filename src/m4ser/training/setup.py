@@ -16,7 +16,7 @@ from m4ser.data.tokenizer import train_tokenizer, with_normalization
 from m4ser.evaluation.protocols import Partition, k_shot, partition
 from m4ser.model.modeling_m4ser import M4SERModel
 from m4ser.model.processing_m4ser import M4SERProcessor
-from m4ser.model.sams_m4ser import SAMSModel
+from m4ser.systems.sams import SAMSModel
 from m4ser.training.features import add_speech_states, check_cacheable
 
 
@@ -31,7 +31,7 @@ class Experiment:
 
 
 # What may differ between a run and the one that goes on from its checkpoints.
-FREE_TO_CHANGE = {
+MUTABLE_ON_RESUME = {
     "output_dir",
     "name",
     "dataset",
@@ -84,7 +84,7 @@ def seed_step(seed, step, accelerator):
 def run_identity(arguments, experiment, accelerator):
     """What a run's checkpoints depend on, as a flat mapping."""
     groups = arguments.as_dict().values()
-    identity = {name: value for group in groups for name, value in group.items() if name not in FREE_TO_CHANGE}
+    identity = {name: value for group in groups for name, value in group.items() if name not in MUTABLE_ON_RESUME}
     return identity | {
         "recordings a batch": arguments.training.batch_size * accelerator.num_processes,
         "protocol": experiment.partition.name,
@@ -100,7 +100,7 @@ def build_experiment(arguments, device="cpu"):
         arguments: [`Arguments`]. device: where features are computed that are to be cached.
 
     Raises:
-        DataError: no such data set, a split or hypotheses missing, splits that share what they must not.
+        DataError: no such dataset, a split or hypotheses missing, splits that share what they must not.
     """
     if arguments.training.cache_features:
         check_cacheable(arguments)
@@ -118,7 +118,7 @@ def build_experiment(arguments, device="cpu"):
 
 
 def load_corpus(arguments, seed=0):
-    """The three splits of a data set by the protocol that the arguments name, a [`Partition`]; `seed` draws shots."""
+    """The three splits of a dataset by the protocol that the arguments name, a [`Partition`]; `seed` draws shots."""
     if arguments.text_column not in ("hypothesis", "transcript"):
         raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
     corpus = read_corpus(arguments.dataset)
@@ -140,11 +140,11 @@ def load_corpus(arguments, seed=0):
 
 
 def read_corpus(dataset):
-    """All of a data set, a folder's or the Hub's."""
+    """All of a dataset, a folder's or the Hub's."""
     try:
         return datasets.load_dataset(dataset)
     except (FileNotFoundError, ConnectionError) as error:
-        raise DataError(f"There is no data set {dataset}: build it with datasets_builders first.") from error
+        raise DataError(f"There is no dataset {dataset}: build it with datasets_builders first.") from error
 
 
 def check_parts(model, learning_rates):
@@ -196,7 +196,7 @@ def build_model(arguments, tokenizer, labels):
         fields["text_config"] = {**vocabulary, **fields.get("text_config", {})}
         model = network(network.config_class.preset(arguments.model.preset, **fields))
     if model.config.num_labels != len(labels):
-        raise ValueError(f"The config has {model.config.num_labels} emotions, the data set {len(labels)}.")
+        raise ValueError(f"The config has {model.config.num_labels} emotions, the dataset {len(labels)}.")
     if model.speech_encoder is not None:
         _freeze_unused(model.speech_encoder.encoder)
     if arguments.training.gradient_checkpointing:

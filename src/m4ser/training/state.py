@@ -8,8 +8,8 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 from transformers import get_scheduler
 
 from m4ser.data.schema import DataError
-from m4ser.discriminator import ModalityDiscriminator
 from m4ser.training.checkpoints import read_checkpoint, write_checkpoint
+from m4ser.training.discriminator import ModalityDiscriminator
 
 # Whole tensors by name, whether a part is on one device, copied to several or spread over them.
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -84,7 +84,11 @@ class TrainingState:
         """
         shared = arguments.training, total_steps, accelerator
         state = cls(Part.create(model, *shared))
-        if arguments.objective.gamma > 0 and model.config.fuses and len(model.config.representations) == 2:
+        if (
+            arguments.objective.adversarial_weight > 0
+            and model.config.fuses
+            and len(model.config.representations) == 2
+        ):
             discriminator = ModalityDiscriminator(model.config.hidden_size)
             state.discriminator = Part.create(discriminator, *shared, replicated=True)
         return state

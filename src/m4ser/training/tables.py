@@ -62,7 +62,9 @@ def read_table(path):
         raise ValueError(f"There is no table {path}; the paper's are in configs/tables.")
     table = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not table or not isinstance(table, dict) or not all(isinstance(row, str | None) for row in table.values()):
-        raise ValueError(f"{path} is no table: it maps each row's name to what the row adds, such as --gamma 0.")
+        raise ValueError(
+            f"{path} is no table: it maps each row's name to what the row adds, such as --adversarial_weight 0."
+        )
     if strange := [name for name in table if not ROW_NAME.fullmatch(str(name))]:
         raise ValueError(f"{path}: a row's name is that of its folder, letters, digits and . + - _; not {strange[0]}.")
     return {str(name): additions for name, additions in table.items()}

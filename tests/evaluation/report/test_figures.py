@@ -68,14 +68,21 @@ def test_rows_of_a_confusion_matrix_are_shares_and_a_class_nobody_has_is_left_ou
 
 
 def test_sensitivity_needs_runs_that_differ_in_one_weight_alone(tmp_path):
-    folders = [finished_run(tmp_path / f"alpha{value}", config={"objective": {"alpha": value}}) for value in (1, 0.1)]
-    both = finished_run(tmp_path / "both", config={"objective": {"alpha": 0.5, "beta": 1}})
-    wide = finished_run(tmp_path / "wide", config={"model": {"config": {"hidden_size": 8}}, "objective": {"gamma": 1}})
-    longer = finished_run(tmp_path / "longer", config={"objective": {"alpha": 0.01}, "training": {"epochs": 7}})
+    folders = [
+        finished_run(tmp_path / f"auxiliary_weight{value}", config={"objective": {"auxiliary_weight": value}})
+        for value in (1, 0.1)
+    ]
+    both = finished_run(tmp_path / "both", config={"objective": {"auxiliary_weight": 0.5, "detection_weight": 1}})
+    wide = finished_run(
+        tmp_path / "wide", config={"model": {"config": {"hidden_size": 8}}, "objective": {"adversarial_weight": 1}}
+    )
+    longer = finished_run(
+        tmp_path / "longer", config={"objective": {"auxiliary_weight": 0.01}, "training": {"epochs": 7}}
+    )
     groups, _ = find_runs([*folders, both, wide, longer])
     lines = figures.sensitivity_lines(groups)
     assert {name: [group.name for group in members] for name, members in lines.items()} == {
-        "alpha": ["alpha0.1", "alpha1"]
+        "auxiliary_weight": ["alpha0.1", "alpha1"]
     }
     assert figures.sensitivity("corpus", [groups[0], groups[2]]) is None
     plot = figures.sensitivity("corpus", groups)
@@ -96,7 +103,7 @@ def test_a_confusion_matrix_is_darker_where_more_of_a_row_was_answered(tmp_path)
     plot_confusion_matrix([[9, 1], [3, 7]], ["happy", "sad"], tmp_path / "matrix.png")
     pixels = imread(tmp_path / "matrix.png")[..., :3]
     height, width, _ = pixels.shape
-    # The panel fills most of the picture from its upper right corner; colours away from the numbers and the axes.
+    # The panel fills most of the picture from its upper right corner; colors away from the numbers and the axes.
     (top_left, top_right), (bottom_left, bottom_right) = (
         [pixels[int(row * height), int(column * width)].sum() for column in (0.4, 0.9)] for row in (0.1, 0.6)
     )

@@ -57,7 +57,7 @@ def test_missing_folds_and_unfinished_trainings_are_named(tmp_path):
 
 def test_folds_of_different_experiments_in_one_folder_are_refused(tmp_path):
     finished_run(tmp_path / "full" / "seed0")
-    finished_run(tmp_path / "full" / "seed1", config={"objective": {"gamma": 0}})
+    finished_run(tmp_path / "full" / "seed1", config={"objective": {"adversarial_weight": 0}})
     with pytest.raises(ValueError, match=r"seed1 and .*seed0 lie in one folder and differ in variant"):
         find_runs([tmp_path])
 

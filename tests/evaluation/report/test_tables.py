@@ -5,10 +5,10 @@ from statistics import stdev
 import numpy as np
 import pytest
 
-from m4ser.evaluation.report.cells import Cell, pooled
-from m4ser.evaluation.report.own_tables import comparison_table, protocol_table, results_table
-from m4ser.evaluation.report.paper_tables import ablation_table, cost_table, system_table, text_table, transfer_table
+from m4ser.evaluation.paper.tables import ablation_table, cost_table, system_table, text_table, transfer_table
+from m4ser.evaluation.report.result_tables import comparison_table, protocol_table, results_table
 from m4ser.evaluation.report.runs import find_runs
+from m4ser.evaluation.report.table import Cell, pooled
 from m4ser.evaluation.significance import bootstrap_intervals
 from tests.finished_runs import answers, finished_run
 
@@ -137,7 +137,7 @@ def test_two_runs_of_one_row_are_two_lines(tmp_path):
 def test_a_sweep_over_weights_is_no_row(tmp_path):
     """Fig. 7's runs are the full network, too."""
     full = finished_run(tmp_path / "full")
-    swept = finished_run(tmp_path / "gamma_1", config={"objective": {"gamma": 1.0}})
+    swept = finished_run(tmp_path / "adversarial_weight_1", config={"objective": {"adversarial_weight": 1.0}})
     table = ablation_table("corpus", groups_of(full, swept))
     assert [row[-1] for row in table.rows if row[0] == "M4SER (full)"] == ["full"]
 

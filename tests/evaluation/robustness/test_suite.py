@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from m4ser.data.schema import DataError
-from m4ser.evaluation.robustness import signals
-from m4ser.evaluation.robustness.suite import Listener, robustness_of, summary
+from m4ser.evaluation.robustness import audio_perturbations
+from m4ser.evaluation.robustness.suite import RobustnessEvaluator, robustness_of, summary
 from m4ser.evaluation.scoring import score_split
 
 
@@ -53,11 +53,11 @@ def test_the_texts_run_from_none_wrong_to_all_wrong(results, tiny_run, corpus):
 
 
 def test_each_recording_is_changed_by_its_own_draw_and_heard(tiny_run, corpus, monkeypatch):
-    listener = Listener(str(tiny_run), corpus, "test", 4, seed=0)
+    listener = RobustnessEvaluator(str(tiny_run), corpus, "test", 4, seed=0)
     heard = []
     monkeypatch.setattr(listener, "answer", lambda recordings: heard.append(recordings))
-    listener.hear(signals.gain)
-    listener.hear(signals.babble)
+    listener.hear(audio_perturbations.gain)
+    listener.hear(audio_perturbations.babble)
     gains, babbles = heard
     levels = [np.std(new) / np.std(old) for new, old in zip(gains, listener.recordings, strict=True)]
     assert {round(20 * float(np.log10(level))) for level in levels} == {-2, -1, 1, 2}

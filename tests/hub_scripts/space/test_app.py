@@ -106,7 +106,7 @@ class TestHear:
         assert set(table["emotion"]) == set(scores) and set(table["text"]) == {""}
         assert table.groupby("start")["score"].sum().tolist() == pytest.approx([1] * table["start"].nunique())
 
-    def test_without_a_text_the_recogniser_is_asked(self, app, tiny_run, recording, tmp_path):
+    def test_without_a_text_the_recognizer_is_asked(self, app, tiny_run, recording, tmp_path):
         save_tiny_whisper(tmp_path)
         classify = M4SERPipeline.from_pretrained(tiny_run, asr=str(tmp_path))
         scores, table, said = app.hear(classify, str(recording), " ")

@@ -1,4 +1,4 @@
-"""The paper's figures from a run's own files, in colours that any eye tells apart and that survive a black printer."""
+"""The paper's figures from a run's own files, in colors that any eye tells apart and that survive a black printer."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from m4ser.evaluation.report.published import published
+from m4ser.evaluation.paper.published import published
 from m4ser.evaluation.report.runs import METRICS, VALIDATION
 
 LOSSES = {
@@ -22,10 +22,10 @@ LOSSES = {
     "total": "total",
 }
 SCORES = {"weighted_accuracy": "WA", "unweighted_accuracy": "UA"}
-WEIGHTS = {"alpha": "α", "beta": "β", "gamma": "γ", "lambda_": "λ"}
+WEIGHTS = {"auxiliary_weight": "α", "detection_weight": "β", "adversarial_weight": "γ", "contrastive_weight": "λ"}
 # Where the discriminator cannot tell the modalities apart, both of L_G's terms are ln 2 (the paper's Fig. 8).
 GENERATOR_EQUILIBRIUM = 2 * math.log(2)
-# Okabe and Ito's palette, told apart with any colour vision; the markers tell classes apart without colour.
+# Okabe and Ito's palette, told apart with any color vision; the markers tell classes apart without color.
 BLUE, VERMILION = "#0072B2", "#D55E00"
 PALETTE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 MARKERS = "osD^vPX*"
@@ -115,8 +115,8 @@ def label_counts(groups):
     return finished(figure, "fig6", "Fig. 6: recordings by emotion", caption, sources)
 
 
-def _bars(axis, title, names, counts, colour):
-    axis.barh(range(len(names)), counts, color=colour)
+def _bars(axis, title, names, counts, color):
+    axis.barh(range(len(names)), counts, color=color)
     axis.set(title=title, xlabel="recordings", yticks=range(len(names)), yticklabels=names)
     axis.invert_yaxis()
     axis.margins(x=0.22)
@@ -138,7 +138,7 @@ def losses(group):
     if any(np.isfinite(steps.get("generator", [])).any() for steps, _ in curves):
         caption += (
             " L_G settles at 2 ln 2 = 1.386 where the discriminator cannot tell the modalities apart. L_D is logged "
-            "as D minimises it, with eq. 20's sign turned."
+            "as D minimizes it, with eq. 20's sign turned."
         )
     return finished(
         figure, f"fig8-{group.name}", f"Fig. 8: losses of {group.name} on {group.corpus}", caption, sources
@@ -171,11 +171,11 @@ def draw_losses(curves):
             axis.axhline(GENERATOR_EQUILIBRIUM, color=VERMILION, linestyle="--", label="2 ln 2")
             axis.legend(frameon=False)
         axis.set(title=LOSSES[name], xlabel="step", ylabel="loss")
-    for (name, label), colour, style in zip(SCORES.items(), (BLUE, VERMILION), ("-", "--"), strict=True):
+    for (name, label), color, style in zip(SCORES.items(), (BLUE, VERMILION), ("-", "--"), strict=True):
         for number, (_, epochs) in enumerate(curves):
             marker = "o" if len(epochs["epoch"]) == 1 else None  # a line of one point is none
             label = None if number else label
-            axes[-1].plot(epochs["epoch"], 100 * epochs[name], style, color=colour, marker=marker, label=label)
+            axes[-1].plot(epochs["epoch"], 100 * epochs[name], style, color=color, marker=marker, label=label)
     axes[-1].set(title="validation", xlabel="epoch", ylabel="accuracy (%)", ylim=(0, 100))
     axes[-1].legend(frameon=False)
     return figure
@@ -226,8 +226,8 @@ def _draw_matrix(axis, shares, labels):
     for row in places:
         for column in places:
             if np.isfinite(share := shares[row, column]):
-                colour = "white" if share > 55 else "black"
-                axis.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=7)
+                color = "white" if share > 55 else "black"
+                axis.text(column, row, f"{share:.0f}", ha="center", va="center", color=color, fontsize=7)
 
 
 @styled

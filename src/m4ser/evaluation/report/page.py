@@ -9,11 +9,12 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from m4ser.evaluation.report import figures, own_tables, paper_tables
-from m4ser.evaluation.report.cells import Cell
-from m4ser.evaluation.report.honesty import DEFINITIONS, warnings
+from m4ser.evaluation.paper import tables as paper_tables
+from m4ser.evaluation.report import figures, result_tables
+from m4ser.evaluation.report.caveats import DEFINITIONS, warnings
 from m4ser.evaluation.report.robustness_results import robustness_tables, word_errors
 from m4ser.evaluation.report.runs import find_runs
+from m4ser.evaluation.report.table import Cell
 
 TITLE = "M4SER: evaluation"
 CSV_COLUMNS = ("table", "row", "column", "value", "spread", "low", "high", "source")
@@ -26,7 +27,7 @@ def comparison(runs):
         ValueError: naming a run that is missing, unfinished or malformed.
     """
     groups, _ = find_runs(runs)
-    return "\n".join(markdown_table(own_tables.results_table(*pair)) for pair in by_corpus(groups).items())
+    return "\n".join(markdown_table(result_tables.results_table(*pair)) for pair in by_corpus(groups).items())
 
 
 def write_report(runs, output_dir, datasets=()):
@@ -39,7 +40,7 @@ def write_report(runs, output_dir, datasets=()):
         datasets: of those corpora on which the representations are drawn, too (Figs. 9 to 11, Table VII).
 
     Raises:
-        ValueError: naming a run that is missing, unfinished or malformed, a data set that no run was tested on, or
+        ValueError: naming a run that is missing, unfinished or malformed, a dataset that no run was tested on, or
             where the report extra is not installed.
     """
     groups, unfinished = find_runs(runs)
@@ -53,7 +54,7 @@ def write_report(runs, output_dir, datasets=()):
         "title": TITLE,
         "definitions": DEFINITIONS,
         "warnings": warnings(groups, unfinished),
-        "tables": [*tables, own_tables.runs_table(groups)],
+        "tables": [*tables, result_tables.runs_table(groups)],
         "plots": [(_slug(number, plot.key), plot) for number, plot in enumerate(plots, start=1)],
     }
     page = render(content)  # before anything is written: a report is there as a whole or not at all
@@ -80,7 +81,7 @@ def by_corpus(groups):
 def all_tables(corpora):
     """Every table that the runs' own files can fill, in the order of the report."""
     groups = [group for members in corpora.values() for group in members]
-    own = [make(*pair) for pair in corpora.items() for make in own_tables.TABLES]
+    own = [make(*pair) for pair in corpora.items() for make in result_tables.TABLES]
     systems = [paper_tables.system_table(number, groups) for number in paper_tables.CORPORA]
     paper = [make(*pair) for pair in corpora.items() for make in paper_tables.TABLES]
     transfer = [paper_tables.transfer_table(number, groups) for number in ("VIII", "IX")]
@@ -99,7 +100,7 @@ def all_plots(corpora):
 
 def _represented(corpora, dataset):
     """Plots and tables that need the models; torch is loaded for them alone."""
-    from m4ser.evaluation.report.model_figures import representations
+    from m4ser.evaluation.paper.representation_figures import representations
 
     corpus = Path(dataset).name
     if corpus not in corpora:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from m4ser.evaluation.report.cells import Cell, Table
 from m4ser.evaluation.report.figures import MARKERS, PALETTE, finished, new_figure, styled
 from m4ser.evaluation.report.runs import ROBUSTNESS
+from m4ser.evaluation.report.table import Cell, Table
 
 WER = "WER "
 

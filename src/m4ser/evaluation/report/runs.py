@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 from m4ser.evaluation.metrics import confusion_matrix
-from m4ser.evaluation.report.variants import variant_name
+from m4ser.evaluation.paper.variants import variant_name
 
 RESULTS, PREDICTIONS, METRICS, VALIDATION = "results.json", "predictions.csv", "metrics.csv", "validation.csv"
-INFERENCE = "inference.json"  # benchmarks.inference writes it
+INFERENCE = "inference.json"  # m4ser.evaluation.latency writes it
 ROBUSTNESS = "robustness.json"  # m4ser robustness writes it
 # The folders that train.py makes of one command with several folds or seeds.
 MEMBER = re.compile(r"(fold\d+_)?seed\d+")
@@ -60,7 +60,7 @@ class Run:
 
     @property
     def corpus(self):
-        """The data set's name: a folder's own, or that of a Hub id."""
+        """The dataset's name: a folder's own, or that of a Hub id."""
         return Path(self.results["config"]["data"]["dataset"]).name
 
     @property

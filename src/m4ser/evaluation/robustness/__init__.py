@@ -1,1 +1,1 @@
-"""How a model bears what recordings and recognisers do to it: `m4ser robustness`."""
+"""How a model bears what recordings and recognizers do to it: `m4ser robustness`."""

@@ -4,34 +4,37 @@ import numpy as np
 
 from m4ser.data.schema import DataError
 from m4ser.evaluation.metrics import evaluate_predictions
-from m4ser.evaluation.robustness import signals, words
-from m4ser.evaluation.robustness.checks import all_checks, with_chance
+from m4ser.evaluation.robustness import audio_perturbations, text_perturbations
+from m4ser.evaluation.robustness.criteria import all_checks, with_chance
 from m4ser.evaluation.scoring import load_rows
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 
 SMALL = {
-    "tone": signals.tone,
-    "zeros appended": signals.append_zeros,
-    "zeros prepended": signals.prepend_zeros,
-    "beginning cropped": signals.crop_beginning,
-    "end cropped": signals.crop_end,
-    "clipped": signals.clip,
-    "gain": signals.gain,
-    "high-pass": signals.highpass,
-    "low-pass": signals.lowpass,
-    "white noise": signals.faint_white_noise,
+    "tone": audio_perturbations.tone,
+    "zeros appended": audio_perturbations.append_zeros,
+    "zeros prepended": audio_perturbations.prepend_zeros,
+    "beginning cropped": audio_perturbations.crop_beginning,
+    "end cropped": audio_perturbations.crop_end,
+    "clipped": audio_perturbations.clip,
+    "gain": audio_perturbations.gain,
+    "high-pass": audio_perturbations.highpass,
+    "low-pass": audio_perturbations.lowpass,
+    "white noise": audio_perturbations.faint_white_noise,
 }
 NOISES = {
-    "babble": signals.babble,
-    "cough": signals.cough,
-    "environment": signals.environment,
-    "music": signals.music,
-    "sneeze": signals.sneeze,
-    "white noise": signals.white_noise,
+    "babble": audio_perturbations.babble,
+    "cough": audio_perturbations.cough,
+    "environment": audio_perturbations.environment,
+    "music": audio_perturbations.music,
+    "sneeze": audio_perturbations.sneeze,
+    "white noise": audio_perturbations.white_noise,
 }
-ROOMS = {"room": (signals.room, signals.booth), "position": (signals.elsewhere, signals.centre)}
-TILTS = {"downward": signals.downward_tilt, "upward": signals.upward_tilt}
+ROOMS = {
+    "room": (audio_perturbations.room, audio_perturbations.booth),
+    "position": (audio_perturbations.elsewhere, audio_perturbations.center),
+}
+TILTS = {"downward": audio_perturbations.downward_tilt, "upward": audio_perturbations.upward_tilt}
 RATES = tuple(round(0.1 * step, 1) for step in range(11))
 
 
@@ -47,13 +50,13 @@ def robustness_of(model, dataset, split="test", batch_size=8, seed=0):
         "text missing", "text of another recording" and "audio missing".
 
     Raises:
-        DataError: no such data set, split or column, a recording that cannot be used, or unknown emotions.
+        DataError: no such dataset, split or column, a recording that cannot be used, or unknown emotions.
     """
-    listener = Listener(model, dataset, split, batch_size, seed)
+    listener = RobustnessEvaluator(model, dataset, split, batch_size, seed)
     base = listener.answer()
     changed = {("small changes", name): (listener.hear(make), base) for name, make in SMALL.items()}
     changed |= {("background noise", name): (listener.hear(make), base) for name, make in NOISES.items()}
-    changed["low-quality phone", "phone"] = listener.hear(signals.phone), base
+    changed["low-quality phone", "phone"] = listener.hear(audio_perturbations.phone), base
     changed |= {("room", name): tuple(map(listener.hear, makes)) for name, makes in ROOMS.items()}
     changed |= {("spectral tilt", name): (listener.hear(make), base) for name, make in TILTS.items()}
     given = listener.labels, changed, listener.names, listener.sexes
@@ -71,13 +74,13 @@ def texts(listener, base):
     """Our own tests, (name, predictions): what a wrong, missing or foreign text does, and the text alone."""
     yield "text as it is", base
     for rate in RATES if all(listener.transcripts) else ():
-        yield f"WER {100 * rate:.0f} %", listener.read(listener.misheard(rate))
+        yield f"WER {100 * rate:.0f} %", listener.read(listener.inject_word_errors(rate))
     yield "text missing", listener.read([""] * len(listener.labels))
     yield "text of another recording", listener.read(listener.foreign())
-    yield "audio missing", listener.hear(signals.silence)
+    yield "audio missing", listener.hear(audio_perturbations.silence)
 
 
-class Listener:
+class RobustnessEvaluator:
     """A model with a split before it: answers to the recordings as they are, or changed."""
 
     def __init__(self, model, dataset, split, batch_size, seed):
@@ -99,7 +102,7 @@ class Listener:
     def answer(self, recordings=None, texts=None):
         """Class indices (n,) for recordings and texts, those of the split where they are not given."""
         pairs = zip(recordings or self.recordings, texts or self.hypotheses, strict=True)
-        inputs = ({"raw": samples, "sampling_rate": signals.RATE, "text": text} for samples, text in pairs)
+        inputs = ({"raw": samples, "sampling_rate": audio_perturbations.RATE, "text": text} for samples, text in pairs)
         known, answers = self.classify.model.config.label2id, []
         for name, answer in zip(self.ids, self.classify(inputs, batch_size=self.batch_size, top_k=1), strict=True):
             if isinstance(answer, dict):
@@ -112,20 +115,24 @@ class Listener:
         changed = []
         for place, samples in enumerate(self.recordings):
             generator = np.random.default_rng([self.seed, place])
-            others = [self.recordings[:place] + self.recordings[place + 1 :]] if make is signals.babble else []
+            others = (
+                [self.recordings[:place] + self.recordings[place + 1 :]] if make is audio_perturbations.babble else []
+            )
             changed.append(make(samples, generator, *others).astype(np.float32))
         return self.answer(recordings=changed)
 
     def read(self, texts):
         return self.answer(texts=texts)
 
-    def misheard(self, rate):
+    def inject_word_errors(self, rate):
         vocabulary = sorted({word for text in self.transcripts for word in text.split()})
         generator = np.random.default_rng(self.seed)
-        return [words.misheard(text, rate, vocabulary, generator) for text in self.transcripts]
+        return [text_perturbations.inject_word_errors(text, rate, vocabulary, generator) for text in self.transcripts]
 
     def foreign(self):
-        return words.swapped(self.hypotheses, self.labels.tolist(), np.random.default_rng(self.seed))
+        return text_perturbations.shuffle_texts(
+            self.hypotheses, self.labels.tolist(), np.random.default_rng(self.seed)
+        )
 
     def score(self, predictions):
         return evaluate_predictions(predictions, self.labels, len(self.names))

@@ -1,0 +1,219 @@
+"""One contestant of the benchmark of throughput, in a process and, where it needs one, an environment of its own.
+
+    PYTHON benchmarks/systems.py NAME WORK_DIR
+
+Waits for lines of JSON, {"paths", "texts", "batch_size"}, and answers each with {"seconds", "labels"}: the time from
+the files on the disk to the labels. All networks have random weights and the size of HuBERT base. The peers are given
+decoded samples, so that none depends on how it reads a file; decoding is in everybody's time. m4ser alone is given the
+texts. Imports are in the functions, because no environment has them all.
+"""
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import soundfile
+import torch
+
+RATE = 16_000
+CLASSES = 4
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def main():
+    """Answer until the other side hangs up."""
+    name, folder = sys.argv[1:]
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a library prints is no reply
+    torch.manual_seed(0)
+    classify = CONTESTANTS[name](Path(folder))
+    for line in sys.stdin:
+        task = json.loads(line)
+        start = time.perf_counter()
+        with torch.inference_mode():
+            labels = classify(**task)
+        replies.write(json.dumps({"seconds": time.perf_counter() - start, "labels": labels}) + "\n")
+        ctypes.CDLL(None).malloc_trim(0)  # what is kept for the next turn, the others have not
+
+
+def m4ser(folder, dtype="float32", compiled=False):
+    """Our pipeline, `folder/model` being a saved model."""
+    from m4ser import M4SERPipeline
+
+    classify = M4SERPipeline.from_pretrained(folder / "model", dtype=getattr(torch, dtype), device=DEVICE)
+    # Weights that are still pages of the file may have to be read again after the others' turns.
+    weights = {name: value.clone() for name, value in classify.model.state_dict().items()}
+    classify.model.load_state_dict(weights, assign=True)
+    if compiled:
+        classify.model.compile(dynamic=True)
+    return ask_m4ser(classify)
+
+
+def m4ser_onnx(folder, int8=False):
+    """Our pipeline with an exported graph in the network's place."""
+    from m4ser.export import OnnxPipeline
+
+    graph = folder / ("int8.onnx" if int8 else "exact.onnx")
+    # By a process that ends, for writing takes gigabytes which answering does not.
+    export = [Path(sys.executable).with_name("m4ser"), "export", folder / "model", "--output", graph]
+    subprocess.run([*export, *(["--int8"] if int8 else [])], check=True)
+    return ask_m4ser(OnnxPipeline.from_pretrained(folder / "model", graph))
+
+
+def ask_m4ser(classify):
+    def ask(paths, texts, batch_size):
+        inputs = [{"path": path, "text": text} for path, text in zip(paths, texts, strict=True)]
+        return [answer[0]["label"] for answer in classify(inputs, batch_size=batch_size)]
+
+    return ask
+
+
+def transformers_pipeline(folder):
+    """transformers' own pipeline with HuBERT base."""
+    from transformers import HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor, pipeline
+
+    model = HubertForSequenceClassification(HubertConfig(num_labels=CLASSES))
+    classify = pipeline(
+        "audio-classification", model=model, feature_extractor=Wav2Vec2FeatureExtractor(), device=DEVICE
+    )
+
+    def ask(paths, texts, batch_size):
+        inputs = [{"raw": read(path), "sampling_rate": RATE} for path in paths]
+        return [answer[0]["label"] for answer in classify(inputs, batch_size=batch_size)]
+
+    return ask
+
+
+def speechbrain(folder):
+    """The recognizer of speechbrain/emotion-recognition-wav2vec2-IEMOCAP: its interface and parts, the same calls."""
+    from speechbrain.inference.interfaces import Pretrained
+    from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
+    from speechbrain.nnet.linear import Linear
+    from speechbrain.nnet.pooling import StatisticsPooling
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+    source = folder / "wav2vec2"
+    Wav2Vec2Model(Wav2Vec2Config()).save_pretrained(source)
+    Wav2Vec2FeatureExtractor().save_pretrained(source)
+    encoder = Wav2Vec2(source=str(source), save_path=str(folder / "speechbrain"), output_norm=True, freeze=True)
+    parts = {
+        "wav2vec2": encoder,
+        "avg_pool": StatisticsPooling(return_std=False),
+        "output_mlp": Linear(n_neurons=CLASSES, input_size=768, bias=False),
+    }
+    recognizer = Pretrained(modules=parts, hparams={}, run_opts={"device": DEVICE})
+
+    def ask(paths, texts, batch_size):
+        labels = []
+        for start in range(0, len(paths), batch_size):
+            waves = [torch.from_numpy(read(path)) for path in paths[start : start + batch_size]]
+            lengths = torch.tensor([len(wave) for wave in waves])
+            batch = torch.nn.utils.rnn.pad_sequence(waves, batch_first=True).to(DEVICE)
+            states = recognizer.mods.wav2vec2(batch)
+            pooled = recognizer.mods.avg_pool(states, (lengths / lengths.max()).to(DEVICE)).flatten(1)
+            labels += recognizer.mods.output_mlp(pooled).softmax(-1).argmax(-1).tolist()
+        return labels
+
+    return ask
+
+
+def funasr(folder):
+    """emotion2vec base by FunASR's AutoModel, from a folder with its configuration and random weights."""
+    from funasr import AutoModel
+    from funasr.models.emotion2vec.model import Emotion2vec
+    from omegaconf import OmegaConf
+
+    source = folder / "emotion2vec"
+    source.mkdir(exist_ok=True)
+    labels = [f"emotion {number}" for number in range(CLASSES)]
+    settings = {
+        "model": "Emotion2vec",
+        "model_conf": EMOTION2VEC,
+        "tokenizer": "CharTokenizer",
+        "tokenizer_conf": {"unk_symbol": labels[0]},
+    }
+    (source / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(settings)))
+    (source / "tokens.txt").write_text("\n".join(labels))
+    torch.save(Emotion2vec(model_conf=EMOTION2VEC, vocab_size=CLASSES).state_dict(), source / "model.pt")
+    model = AutoModel(model=str(source), device=DEVICE, disable_update=True, disable_pbar=True, log_level="ERROR")
+
+    def ask(paths, texts, batch_size):
+        inputs = [read(path) for path in paths]
+        answers = model.generate(inputs, batch_size=batch_size, granularity="utterance", extract_embedding=False)
+        return [max(zip(answer["scores"], answer["labels"], strict=True))[1] for answer in answers]
+
+    return ask
+
+
+# Of iic/emotion2vec_base; its encoder is data2vec 2.0's, 4 layers before and 8 after.
+EMOTION2VEC = {
+    "depth": 8,
+    "embed_dim": 768,
+    "num_heads": 12,
+    "mlp_ratio": 4.0,
+    "norm_eps": 1e-5,
+    "norm_affine": True,
+    "layer_norm_first": False,
+    "end_of_block_targets": False,
+    "average_top_k_layers": 8,
+    "encoder_dropout": 0.1,
+    "post_mlp_drop": 0.1,
+    "attention_dropout": 0.1,
+    "activation_dropout": 0.0,
+    "dropout_input": 0.0,
+    "start_drop_path_rate": 0.0,
+    "end_drop_path_rate": 0.0,
+    "normalize": True,
+    "modalities": {
+        "audio": {
+            "type": "AUDIO",
+            "extractor_mode": "layer_norm",
+            "feature_encoder_spec": "[(512, 10, 5)] + [(512, 3, 2)] * 4 + [(512,2,2)] + [(512,2,2)]",
+            "conv_pos_width": 95,
+            "conv_pos_groups": 16,
+            "conv_pos_depth": 5,
+            "conv_pos_pre_ln": False,
+            "prenet_depth": 4,
+            "prenet_layerdrop": 0.0,
+            "prenet_dropout": 0.1,
+            "start_drop_path_rate": 0.0,
+            "end_drop_path_rate": 0.0,
+            "model_depth": 8,
+            "num_extra_tokens": 10,
+            "init_extra_token_zero": True,
+            "use_alibi_encoder": True,
+            "alibi_scale": 1.0,
+            "num_alibi_heads": 12,
+            "learned_alibi": False,
+            "learned_alibi_scale": True,
+            "learned_alibi_scale_per_head": True,
+            "learned_alibi_scale_per_layer": False,
+            "local_grad_mult": 1.0,
+            "ema_local_encoder": False,
+            "decoder": None,
+        }
+    },
+}
+
+
+def read(path):
+    return soundfile.read(path, dtype="float32")[0]
+
+
+CONTESTANTS = {
+    "m4ser fp32": m4ser,
+    "m4ser bf16": lambda folder: m4ser(folder, "bfloat16"),
+    "m4ser compiled": lambda folder: m4ser(folder, compiled=True),
+    "m4ser ONNX": m4ser_onnx,
+    "m4ser int8": lambda folder: m4ser_onnx(folder, int8=True),
+    "transformers": transformers_pipeline,
+    "SpeechBrain": speechbrain,
+    "FunASR": funasr,
+}
+
+if __name__ == "__main__":
+    main()

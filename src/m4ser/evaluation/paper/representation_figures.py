@@ -1,0 +1,185 @@
+"""The paper's figures of representations, for which a run's model and its dataset are needed, and Table VII."""
+
+import numpy as np
+
+from m4ser.evaluation.paper.published import published
+from m4ser.evaluation.paper.representations import STREAMS, Reader, warping_distance
+from m4ser.evaluation.report.figures import MARKERS, PALETTE, finished, new_figure, styled
+from m4ser.evaluation.report.runs import representative
+from m4ser.evaluation.report.table import Cell, Table
+
+EMBEDDED = ("speech only", "text only", "w/o LCL", "full")  # the panels of Fig. 9
+ADVERSARIAL = ("w/o GAN", "full")  # before and after, in Fig. 10
+EXAMPLES = 2
+STREAM_NAMES = {
+    "speech_specific": "speech-specific",
+    "text_specific": "text-specific",
+    "invariant": "invariant",
+}
+COLUMNS = {"hypothesis": "ASR", "transcript": "GT"}
+COMPARED = 100  # recordings at most in Table VII's mean: each costs two forward passes
+
+
+def representations(groups, dataset):
+    """Figs. 9, 10 and 11 and Table VII: (plots, tables).
+
+    Args:
+        groups: of runs on `dataset`; of each row of the paper the one with the most runs is used, its first run.
+
+    Raises:
+        ValueError: none of these runs has a row in the figures, or another dataset was tested.
+    """
+    found = {name: representative(groups, name) for name in {*EMBEDDED, *ADVERSARIAL}}
+    readers = {name: (group.first, Reader(group.first, dataset)) for name, group in found.items() if group}
+    if not readers:
+        names = ", ".join(EMBEDDED)
+        raise ValueError(f"No run given on {dataset} is one whose representations the paper draws ({names}, w/o GAN).")
+    vectors = {name: (run, reader.vectors()) for name, (run, reader) in readers.items()}
+    corpus = groups[0].corpus
+    plots, tables = [], []
+    if chosen := [name for name in EMBEDDED if name in vectors]:
+        labels = groups[0].labels
+        plots.append(embeddings({name: vectors[name] for name in chosen}, labels, corpus))
+    if chosen := [name for name in ADVERSARIAL if name in vectors and len(vectors[name][1].streams) == len(STREAMS)]:
+        plots.append(streams({name: vectors[name] for name in chosen}, corpus))
+    if "full" in readers:
+        run, reader = readers["full"]
+        if both := both_texts(reader.rows):
+            plots.append(weights_over_time(run, reader, both[:EXAMPLES], corpus))
+            tables.append(consistency_table(run, reader, both[:COMPARED], corpus))
+    return plots, tables
+
+
+def both_texts(rows):
+    """Indices of the recordings whose two texts are there and differ, by their ids' order."""
+    pairs = zip(rows["hypothesis"], rows["transcript"], strict=True)
+    differ = [i for i, (heard, said) in enumerate(pairs) if heard and said and heard.lower() != said.lower()]
+    return sorted(differ, key=lambda index: rows["id"][index])
+
+
+@styled
+def embeddings(vectors, labels, corpus):
+    """Fig. 9: t-SNE of the embeddings by emotion, a panel a model."""
+    figure, axes = new_figure(len(vectors), width=3.1, height=2.9)
+    for axis, (name, (_, found)) in zip(axes, vectors.items(), strict=True):
+        _scatter(axis, name, flat(found.embeddings), found.labels, labels)
+    _shared_legend(figure, axes[0])
+    sources = [run.folder / "model.safetensors" for run, _ in vectors.values()]
+    caption = "t-SNE (van der Maaten and Hinton 2008) of what the emotion head sees, test recordings by true emotion. "
+    caption += "The axes have no unit, and distances between far clusters no meaning."
+    return finished(figure, f"fig9-{corpus}", f"Fig. 9: embeddings on {corpus}", caption, sources)
+
+
+@styled
+def streams(vectors, corpus):
+    """Fig. 10: t-SNE of both specific representations and the invariant one, without and with the adversary."""
+    figure, axes = new_figure(len(vectors), width=3.8, height=3.2)
+    for axis, (name, (_, found)) in zip(axes, vectors.items(), strict=True):
+        points = flat(np.concatenate([found.streams[stream] for stream in STREAMS]))
+        kinds = np.repeat(np.arange(len(STREAMS)), len(found.labels))
+        title = "without adversarial learning" if name == "w/o GAN" else "with adversarial learning"
+        _scatter(axis, title, points, kinds, list(STREAM_NAMES.values()))
+    _shared_legend(figure, axes[0])
+    sources = [run.folder / "model.safetensors" for run, _ in vectors.values()]
+    caption = "t-SNE of each representation's mean over time, test recordings."
+    if len(vectors) < len(ADVERSARIAL):
+        caption += " A run of configs/ablations/without_gan.yaml or of the full model would give the other panel."
+    return finished(figure, f"fig10-{corpus}", f"Fig. 10: representations on {corpus}", caption, sources)
+
+
+def flat(points):
+    """t-SNE to two dimensions, (n, 2), the same for the same points."""
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30, max(1, (len(points) - 1) / 3))
+    return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(points)
+
+
+def _scatter(axis, title, points, kinds, names):
+    for kind, name in enumerate(names):
+        chosen = points[kinds == kind]
+        color, marker = PALETTE[kind % len(PALETTE)], MARKERS[kind % len(MARKERS)]
+        axis.scatter(*chosen.T, s=12, color=color, marker=marker, alpha=0.75, linewidths=0, label=name)
+    axis.set(title=title, xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
+
+
+def _shared_legend(figure, axis):
+    handles, names = axis.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 8), frameon=False)
+
+
+@styled
+def weights_over_time(run, reader, indices, corpus):
+    """Fig. 11: how much each representation weighs over time, under ASR and under human text, with the words."""
+    figure, axes = new_figure(len(indices) * len(COLUMNS) * 4, width=5.6, height=0.95, columns=len(COLUMNS))
+    captions = []
+    for example, index in enumerate(indices):
+        row = reader.rows[index]
+        for place, (column, name) in enumerate(COLUMNS.items()):
+            found = reader.weights(row, column)
+            panels = axes[example * 8 + place : example * 8 + 8 : 2]
+            _draw_weights(panels, found, f"({'ab'[example]}) {name}: answers {found.answer}")
+        truth = reader.rows.features["emotion"].names[row["emotion"]]
+        captions.append(f"({'ab'[example]}) {row['id']}, truly {truth}")
+    caption = (
+        f"{'; '.join(captions)}. Dark is much: the Euclidean norm of the features of a frame or token, scaled to "
+        "0..1. H_S and H_T before, H_S^spe and H_T^spe after cross-modal learning. The first two test recordings, by "
+        "id, whose two texts differ; the full model."
+    )
+    sources = [run.folder / "model.safetensors"]
+    return finished(figure, f"fig11-{corpus}", f"Fig. 11: representation weights on {corpus}", caption, sources)
+
+
+def _draw_weights(panels, found, title):
+    curves = {
+        "$H_S$": found.speech,
+        "$H_T$": found.text,
+        "$H_S^{spe}$": found.speech_specific,
+        "$H_T^{spe}$": found.text_specific,
+    }
+    for axis, (name, curve) in zip(panels, curves.items(), strict=True):
+        over_tokens = curve is found.text
+        end = len(curve) if over_tokens else found.seconds
+        axis.imshow(curve[None], aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=(0, end, 0, 1))
+        axis.set(yticks=[])
+        axis.set_ylabel(name, rotation=0, ha="right", va="center")
+        if over_tokens:
+            axis.set_xticks(np.arange(len(curve)) + 0.5, found.tokens, rotation=40, ha="right", fontsize=7)
+    panels[0].set_title(title)
+    panels[-1].set_xlabel("time (s)")
+
+
+def consistency_table(run, reader, indices, corpus):
+    """Table VII: distance between the speech and the text representation, under ASR and under human text."""
+    rows, ours = [], []
+    for row in published()["VII"]:
+        cells = [
+            Cell(row[name], form="{:.2f}", source=f"{published()['paper']}, Table VII") for name in COLUMNS.values()
+        ]
+        rows.append([f"paper, example ({row['example']})", *cells])
+        ours.append(False)
+    source = (run.folder / "model.safetensors").as_posix()
+    distances = []
+    for index in indices:
+        found = [reader.weights(reader.rows[index], column) for column in COLUMNS]
+        distances.append([warping_distance(item.speech_specific, item.text_specific) for item in found])
+    for number, pair in enumerate(distances[:EXAMPLES]):
+        name = f"{corpus}, example ({'ab'[number]}): {reader.rows[indices[number]]['id']}"
+        rows.append([name, *(Cell(value, form="{:.3f}", source=source) for value in pair)])
+    mean, spread = np.mean(distances, axis=0), np.std(distances, axis=0)
+    rows.append(
+        [f"{corpus}, mean of {len(distances)} test recordings"]
+        + [Cell(float(m), float(s), form="{:.3f}", source=source) for m, s in zip(mean, spread, strict=True)]
+    )
+    closer = sum(asr < human for asr, human in distances)
+    notes = [
+        "Dynamic time warping, less is more alike. The paper names neither what it warps nor the distance: here the "
+        "curves of Fig. 11 after cross-modal learning, absolute difference, divided by the lengths' sum, so that the "
+        "paper's figures and ours are not on one scale.",
+        f"The ASR text is closer to the speech than the human text in {closer} of {len(distances)} recordings whose "
+        "two texts differ.",
+    ]
+    title = f"Table VII: speech and text representations, published and on {corpus}"
+    return Table(
+        f"VII-{corpus}", title, ["example", "ASR", "GT"], rows, notes, ours + [True] * (len(rows) - len(ours))
+    )

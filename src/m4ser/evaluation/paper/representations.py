@@ -1,0 +1,140 @@
+"""What a saved model makes of its test recordings: the vectors behind Figs. 9 to 11 and Table VII."""
+
+from dataclasses import dataclass
+
+import datasets
+import numpy as np
+import torch
+
+from m4ser.data.schema import DataError
+from m4ser.evaluation.protocols import partition
+from m4ser.model.audio_m4ser import load_audio
+from m4ser.model.modeling_m4ser import M4SERModel
+from m4ser.model.processing_m4ser import M4SERProcessor
+
+BATCH = 8
+STREAMS = ("speech_specific", "text_specific", "invariant")
+NETWORK_INPUTS = ("input_values", "attention_mask", "input_ids", "text_attention_mask")
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Of n test recordings.
+
+    Args:
+        labels: (n,), class indices. embeddings: (n, d), eq. 17.
+        streams: {name of STREAMS: (n, d)}, the mean over time of each that the network has.
+    """
+
+    labels: np.ndarray
+    embeddings: np.ndarray
+    streams: dict
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much of the hidden features lies where in one recording, each curve scaled to 0..1.
+
+    The paper accumulates the features of a step "into one dimension" without saying how. Here it is their Euclidean
+    norm: their sum is the same at every step after a layer norm.
+
+    Args:
+        speech, speech_specific, text_specific: (m,), over frames. text: (n,), over `tokens`.
+        seconds: of the recording. answer: the emotion that the model names.
+    """
+
+    speech: np.ndarray
+    text: np.ndarray
+    speech_specific: np.ndarray
+    text_specific: np.ndarray
+    tokens: list
+    seconds: float
+    answer: str
+
+
+class Reader:
+    """A run's model, and the recordings that the run was tested on."""
+
+    def __init__(self, run, dataset):
+        """Raises DataError where the dataset is not the run's, or the run has no weights."""
+        data = run.results["config"]["data"]
+        try:
+            corpus = datasets.load_dataset(str(dataset))
+        except (FileNotFoundError, ConnectionError, ValueError) as error:
+            raise DataError(f"There is no dataset {dataset}: {error}") from error
+        self.rows = partition(corpus, data.get("protocol", "held_out"), data.get("fold")).splits["test"]
+        if run.predictions is not None and set(self.rows["id"]) != set(run.predictions):
+            raise DataError(f"{dataset} is not the dataset that {run.folder} was tested on.")
+        if not (run.folder / "config.json").is_file():
+            raise DataError(f"{run.folder} has no saved model; give the folder that training wrote.")
+        self.column = data["text_column"]
+        self.model = M4SERModel.from_pretrained(run.folder).eval()
+        self.processor = M4SERProcessor.from_pretrained(run.folder)
+
+    def vectors(self):
+        """[`Vectors`] of all test recordings."""
+        embeddings, streams = [], {name: [] for name in STREAMS}
+        for start in range(0, len(self.rows), BATCH):
+            rows = self.rows[start : start + BATCH]
+            output = self._forward([load_audio(audio) for audio in rows["audio"]], rows[self.column])
+            embeddings.append(output.embeddings)
+            mask = output.frame_mask.unsqueeze(-1)
+            for name in STREAMS:
+                if (states := getattr(output, name)) is not None:
+                    streams[name].append((states * mask).sum(1) / mask.sum(1))
+        found = {name: torch.cat(parts).numpy() for name, parts in streams.items() if parts}
+        return Vectors(np.array(self.rows["emotion"]), torch.cat(embeddings).numpy(), found)
+
+    def weights(self, row, column):
+        """[`Weights`] of one test recording under a text, the column `hypothesis` or `transcript`."""
+        heard, samples = [], load_audio(row["audio"])
+        hook = self.model.speech_encoder.register_forward_hook(lambda _, __, output: heard.append(output[0]))
+        try:
+            output = self._forward([samples], [row[column]])
+        finally:
+            hook.remove()
+        tokenizer = self.processor.tokenizer
+        ids = tokenizer(row[column] or "", truncation=True)["input_ids"]
+        label = int(output.logits.argmax())
+        return Weights(
+            speech=_curve(heard[0][0]),
+            text=_curve(output.text_hidden_states[0]),
+            speech_specific=_curve(output.speech_specific[0]),
+            text_specific=_curve(output.text_specific[0]),
+            tokens=tokenizer.convert_ids_to_tokens(ids),
+            seconds=len(samples) / self.processor.feature_extractor.sampling_rate,
+            answer=self.model.config.id2label[label],
+        )
+
+    @torch.no_grad()
+    def _forward(self, recordings, texts):
+        rate = self.processor.feature_extractor.sampling_rate
+        inputs = self.processor(recordings, [text or "" for text in texts], sampling_rate=rate)
+        return self.model(**{name: inputs[name] for name in NETWORK_INPUTS})
+
+
+def _curve(states):
+    """(steps, d) to (steps,) in 0..1."""
+    norms = states.norm(dim=-1).numpy().astype(np.float64)
+    return (norms - norms.min()) / max(np.ptp(norms), np.finfo(float).tiny)
+
+
+def warping_distance(first, second):
+    """Dynamic time warping between two curves: the least mean distance along a path that leaves nothing out.
+
+    The paper names neither a distance nor what it divides by. Here steps cost the absolute difference, and the least
+    total is divided by the lengths' sum (Sakoe and Chiba 1978, symmetric form), so that long recordings are
+    comparable to short ones: 0 for the same curve, at most 1 for curves in 0..1.
+
+    Args:
+        first: (m,). second: (n,).
+    """
+    rows = np.abs(np.subtract.outer(first, second)).tolist()
+    previous = [0.0] + [np.inf] * len(second)
+    for row in rows:
+        current = [np.inf]
+        for j, step in enumerate(row):
+            # In the symmetric form a diagonal step counts twice, as it moves on in both curves.
+            current.append(min(previous[j + 1] + step, current[j] + step, previous[j] + 2 * step))
+        previous = current
+    return previous[-1] / (len(first) + len(second))

@@ -1,0 +1,164 @@
+"""Tables II to VI of the paper, with ours beside its rows: pure functions from groups of runs."""
+
+import re
+from statistics import mean, stdev
+
+from m4ser.evaluation.paper.published import published
+from m4ser.evaluation.report.runs import INFERENCE, MEASURES, PAPER_PROTOCOL, row_groups
+from m4ser.evaluation.report.table import F1, NOTHING, TITLES, UA, WA, Cell, Table, runs_text, score_cell, sources_of
+
+CORPORA = {"II": "IEMOCAP", "III": "MELD"}
+# The folders that datasets_builders/cross_corpus.py writes.
+TRANSFER = re.compile(r"(?P<source>.+)-to-(?P<target>.+?)(-(?P<shots>\d+)-shots)?")
+DIRECTIONS = {"IE -> ME": ("ACC", "W-F1"), "ME -> IE": ("WA", "UA")}
+
+
+def system_table(number, groups):
+    """Tables II and III: the paper's systems, and ours where a run is on that corpus."""
+    corpus = CORPORA[number]
+    names = ("WA", "UA") if number == "II" else ("ACC", "W-F1")
+    rows, ours = [], []
+    for row in published()[number]:
+        cells = [published_cell(row[name], f"Table {number}") for name in names]
+        rows.append(
+            [row["method"], str(row["year"]), row["modality"], published()["protocols"][row["protocol"]], *cells]
+        )
+        ours.append(False)
+    for group in groups:
+        if corpus.lower() in group.corpus.lower():
+            cells = [score_cell(group, measure) for measure in ((WA, UA) if number == "II" else (WA, F1))]
+            rows.append([f"ours: {group.name}", "", modality(group), _protocol_text(group), *cells])
+            ours.append(True)
+    notes = ["Published rows: the paper's text. It does not repeat the protocols of the systems it cites."]
+    if True not in ours:
+        notes.append(f"No run given is on {corpus}, so that there are published figures only.")
+    columns = ["method", "year", "modality", "protocol", *names]
+    return Table(number, f"Table {number}: systems on {corpus}", columns, rows, notes, ours)
+
+
+def ablation_table(corpus, groups):
+    """Table IV: each row as published on both corpora and as measured here."""
+    rows, ours = [], []
+    for row in published()["IV"]:
+        paper = [
+            published_cell(row[on][name], "Table IV")
+            for on, name in (("IEMOCAP", "WA"), ("IEMOCAP", "UA"), ("MELD", "ACC"), ("MELD", "W-F1"))
+        ]
+        for found in row_groups(groups, row["variant"]) or [None]:
+            mine = [score_cell(found, measure) if found else Cell(None) for measure in MEASURES]
+            rows.append([row["method"], *paper, *mine, found.name if found else NOTHING])
+            ours.append(found is not None)
+    columns = ["method", "IEMOCAP WA", "IEMOCAP UA", "MELD ACC", "MELD W-F1"]
+    columns += [f"{corpus} {title}" for title in TITLES.values()] + ["our run"]
+    notes = [f"Published: IEMOCAP and MELD. Measured here: {corpus}. A run finds its row by what it was built of."]
+    return Table(f"IV-{corpus}", f"Table IV: ablations, published and on {corpus}", columns, rows, notes, ours)
+
+
+def cost_table(corpus, groups):
+    """Table V: parameters, time of training and of inference."""
+    rows, ours = [], []
+    for row in published()["V"]:
+        paper = [
+            published_cell(row["parameters"], "Table V"),
+            published_cell(row["training"], "Table V"),
+            Cell(row["inference"], row["spread"], source=f"{published()['paper']}, Table V"),
+        ]
+        for found in row_groups(groups, row["variant"]) or [None]:
+            rows.append(
+                [row["method"], *paper, *(_cost_cells(found) if found else [Cell(None)] * 3 + [NOTHING, NOTHING])]
+            )
+            ours.append(found is not None)
+    columns = ["model", "paper: parameters (M)", "paper: training (h)", "paper: inference (ms)"]
+    columns += ["parameters (M)", "training (h)", "inference (ms)", "hardware", "our run"]
+    notes = [
+        "Published: IEMOCAP, 100 epochs, one Tesla V100; inference an utterance. Ours: "
+        f"{corpus}, the run's own epochs and hardware, its discriminator not counted.",
+    ]
+    if not any(run.inference for group in groups for run in group.runs):
+        notes.append("No inference time of ours: python -m m4ser.evaluation.latency RUN --dataset DATA measures it.")
+    return Table(f"V-{corpus}", f"Table V: cost, published and on {corpus}", columns, rows, notes, ours)
+
+
+def text_table(corpus, groups):
+    """Table VI: the recognizer's text or the human one."""
+    rows, ours = [], []
+    for row in published()["VI"]:
+        paper = [published_cell(row[name], "Table VI") for name in ("WA", "UA")]
+        for found in row_groups(groups, row["variant"]) or [None]:
+            mine = [score_cell(found, measure) if found else Cell(None) for measure in (WA, UA)]
+            rows.append([row["method"], row["modality"], *paper, *mine, found.name if found else NOTHING])
+            ours.append(found is not None)
+    columns = ["method", "modality", "IEMOCAP WA", "IEMOCAP UA", f"{corpus} WA", f"{corpus} UA", "our run"]
+    notes = ["With human text (GT), error detection and correction are off, as in the paper."]
+    return Table(f"VI-{corpus}", f"Table VI: human text or ASR, published and on {corpus}", columns, rows, notes, ours)
+
+
+def transfer_table(number, groups):
+    """Tables VIII and IX: trained on one corpus, tested on another, without and with shots of it."""
+    rows, ours = [], []
+    for row in published()[number]:
+        shots = [str(row["shots"])] if number == "IX" else []
+        cells = [
+            published_cell(row[way][name], f"Table {number}") for way, names in DIRECTIONS.items() for name in names
+        ]
+        rows.append([row["method"], *shots, *cells, *[Cell(None)] * 3, ""])
+        ours.append(False)
+    for group in groups:
+        found = TRANSFER.fullmatch(group.corpus)
+        if found is None or bool(found["shots"]) != (number == "IX"):
+            continue
+        shots = [found["shots"]] if number == "IX" else []
+        scores = [score_cell(group, measure) for measure in MEASURES]
+        way = f"{found['source']} -> {found['target']}"
+        rows.append([f"ours: {group.name}", *shots, *[Cell(None)] * 4, *scores, way])
+        ours.append(True)
+    columns = ["method", *(["shots"] if number == "IX" else [])]
+    columns += [f"{way} {name}" for way, names in DIRECTIONS.items() for name in names]
+    notes = ["IE: IEMOCAP, ME: MELD, 4 emotions; 30 % of the tested corpus choose the epoch, 70 % are tested."]
+    if True not in ours:
+        shots = "with --shots" if number == "IX" else "without --shots"
+        notes.append(f"No run given is on a dataset that datasets_builders/cross_corpus.py built {shots}.")
+    title = f"Table {number}: {'across corpora' if number == 'VIII' else 'across corpora, from a few recordings'}"
+    return Table(number, title, [*columns, *TITLES.values(), "ours, from -> to"], rows, notes, ours)
+
+
+def published_cell(value, where):
+    return Cell(value, source=f"{published()['paper']}, {where}")
+
+
+def modality(group):
+    """As Tables II and III write it."""
+    if group.variant is None:
+        return ""
+    text = "GT" if group.variant == "human transcripts" else "ASR"
+    return {"speech only": "S", "text only": "T(ASR)"}.get(group.variant, f"S+T({text})")
+
+
+def _cost_cells(group):
+    runs, source = group.runs, sources_of(group)
+    parameters = group.first.results.get("parameters")
+    hours = [run.results["seconds"] / 3600 for run in runs]
+    timed = [run for run in runs if run.inference]
+    inference = Cell(None)
+    if timed:
+        inference = Cell(
+            mean(run.inference["milliseconds"] for run in timed),
+            mean(run.inference["spread"] for run in timed),
+            source=", ".join((run.folder / INFERENCE).as_posix() for run in timed),
+        )
+    return [
+        Cell(parameters / 1e6 if parameters else None, form="{:.2f}", source=source),
+        Cell(mean(hours), stdev(hours) if len(hours) > 1 else None, form="{:.3f}", source=source),
+        inference,
+        group.first.results.get("hardware", NOTHING),
+        group.name,
+    ]
+
+
+def _protocol_text(group):
+    chosen = "; epoch chosen on the test data" if group.protocol == PAPER_PROTOCOL else ""
+    return f"{group.protocol}, {runs_text(group)}{chosen}"
+
+
+# Of each corpus, in the order of the paper.
+TABLES = (ablation_table, cost_table, text_table)

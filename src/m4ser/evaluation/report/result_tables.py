@@ -1,0 +1,135 @@
+"""Our own tables: what was measured, whether it differs, under which protocol, and where it comes from."""
+
+from statistics import mean
+
+from m4ser.evaluation.report.runs import MEASURES
+from m4ser.evaluation.report.table import (
+    NOTHING,
+    TITLES,
+    UA,
+    WA,
+    Cell,
+    Table,
+    aligned,
+    intervals,
+    pooled,
+    runs_text,
+    score_cell,
+    sources_of,
+)
+from m4ser.evaluation.significance import holm, mcnemar, permutation_test
+
+SESSION_PROTOCOLS = ("paper", "loso", "improvised", "script_disjoint")
+
+
+def results_table(corpus, groups):
+    """Every group of runs on one corpus: WA, UA, weighted F1 with spread and interval."""
+    rows = []
+    for group in groups:
+        n = sum(run.scores["n"] for run in group.runs)
+        scores = [score_cell(group, *pair) for pair in zip(MEASURES, intervals(group), strict=True)]
+        rows.append([group.name, group.variant or "", group.protocol, runs_text(group), str(n), *scores])
+    notes = [
+        "Per cent. ± is the standard deviation over the runs of a row (folds and seeds); none where there is one run.",
+        "[ ] is the 95 % bootstrap interval over test recordings: of all folds together, the mean of the seeds. "
+        "Recordings of one speaker are not independent, so that the true interval is wider.",
+    ]
+    without = [group.name for group in groups if pooled(group) is None]
+    if without:
+        notes.append(f"No interval for {', '.join(without)}: no predictions.csv in every run's folder.")
+    columns = ["run", "row of the paper", "protocol", "runs", "test recordings", *TITLES.values()]
+    return Table(f"results-{corpus}", f"Results on {corpus}", columns, rows, notes, [True] * len(rows))
+
+
+def comparison_table(corpus, groups):
+    """Each group against one, on the recordings that both answered: differences, and whether they could be chance.
+
+    The one is the full model that can be compared with the most groups, of several that with the most runs; the first
+    group where there is no full model.
+    """
+    candidates = [group for group in groups if group.variant == "full"] or groups[:1]
+    one = max(candidates, key=lambda group: (_comparable(group, groups), len(group.runs)))
+    pairs, left_out = [], []
+    for other in groups:
+        if other is not one:
+            both = aligned(one, other)
+            pairs.append((one, other, *both)) if both else left_out.append(other.name)
+    tests = [
+        (mcnemar(labels, first[0], second[0]), permutation_test(labels, first, second, len(one.labels)))
+        for one, _, labels, first, second in pairs
+    ]
+    adjusted = [holm(values) for values in zip(*tests, strict=True)]
+    rows = []
+    for number, (one, other, labels, _, _) in enumerate(pairs):
+        source = f"{sources_of(one)}, {sources_of(other)}"
+        row = [one.name, other.name, str(len(labels))]
+        for measure, chances in zip((WA, UA), adjusted, strict=True):
+            difference = 100 * (mean(one.values(measure)) - mean(other.values(measure)))
+            row += [
+                Cell(difference, form="{:+.1f}", source=source),
+                Cell(chances[number], form="{:.3f}", source=source),
+            ]
+        rows.append(row)
+    notes = [
+        "WA: exact McNemar test of the first seed both have. UA: permutation test, the answers to a recording "
+        "shuffle_texts at random 2,000 times. p is Holm's, adjusted for the number of pairs in this table.",
+    ]
+    if left_out:
+        notes.append(f"Not comparable (other recordings tested, or no predictions.csv): {', '.join(left_out)}.")
+    columns = ["run", "against", "recordings", "WA difference", "p (WA)", "UA difference", "p (UA)"]
+    title = f"Paired comparisons on {corpus}"
+    return Table(f"pairs-{corpus}", title, columns, rows, notes, [True] * len(rows))
+
+
+def _comparable(one, groups):
+    return sum(aligned(one, other) is not None for other in groups)
+
+
+def protocol_table(corpus, groups):
+    """UA by row of the paper and protocol: what the same network seems to be worth, depending on who is tested."""
+    there = dict.fromkeys(group.protocol for group in groups)
+    of_sessions = SESSION_PROTOCOLS if any(name in SESSION_PROTOCOLS for name in there) else ()
+    protocols = [*of_sessions, *(name for name in there if name not in SESSION_PROTOCOLS)]
+    rows = []
+    for name in dict.fromkeys(group.variant or group.name for group in groups):
+        cells = []
+        for protocol in protocols:
+            found = [g for g in groups if (g.variant or g.name) == name and g.protocol == protocol]
+            chosen = max(found, key=lambda group: len(group.runs), default=None)
+            cells.append(score_cell(chosen, UA) if chosen else Cell(None))
+        rows.append([name, *cells])
+    notes = [
+        "UA in per cent; the row's group with the most runs. held_out: the dataset's own splits. paper: leave "
+        "one session out, and the test session itself chooses the epoch. loso: another session chooses it. "
+        "improvised: loso without the scripted plays. script_disjoint: loso without training recordings whose words "
+        "are tested."
+    ]
+    title = f"By protocol on {corpus}"
+    return Table(f"protocols-{corpus}", title, ["system", *protocols], rows, notes, [True] * len(rows))
+
+
+def runs_table(groups):
+    """Where every number comes from: a row a run, with what it takes to repeat it."""
+    rows = []
+    for group in groups:
+        for run in group.runs:
+            results = run.results
+            epochs = f"{results['best_epoch']} of {results['epochs']}" if "best_epoch" in results else NOTHING
+            rows.append(
+                [
+                    group.name,
+                    run.source,
+                    results.get("protocol_description", results["protocol"]),
+                    str(results["seed"]),
+                    epochs,
+                    Cell(results["seconds"] / 60, source=run.source),
+                    results.get("hardware", NOTHING),
+                    results.get("command", NOTHING),
+                ]
+            )
+    columns = ["run", "file", "protocol", "seed", "best epoch", "minutes", "hardware", "command"]
+    return Table("runs", "The runs", columns, rows, [], [True] * len(rows))
+
+
+# Of each corpus, in the order of the report.
+TABLES = (results_table, comparison_table, protocol_table)

@@ -1,0 +1,27 @@
+"""A folder's files to a repository on the Hub, in one commit."""
+
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.utils import httpx
+
+
+def upload(folder, repo_id, repo_type, patterns, private=False, contents=None):
+    """Create a repository where there is none and upload the folder's files; returns the commit's address.
+
+    Args:
+        repo_type: "model" or "dataset". patterns: of the paths to upload, relative to `folder`.
+        contents: bytes that go up instead of a file's own, by its path.
+
+    Raises:
+        ValueError: no such name, no permission, or no connection.
+    """
+    folder, api, contents = Path(folder), HfApi(), contents or {}
+    files = [file.relative_to(folder).as_posix() for pattern in patterns for file in sorted(folder.glob(pattern))]
+    try:
+        api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
+        operations = [CommitOperationAdd(name, contents.get(name, folder / name)) for name in files]
+        commit = api.create_commit(repo_id, operations, commit_message=f"Upload {repo_type}", repo_type=repo_type)
+    except (httpx.HTTPError, OSError) as error:
+        raise ValueError(f"{repo_id} was not pushed to {api.endpoint}: {str(error).splitlines()[0]}") from error
+    return commit.commit_url

@@ -1,0 +1,147 @@
+"""The benchmark of error correction: its figures against the data's own, its choices against the test split."""
+
+import copy
+import json
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import Wav2Vec2FeatureExtractor
+
+from experiments import correction as benchmark
+from experiments.correction_data import MEASURED, read_corpora, with_labels
+from m4ser import M4SERProcessor
+from m4ser.data.tokenizer import train_tokenizer
+from m4ser.model.modeling_m4ser import Correction
+from tests.tiny import tiny_model
+
+WORDS = ("ab", "cd", "ef", "gh", "ij", "kl")
+
+
+@pytest.fixture(scope="module")
+def corpora(shared_data):
+    return read_corpora(shared_data)
+
+
+@pytest.fixture
+def small():
+    """A processor, a random network that edits at most thresholds, and splits of made-up texts."""
+    tokenizer = train_tokenizer([" ".join(WORDS)] * 3, vocab_size=40)
+    processor = M4SERProcessor(Wav2Vec2FeatureExtractor(), tokenizer)
+    ids = {"correction_bos_token_id": tokenizer.cls_token_id, "correction_eos_token_id": tokenizer.sep_token_id}
+    model = tiny_model(modalities=["text"], **ids)
+    with torch.no_grad():  # sure of some edits
+        model.error_detector.weight.mul_(4)
+        model.error_corrector.lm_head.weight.mul_(6)
+    torch.manual_seed(0)
+    texts = [" ".join(WORDS[place] for place in torch.randint(len(WORDS), (5,))) for _ in range(24)]
+    rows = [{"hypothesis": heard, "transcript": said} for heard, said in pairwise(texts)]
+    return model, processor, {"train": rows[:5], "validation": rows[5:14], "test": rows[14:]}
+
+
+# The data and what is known of it.
+
+
+def test_the_corpora_are_whole(corpora):
+    sizes = {name: [len(rows) for rows in splits.values()] for name, splits in corpora.items()}
+    assert sizes["sst"] == [8544, 1101, 2210]
+    assert sizes["atis"] == [3867, 967, 800]
+    assert all(sizes[name] == [1281, 229, 685] for name in MEASURED[1:])
+
+
+def test_word_error_rates_are_those_of_the_data(corpora):
+    everything = {name: [row for rows in splits.values() for row in rows] for name, splits in corpora.items()}
+    assert benchmark.heard(corpora["sst"]["test"]) == pytest.approx(32.2, abs=0.05)
+    rates = [benchmark.heard(everything[name]) for name in MEASURED[1:]]
+    assert rates == pytest.approx([23.9, 29.7, 35.1], abs=0.05)
+
+
+def test_the_sentiment_classifier_is_the_yardstick_of_the_data(corpora):
+    kinds = [(MEASURED[1], "transcript"), *((name, "hypothesis") for name in MEASURED[1:])]
+    accuracies = []
+    for name, column in kinds:
+        texts = {split: [row[column] for row in rows] for split, rows in corpora[name].items()}
+        accuracies.append(benchmark.sentiment_accuracy(corpora[name], texts, texts))
+    assert accuracies == pytest.approx([72.1, 69.8, 67.9, 63.4], abs=0.05)
+
+
+# Choosing and measuring.
+
+
+def test_a_sweep_gives_what_each_threshold_would(small):
+    model, processor, splits = small
+    model.config.correction_threshold = min(benchmark.THRESHOLDS)
+    answers = benchmark.correct(model, processor, splits["test"])
+    texts = set()
+    for threshold in benchmark.THRESHOLDS:
+        model.config.correction_threshold = threshold
+        alone = benchmark.texts_of(benchmark.correct(model, processor, splits["test"]), processor)
+        assert benchmark.texts_of(answers, processor, threshold) == alone
+        texts.add(tuple(alone))
+    assert len(texts) > 3
+
+
+def test_the_threshold_is_that_of_the_least_errors_in_validation_whatever_the_test_split_holds(small):
+    model, processor, splits = small
+    scores, _ = benchmark.measure(copy.deepcopy(model), processor, splits)
+    rates = []
+    for threshold in benchmark.THRESHOLDS:
+        model.config.correction_threshold = threshold
+        texts = benchmark.texts_of(benchmark.correct(model, processor, splits["validation"]), processor)
+        rates.append(benchmark.word_error_rate(splits["validation"], texts))
+    assert scores["validation"]["corrected"] == min(rates)
+    assert scores["threshold"] == max(
+        t for t, rate in zip(benchmark.THRESHOLDS, rates, strict=True) if rate == min(rates)
+    )
+    splits["test"] = [row | {"transcript": row["hypothesis"]} for row in splits["test"]]
+    assert benchmark.measure(model, processor, splits)[0]["threshold"] == scores["threshold"]
+
+
+def test_tags_are_scored_where_there_is_a_label():
+    rows = [{"aed_labels": [0, 2, 1, -100]}, {"aed_labels": [2, 0, -100]}]
+    tags = [[0, 2, 2, 1], [2, 2, 0]]
+    answers = [(None, Correction(row, [], [], {})) for row in tags]
+    scores = benchmark.tag_scores(rows, answers)
+    assert scores["KEEP"] == {"precision": 1, "recall": 0.5, "f1": pytest.approx(2 / 3), "tokens": 2}
+    assert scores["DELETE"] == {"precision": 0, "recall": 0, "f1": 0, "tokens": 1}
+    assert scores["CHANGE"] == {"precision": 0.5, "recall": 1, "f1": pytest.approx(2 / 3), "tokens": 2}
+
+
+def test_one_error_after_the_other_gives_the_same_text(small):
+    model, processor, splits = small
+    decoder, calls = model.error_corrector, []
+    parallel = benchmark.correct(model, processor, splits["test"])
+    generate = decoder.generate
+    decoder.generate = benchmark.one_after_the_other(lambda *inputs: calls.append(len(inputs[0])) or generate(*inputs))
+    sequential = benchmark.correct(model, processor, splits["test"])
+    assert set(calls) == {1}
+    assert [item.token_ids for _, item in sequential] == [item.token_ids for _, item in parallel]
+
+
+def test_labels_follow_the_network(small):
+    rows = [{"hypothesis": "ab cd", "transcript": "ab cd"}]
+    for tasks, positions in ((["detection", "correction"], []), (["correction"], [0])):
+        config = SimpleNamespace(auxiliary_tasks=tasks, max_correction_length=9)
+        labeled = with_labels(rows, small[1].tokenizer, config)
+        assert labeled[0]["correction_positions"] == positions
+
+
+@pytest.mark.slow
+def test_a_quick_run_measures_everything(shared_data, bert_folder, capsys):
+    benchmark.main(["--quick", "--data", str(shared_data)])
+    printed = capsys.readouterr()
+    results = json.loads(printed.out)
+    assert list(results["corpora"]) == list(MEASURED)
+    assert results["command"].endswith("--quick")
+    for scores in results["corpora"].values():
+        assert scores["validation"]["corrected"] <= scores["validation"]["hypothesis"]
+        assert sum(tag["tokens"] for tag in scores["tags"].values()) > 1000
+    assert {kind for kinds in results["sentiment"].values() for kind in kinds} == {
+        "transcript",
+        "corrected",
+        "hypothesis",
+    }
+    rates = [cost["word error rate"] for cost in results["decoding"].values()]
+    assert rates[0] == rates[1] < rates[2]
+    assert "no threshold" in printed.err

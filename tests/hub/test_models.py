@@ -1,0 +1,89 @@
+"""The card says what was measured, and nothing is pushed without it."""
+
+import json
+import shutil
+
+import pytest
+from huggingface_hub import ModelCard
+
+from m4ser.hub.models import read_results, without_local_paths, write_card
+from tests.conftest import ROOT
+
+TEMPLATE = ROOT / "model_card.md"
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    shutil.copy(tiny_run / "results.json", tmp_path)
+    return tmp_path
+
+
+def test_the_card_holds_the_runs_test_scores(run):
+    write_card(run, "org/m4ser-x", TEMPLATE)
+    card, results = ModelCard.load(run / "README.md"), read_results(run)
+    scores = results["splits"]["test"]
+    assert {item.metric_type: item.metric_value for item in card.data.eval_results} == {
+        name: round(scores[name], 4) for name in ("weighted_accuracy", "unweighted_accuracy", "weighted_f1")
+    }
+    assert {(item.dataset_name, item.dataset_split) for item in card.data.eval_results} == {("corpus", "test")}
+    assert card.data.pipeline_tag == "audio-classification" and card.data.license == "apache-2.0"
+    for label, row in zip(results["labels"], scores["confusion_matrix"], strict=True):
+        assert f"| **{label}** | {' | '.join(map(str, row))} |\n" in card.text
+    assert f"{scores['n']} recordings, protocol `held_out`, seed 0" in card.text
+    assert f"{results['parameters']:,} parameters" in card.text
+    assert 'model="org/m4ser-x"' in card.text
+    assert results["protocol_description"] in card.text
+    assert "The weights: `apache-2.0`." in card.text
+    assert "Of the test recordings, " in card.text and " % say words that" in card.text
+    assert "calibrated" not in card.text and "![" not in card.text
+    assert not {"{{", "}}", "{%"} & set(card.text.split())
+
+
+def test_the_card_shows_the_matrix_and_the_calibration_where_they_are(run):
+    results = read_results(run)
+    before, after = {"expected_calibration_error": 0.28825}, {"expected_calibration_error": 0.0781}
+    results["calibration"] = {"temperature": 2.229, "splits": {"test": {"before": before, "after": after}}}
+    (run / "results.json").write_text(json.dumps(results))
+    (run / "confusion_matrix.png").touch()
+    card = write_card(run, "org/m4ser-x", TEMPLATE, license="cc-by-nc-sa-4.0")
+    assert card.data.license == "cc-by-nc-sa-4.0" and "The weights: `cc-by-nc-sa-4.0`." in card.text
+    assert "a temperature of 2.23" in card.text
+    assert "is\n0.078, and was\n0.288 before." in card.text
+    assert "![Confusion matrix](confusion_matrix.png)" in card.text
+
+
+def test_paths_of_this_machine_are_neutral_and_everything_else_stays():
+    settings = {
+        "command": "/else/a/train.py configs/x.yaml --dataset /data/my corpus --output_dir=/else/a/runs/x --seed 1 /",
+        "config": {
+            "data": {"dataset": "/data/my corpus", "asr_model_id": "../models/whisper"},
+            "model": {"speech_encoder": "/else/a/hubert", "text_encoder": "org/bert", "labels": ["/else/a", "sad", 3]},
+        },
+        "unk_token": "/",
+        "versions": {"torch": "2.13.0+cpu"},
+    }
+    assert without_local_paths(settings) == {
+        "command": "train.py configs/x.yaml --dataset my corpus --output_dir=x --seed 1 /",
+        "config": {
+            "data": {"dataset": "my corpus", "asr_model_id": "whisper"},
+            "model": {"speech_encoder": "hubert", "text_encoder": "org/bert", "labels": ["a", "sad", 3]},
+        },
+        "unk_token": "/",
+        "versions": {"torch": "2.13.0+cpu"},
+    }
+
+
+def test_a_corpus_in_a_folder_goes_by_its_name_and_one_on_the_hub_by_its_id(run, tiny_run):
+    write_card(run, "org/m4ser-x", TEMPLATE)
+    assert str(tiny_run.parent) not in (run / "README.md").read_text()
+    write_card(run, "org/m4ser-x", TEMPLATE, dataset="org/m4ser-synthetic")
+    assert "Test split of org/m4ser-synthetic" in (run / "README.md").read_text()
+
+
+def test_a_run_without_test_scores_gets_no_card(tmp_path):
+    with pytest.raises(ValueError, match="no test results: finish its training"):
+        write_card(tmp_path, "org/m4ser-x", TEMPLATE)
+    (tmp_path / "results.json").write_text(json.dumps({"splits": {"validation": {}}}))
+    with pytest.raises(ValueError, match="no test results: finish its training"):
+        write_card(tmp_path, "org/m4ser-x", TEMPLATE)
+    assert not (tmp_path / "README.md").exists()
