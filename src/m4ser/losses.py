@@ -14,8 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from m4ser.model.base_m4ser import EmotionOutput
-
 IGNORED = -100  # labels that no loss counts
 # Arguments that weigh losses, and the paper's symbols for them (eq. 22).
 WEIGHT_SYMBOLS = {
@@ -112,13 +110,13 @@ class LossInputs:
     """What the losses of one batch are computed from.
 
     Args:
-        output: of the network's forward. batch: of [`M4SERCollator`], with "all_labels", the labels of all processes,
+        output: of the network's forward; with D, one that has M4SER's representations. batch: of [`M4SERCollator`], with "all_labels", the labels of all processes,
             and "frame_lengths" (B,). options: the weights of `WEIGHT_SYMBOLS` and `temperature` as attributes.
         gather: function from the rows of this process to those of all, between which the contrastive loss compares.
         discriminator: D, where the network is trained against one.
     """
 
-    output: EmotionOutput
+    output: Any
     batch: Mapping[str, Any]
     options: Any
     gather: Callable[[Tensor], Tensor] = lambda rows: rows
@@ -216,7 +214,8 @@ def _discriminator(inputs: LossInputs) -> Tensor | None:
         return None
     output = inputs.output
     streams = [stream.detach() for stream in (output.speech_specific, output.text_specific, output.invariant)]
-    return discriminator_loss(*inputs.discriminator(torch.cat(streams)).chunk(3), output.frame_mask)
+    speech, text, invariant = inputs.discriminator(torch.cat(streams)).chunk(3)
+    return discriminator_loss(speech, text, invariant, output.frame_mask)
 
 
 OBJECTIVES: dict[str, Objective] = {

@@ -43,14 +43,15 @@ class EmotionModel(PreTrainedModel):
     """Base of all systems: a speech encoder, a text encoder and an emotion head, whatever lies between them.
 
     A system builds its own modules after `super().__init__(config)` and ends with `self.add_head(width)`. Its
-    `forward` takes the processor's inputs and `labels`, and returns an [`EmotionOutput`]; what it names among its
-    arguments besides these is passed from the batch in training.
+    `forward` takes the processor's inputs and `labels`, and returns an [`EmotionOutput`]; the batch's columns that it
+    names among its arguments besides these are passed in training.
     """
 
-    config_class = EmotionConfig
+    config: EmotionConfig
+    config_class: type[EmotionConfig] = EmotionConfig
     base_model_prefix = "m4ser"
     main_input_name = "input_values"
-    input_modalities = ("audio", "text")
+    input_modalities = ["audio", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -101,41 +102,74 @@ class EmotionModel(PreTrainedModel):
             config["text_config"] = _pretrained_config(text_id, {**precision, **config.get("text_config", {})})
             config = {**cls.config_class.tokenizer_fields(AutoTokenizer.from_pretrained(text_id)), **config}
         model = cls(cls.config_class(**config))
-        if model.speech_encoder is not None:
+        if model.speech_encoder is not None and speech_id is not None:
             model.speech_encoder.encoder = AutoModel.from_pretrained(
                 speech_id, config=model.config.speech_config, **precision
             )
-        if model.text_encoder is not None:
+        if model.text_encoder is not None and text_id is not None:
             text_config = model.config.text_config
             model.text_encoder.encoder = AutoModel.from_pretrained(
                 text_id, config=text_config, **precision, **without_pooler(text_config)
             )
         return model
 
+    def encode_speech(
+        self, input_values: torch.Tensor | None, attention_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the frames (B, m, d) of waveforms (B, samples) and their mask (B, m), bool.
+
+        Raises:
+            ValueError: there are no waveforms, or this model was built without a speech encoder.
+        """
+        if self.speech_encoder is None or input_values is None:
+            raise ValueError(_missing("speech", "input_values", self.speech_encoder))
+        return self.speech_encoder(input_values, attention_mask)
+
+    def encode_text(
+        self, input_ids: torch.Tensor | None, text_attention_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the token states (B, n, d) of hypotheses (B, n) and their mask (B, n), bool.
+
+        Raises:
+            ValueError: there are no hypotheses, or this model was built without a text encoder.
+        """
+        if self.text_encoder is None or input_ids is None:
+            raise ValueError(_missing("text", "input_ids", self.text_encoder))
+        mask = torch.ones_like(input_ids) if text_attention_mask is None else text_attention_mask
+        return self.text_encoder(input_ids, mask), mask.bool()
+
     def predict_emotions(
         self, embeddings: torch.Tensor, labels: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return logits (B, e) of embeddings (B, width), eq. 18, and their cross-entropy where there are labels (B,)."""
+        """Return logits (B, e) of embeddings (B, width), eq. 18, and their cross-entropy against labels (B,), if any."""
         logits = self.classifier(self.dropout(embeddings))
         return logits, None if labels is None else F.cross_entropy(logits, labels)
 
-    def get_input_embeddings(self) -> nn.Module | None:
+    # None of a model without text, which transformers' own type does not foresee.
+    def get_input_embeddings(self) -> nn.Embedding | None:  # type: ignore[override]
         return None if self.text_encoder is None else self.text_encoder.encoder.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        self.text_encoder.encoder.set_input_embeddings(value)
+        if self.text_encoder is not None:
+            self.text_encoder.encoder.set_input_embeddings(value)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, nn.Embedding)):
             init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
-            if getattr(module, "bias", None) is not None:
+            if isinstance(module, nn.Linear) and module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, nn.LayerNorm):
             init.ones_(module.weight)
             init.zeros_(module.bias)
         elif isinstance(module, nn.PReLU):
             init.constant_(module.weight, 0.25)
+
+
+def _missing(modality: str, name: str, encoder: nn.Module | None) -> str:
+    if encoder is None:
+        return f"This model was built without a {modality} encoder."
+    return f'This model needs {name}: give the processor\'s, or build it without "{modality}" in modalities.'
 
 
 def _pretrained_config(encoder_id: str, changes: dict[str, Any]) -> PreTrainedConfig:

@@ -115,9 +115,6 @@ class EmotionConfig(PreTrainedConfig):
 
     sub_configs = {"speech_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
-    # Of systems that have none; not annotated, or transformers would take it for a field.
-    auxiliary_tasks = ()
-    is_adversarial = False
 
     def __init__(
         self,
@@ -157,8 +154,8 @@ class EmotionConfig(PreTrainedConfig):
             raise ValueError(f"calibration_temperature must be above 0, not {calibration_temperature}.")
         labels = dict(enumerate(IEMOCAP_LABELS)) if id2label is None else id2label
         labels = {int(index): label for index, label in labels.items()}
-        label2id = label2id or {label: index for index, label in labels.items()}
-        super().__init__(id2label=labels, label2id=label2id, **kwargs)
+        indices = dict(label2id) if label2id else {label: index for index, label in labels.items()}
+        super().__init__(id2label=labels, label2id=indices, **kwargs)
 
     @classmethod
     def preset(cls: type[Config], name: str, **overrides: Any) -> Config:
@@ -178,6 +175,11 @@ class EmotionConfig(PreTrainedConfig):
     def tokenizer_fields(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         """Return the fields of this config that a text encoder's tokenizer decides on."""
         return {}
+
+    @property
+    def is_adversarial(self) -> bool:
+        """Whether there are specific and invariant representations, which a discriminator tells apart."""
+        return False
 
     @property
     def is_multimodal(self) -> bool:
@@ -254,7 +256,6 @@ class M4SERConfig(EmotionConfig):
 
     @property
     def is_adversarial(self) -> bool:
-        """Whether there are specific and invariant representations, which a discriminator tells apart."""
         return self.is_multimodal and len(self.representations) == len(REPRESENTATIONS)
 
 

@@ -60,6 +60,7 @@ class M4SERModel(EmotionModel):
     ```
     """
 
+    config: M4SERConfig
     config_class = M4SERConfig
     title = "M4SER"
     training_options: ClassVar[dict] = {"detect_errors": True}

@@ -25,7 +25,7 @@ def _model_class(module: ModuleType) -> type[EmotionModel]:
 
 
 def _find_systems() -> dict[str, type[EmotionModel]]:
-    models = [M4SERModel]
+    models: list[type[EmotionModel]] = [M4SERModel]
     models += [_model_class(import_module(f"{__name__}.{file.name}")) for file in pkgutil.iter_modules(__path__)]
     return {model.config_class.model_type: model for model in models}
 

@@ -48,7 +48,7 @@ class Spaces(nn.Module):
         self.interaction = CrossModalEncoder(config)
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
-        """Map states (B, k, d) with mask (B, k) to the means over time of both spaces and their interaction, (B, d)."""
+        """Return the means over time (B, d) of both spaces and their interaction, of states (B, k, d), mask (B, k)."""
         own, learned = (space(states, states, mask) for space in (self.own, self.learned))
         return [masked_mean(space, mask) for space in (own, learned, self.interaction(own, learned, mask))]
 
@@ -69,7 +69,7 @@ class SAMSModel(EmotionModel):
 
     def forward(
         self,
-        input_values: torch.Tensor,
+        input_values: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         input_ids: torch.Tensor | None = None,
         text_attention_mask: torch.Tensor | None = None,
@@ -77,11 +77,10 @@ class SAMSModel(EmotionModel):
         return_dict: bool | None = None,
     ) -> EmotionOutput | tuple:
         """Predict emotions; arguments as of [`M4SERModel`]. With labels, `auxiliary_losses` holds "spaces"."""
-        text_mask = torch.ones_like(input_ids) if text_attention_mask is None else text_attention_mask
-        text = self.text_encoder(input_ids, text_mask)
-        speech, frame_mask = self.speech_encoder(input_values, attention_mask)
+        text, text_mask = self.encode_text(input_ids, text_attention_mask)
+        speech, frame_mask = self.encode_speech(input_values, attention_mask)
         speech_own, speech_learned, speech_fused = self.speech_spaces(speech, frame_mask)
-        text_own, text_learned, text_fused = self.text_spaces(text, text_mask.bool())
+        text_own, text_learned, text_fused = self.text_spaces(text, text_mask)
         embeddings = torch.cat([speech_fused, text_fused], dim=-1)
         logits, loss = self.predict_emotions(embeddings, labels)
         output = EmotionOutput(

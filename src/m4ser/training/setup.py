@@ -120,7 +120,7 @@ def build_experiment(arguments: Arguments, device: torch.device | str = "cpu") -
     processor = build_processor(arguments, corpus["train"])
     model = build_model(arguments, processor.tokenizer, corpus["train"].features["emotion"].names)
     check_parts(model, arguments.training.rates)
-    check_objective(arguments.objective, model.config.auxiliary_tasks)
+    check_objective(arguments.objective, getattr(model.config, "auxiliary_tasks", ()))
     corpus = add_error_labels(corpus, processor.tokenizer, model.config)
     if arguments.training.cache_features:
         corpus = add_speech_states(corpus, model, processor, arguments.data.max_seconds, device)
@@ -131,7 +131,7 @@ def add_error_labels(
     corpus: datasets.DatasetDict, tokenizer: PreTrainedTokenizerBase, config: EmotionConfig
 ) -> datasets.DatasetDict:
     """Add the label columns of the auxiliary tasks, as long as the network's; a system without tasks ignores them."""
-    rewrite = bool(config.auxiliary_tasks) and "detection" not in config.auxiliary_tasks
+    rewrite = "detection" not in getattr(config, "auxiliary_tasks", ("detection",))
     length = getattr(config, "max_correction_length", MAX_CORRECTION_LENGTH)
     return add_labels(corpus, tokenizer, tokenizer.model_max_length, length, rewrite=rewrite)
 
