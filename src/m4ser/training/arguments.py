@@ -47,7 +47,7 @@ class ModelArguments:
 class DataArguments:
     """The corpus and how its text is normalized."""
 
-    dataset: str | None = field(default=None, metadata={"help": "folder of a builder, or Hub id"})
+    dataset: str = field(default="", metadata={"help": "folder of a builder, or Hub id"})
     protocol: str = field(
         default="held_out", metadata={"help": f"which recordings are tested: {', '.join(PROTOCOLS)}"}
     )
@@ -93,7 +93,7 @@ class ObjectiveArguments:
 class TrainingArguments:
     """The run; the defaults are Table I's and Sec. IV-B's."""
 
-    output_dir: str | None = field(default=None, metadata={"help": "folder of the run"})
+    output_dir: str = field(default="", metadata={"help": "folder of the run"})
     name: str | None = field(default=None, metadata={"help": "of the run in tables; the folder's by default"})
     epochs: int = 100
     batch_size: int = field(default=16, metadata={"help": "recordings a device and batch"})
@@ -178,7 +178,7 @@ class Arguments:
         return {group.name: asdict(getattr(self, group.name)) for group in fields(self)}
 
 
-GROUPS = (ModelArguments, DataArguments, ObjectiveArguments, TrainingArguments)
+GROUPS: list[Any] = [ModelArguments, DataArguments, ObjectiveArguments, TrainingArguments]
 MAPPINGS = ("config", "learning_rates")
 
 

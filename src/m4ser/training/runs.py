@@ -23,8 +23,8 @@ def train_all(arguments: Arguments) -> dict[str, Any]:
     """Train each fold and seed that the arguments name in a folder of its own, `fold1_seed0`, and sum up.
 
     Returns:
-        The content of `output_dir`/summary.json: each run's measures, and over all runs their mean and standard deviation
-        (of a sample: over n - 1; 0 for one run).
+        The content of `output_dir`/summary.json: each run's measures, and over all runs their mean and standard
+        deviation (of a sample: over n - 1; 0 for one run).
 
     Raises:
         DataError: as of `train`, or a finished run in the folder that had other arguments.

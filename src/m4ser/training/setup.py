@@ -137,7 +137,7 @@ def add_error_labels(
 
 
 def load_corpus(arguments: DataArguments, seed: int = 0) -> Partition:
-    """Load the three splits of a dataset by the protocol that the arguments name, a [`Partition`]; `seed` draws shots."""
+    """Load the three splits of a dataset by the protocol that the arguments name; `seed` draws shots."""
     if arguments.text_column not in ("hypothesis", "transcript"):
         raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
     corpus = read_corpus(arguments.dataset)
@@ -223,7 +223,7 @@ def build_model(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, labels
 
 
 def _freeze_unused(encoder: PreTrainedModel) -> None:
-    """Freeze the mask embedding that nothing uses without SpecAugment: several processes would wait for its gradient."""
+    """Freeze the mask embedding, unused without SpecAugment: several processes would wait for its gradient."""
     masks = encoder.config.mask_time_prob > 0
     if not masks and hasattr(encoder, "masked_spec_embed"):
         encoder.masked_spec_embed.requires_grad_(False)
