@@ -1,6 +1,5 @@
 """A system as a newcomer would write it: one file. The test copies it into systems/ of a copy of the package."""
 
-import torch
 from torch import nn
 
 from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
