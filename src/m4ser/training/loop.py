@@ -11,15 +11,15 @@ from torch.distributed.tensor import DTensor
 
 from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.losses import discriminator_loss, generator_loss, joint_loss, network_losses
+from m4ser.run_folder import CHECKPOINTS, write_predictions
 from m4ser.training.loaders import Loaders, to_device
 from m4ser.training.loss_scaling import gather_rows, loss_scales
-from m4ser.training.records import RunLog, write_predictions, write_results
+from m4ser.training.records import RunLog, write_results
 from m4ser.training.setup import build_accelerator, build_experiment, network_class, run_identity, seed_step
 from m4ser.training.state import TrainingState
 
 NETWORK_INPUTS = ("input_values", "attention_mask", "input_ids", "text_attention_mask")
 CORRECTION_INPUTS = ("correction_positions", "correction_ids")
-CHECKPOINTS = "checkpoints"
 
 
 class NonFiniteError(ValueError):

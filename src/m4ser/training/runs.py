@@ -6,13 +6,13 @@ from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 
+from m4ser import run_folder
 from m4ser.data.schema import DataError
 from m4ser.evaluation.protocols import fold_count
+from m4ser.run_folder import MEASURES
 from m4ser.training.loop import train
-from m4ser.training.records import RESULTS, write_whole
 from m4ser.training.setup import MUTABLE_ON_RESUME, read_corpus
 
-MEASURES = ("weighted_accuracy", "unweighted_accuracy", "weighted_f1")
 SPLITS = ("validation", "test")
 
 
@@ -35,7 +35,7 @@ def train_all(arguments):
         },
         "config": arguments.as_dict(),
     }
-    write_whole(output_dir / "summary.json", json.dumps(summary, indent=1))
+    run_folder.write_json(output_dir, run_folder.SUMMARY, summary)
     return summary
 
 
@@ -58,10 +58,10 @@ def runs(arguments):
 
 def _finished(arguments):
     """The results of a run that has ended; None where it has not."""
-    path = Path(arguments.training.output_dir) / RESULTS
-    if not path.is_file():
+    folder = Path(arguments.training.output_dir)
+    if not run_folder.is_finished(folder):
         return None
-    results, config = json.loads(path.read_text()), json.loads(json.dumps(arguments.as_dict()))
+    results, config = run_folder.read_results(folder), json.loads(json.dumps(arguments.as_dict()))
     for group, values in config.items():
         for name, value in values.items():
             other = results["config"][group].get(name)
@@ -69,7 +69,7 @@ def _finished(arguments):
             same = Path(other).name == Path(value).name if name == "dataset" else other == value
             if name not in MUTABLE_ON_RESUME - {"batch_size", "epochs", "dataset"} and not same:
                 raise DataError(
-                    f"{path.parent} is finished, but its {name} was {other!r} and is {value!r} now; give another "
+                    f"{folder} is finished, but its {name} was {other!r} and is {value!r} now; give another "
                     "--output_dir."
                 )
     return results
