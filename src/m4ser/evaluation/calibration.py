@@ -6,9 +6,10 @@ Guo et al., "On Calibration of Modern Neural Networks", 2017.
 import numpy as np
 from transformers.dynamic_module_utils import custom_object_save
 
+from m4ser.data.loading import load_dataset
 from m4ser.evaluation.metrics import expected_calibration_error
 from m4ser.evaluation.protocols import partition
-from m4ser.evaluation.scoring import classify_rows, load_rows
+from m4ser.evaluation.scoring import classify_rows
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 from m4ser.run_folder import read_results, update_results
 
@@ -37,7 +38,7 @@ def calibrate_run(run, dataset, batch_size=8):
         raise ValueError(
             f"{run} chose its epoch on the test recordings; train it by another protocol to calibrate it."
         )
-    splits = partition(load_rows(dataset), data.get("protocol", "held_out"), data.get("fold")).splits
+    splits = partition(load_dataset(dataset), data.get("protocol", "held_out"), data.get("fold")).splits
     classify = M4SERPipeline.from_pretrained(run)
     classify.model.config.calibration_temperature = 1.0
     measured = {

@@ -7,11 +7,12 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from m4ser import run_folder
+from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.evaluation.protocols import fold_count
 from m4ser.run_folder import MEASURES
 from m4ser.training.loop import train
-from m4ser.training.setup import MUTABLE_ON_RESUME, read_corpus
+from m4ser.training.setup import MUTABLE_ON_RESUME
 
 SPLITS = ("validation", "test")
 
@@ -44,7 +45,7 @@ def runs(arguments):
     data, training = arguments.data, arguments.training
     folds = [data.fold]
     if data.fold == "all":
-        folds = range(1, fold_count(read_corpus(data.dataset), data.protocol) + 1)
+        folds = range(1, fold_count(load_dataset(data.dataset), data.protocol) + 1)
     for fold, seed in product(folds, training.seeds or [training.seed]):
         name = f"seed{seed}" if fold is None else f"fold{fold}_seed{seed}"
         yield replace(

@@ -11,6 +11,7 @@ from accelerate.utils import set_seed
 from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2FeatureExtractor
 
 from m4ser.data.labels import add_labels
+from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.data.tokenizer import train_tokenizer, with_normalization
 from m4ser.evaluation.protocols import Partition, k_shot, partition
@@ -121,7 +122,7 @@ def load_corpus(arguments, seed=0):
     """The three splits of a dataset by the protocol that the arguments name, a [`Partition`]; `seed` draws shots."""
     if arguments.text_column not in ("hypothesis", "transcript"):
         raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
-    corpus = read_corpus(arguments.dataset)
+    corpus = load_dataset(arguments.dataset)
     if arguments.text_column != "hypothesis":
         corpus = datasets.DatasetDict(
             {split: _read_instead(rows, arguments.text_column) for split, rows in corpus.items()}
@@ -137,14 +138,6 @@ def load_corpus(arguments, seed=0):
     if len(set(parts.splits["train"]["emotion"])) < 2:
         raise DataError(f"{arguments.dataset}: all recordings of the training split have the same emotion.")
     return parts
-
-
-def read_corpus(dataset):
-    """All of a dataset, a folder's or the Hub's."""
-    try:
-        return datasets.load_dataset(dataset)
-    except (FileNotFoundError, ConnectionError) as error:
-        raise DataError(f"There is no dataset {dataset}: build it with datasets_builders first.") from error
 
 
 def check_parts(model, learning_rates):
