@@ -20,8 +20,9 @@ from pathlib import Path
 
 from m4ser.data.builders.builder_cli import load_tokenizer, run
 from m4ser.data.builders.card import summary
+from m4ser.data.builders.writing import write_dataset
 from m4ser.data.loading import load_dataset, merge_splits
-from m4ser.data.schema import DataError, Utterance, write_dataset
+from m4ser.data.schema import DataError, Utterance
 
 VALIDATION = 0.3  # Sec. V-G
 

@@ -6,7 +6,8 @@ import datasets
 import pytest
 
 from m4ser import DataError, M4SERPipeline
-from m4ser.data.schema import Utterance, write_dataset
+from m4ser.data.builders.writing import write_dataset
+from m4ser.data.schema import Utterance
 from m4ser.data.synthetic import EMOTIONS
 from m4ser.evaluation.metrics import evaluate_predictions, expected_calibration_error
 from m4ser.evaluation.scoring import score_split
