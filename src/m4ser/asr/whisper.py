@@ -1,6 +1,5 @@
 """A Whisper model: what it hears in recordings of up to one window, and how sure it is of every token."""
 
-import hashlib
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +16,10 @@ from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 from transformers.utils import cached_file
 
 from m4ser.data.schema import SAMPLING_RATE, DataError
+from m4ser.files import folder_digest
 
 # Of log-probabilities and probabilities; more would be noise of the arithmetic.
 DECIMALS = 4
-BYTES_PER_READ = 2**20
 
 
 class Whisper:
@@ -85,7 +84,9 @@ class Whisper:
         transcribed before the memory ran out is as good as what comes after.
         """
         folder = Path(self.name)
-        model = {"content": _digest(folder)} if folder.is_dir() else {"id": self.name, "revision": self._revision}
+        model = (
+            {"content": folder_digest(folder)} if folder.is_dir() else {"id": self.name, "revision": self._revision}
+        )
         return {"model": model, "language": self.language, "dtype": str(self.dtype), "decoding": "greedy"}
 
     @cached_property
@@ -161,14 +162,3 @@ def _dtype(device):
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-
-
-def _digest(folder):
-    """A hash of the files in a folder, their names included."""
-    digest = hashlib.sha256()
-    for path in sorted(file for file in folder.iterdir() if file.is_file()):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            while block := file.read(BYTES_PER_READ):
-                digest.update(block)
-    return digest.hexdigest()

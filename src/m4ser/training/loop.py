@@ -20,17 +20,17 @@ from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.losses import LossInputs, compute_losses, joint_loss, objective_of
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.model.speech_encoder_m4ser import SpeechEncoder
+from m4ser.run_folder import CHECKPOINTS, write_predictions
 from m4ser.systems import SYSTEMS
 from m4ser.training.arguments import Arguments
 from m4ser.training.discriminator import invariant_probability
 from m4ser.training.loaders import Loaders, to_device
 from m4ser.training.loss_scaling import LossScales, gather_rows
-from m4ser.training.records import RunLog, write_predictions, write_results
+from m4ser.training.records import RunLog, write_results
 from m4ser.training.setup import Experiment, build_accelerator, build_experiment, run_identity, seed_step
 from m4ser.training.state import Progress, TrainableModule, TrainingState
 
 NETWORK_INPUTS = ("input_values", "attention_mask", "input_ids", "text_attention_mask")
-CHECKPOINTS = "checkpoints"
 
 
 class NonFiniteError(ValueError):

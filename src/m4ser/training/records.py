@@ -1,23 +1,19 @@
 """What a run shows while it goes on and what it leaves behind: progress, CSV rows, results, predictions."""
 
 import csv
-import json
-import os
-import platform
 import sys
-from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
-from pathlib import Path
 
-import torch
 from tqdm.auto import tqdm
 
+from m4ser import run_folder
+from m4ser.environment import hardware, versions
 from m4ser.evaluation.protocols import shared_transcripts
 from m4ser.evaluation.report import plot_losses
+from m4ser.files import write_whole
 
 LIBRARIES = ("m4ser", "torch", "transformers", "datasets", "accelerate")
-RESULTS = "results.json"
 
 
 class RunLog:
@@ -33,10 +29,10 @@ class RunLog:
         self._files = None
         if accelerator.is_main_process:
             output_dir.mkdir(parents=True, exist_ok=True)
-            (output_dir / RESULTS).unlink(missing_ok=True)  # whatever is there, this run has not finished
+            run_folder.discard_results(output_dir)  # whatever is there, this run has not finished
             self._files = [
-                CsvLog(output_dir / "metrics.csv", "step", progress.step),
-                CsvLog(output_dir / "validation.csv", "epoch", progress.epoch),
+                CsvLog(output_dir / run_folder.METRICS, "step", progress.step),
+                CsvLog(output_dir / run_folder.VALIDATION, "epoch", progress.epoch),
             ]
         self._bar = tqdm(
             total=total_steps,
@@ -126,17 +122,6 @@ def read_rows(path):
         return [row for row in csv.DictReader(file) if None not in row.values()]
 
 
-def write_predictions(output_dir, rows_by_split, labels):
-    """predictions.csv: what the model answers on each held-out recording, and how sure it is of each emotion."""
-    with (output_dir / "predictions.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "split", "label", "prediction", *labels])
-        for split, rows in rows_by_split.items():
-            for row in sorted(rows, key=lambda row: row["id"]):
-                probabilities = [round(probability, 6) for probability in row["probabilities"]]
-                writer.writerow([row["id"], split, labels[row["label"]], labels[row["prediction"]], *probabilities])
-
-
 def write_results(output_dir, arguments, progress, accelerator, parameters, labels, splits, partition):
     """results.json, scores by split with all it takes to repeat them, and losses.png. Returns what it writes."""
     training = arguments.training
@@ -155,28 +140,14 @@ def write_results(output_dir, arguments, progress, accelerator, parameters, labe
         "seconds": round(progress.seconds, 1),
         "processes": accelerator.num_processes,
         "hardware": hardware(),
-        "versions": {name: version(name) for name in LIBRARIES},
+        "versions": versions(LIBRARIES),
         "command": " ".join(sys.argv),
         "splits": splits,
         "config": arguments.as_dict(),
     }
     if accelerator.is_main_process:
         if find_spec("matplotlib"):
-            plot_losses(output_dir, output_dir / "losses.png")
-        write_whole(output_dir / RESULTS, json.dumps(results, indent=1))
+            plot_losses(output_dir, output_dir / run_folder.LOSS_CURVES)
+        run_folder.write_results(output_dir, results)
     accelerator.wait_for_everyone()
     return results
-
-
-def write_whole(path, text):
-    """Write a file as a whole, or leave the one that is there as it is."""
-    unfinished = Path(f"{path}.tmp")
-    with unfinished.open("w", newline="") as file:
-        file.write(text)
-    os.replace(unfinished, path)
-
-
-def hardware():
-    if torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    return f"{torch.get_num_threads()} threads, {platform.machine()}"
