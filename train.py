@@ -1,46 +1,22 @@
-"""Train M4SER (Alg. 1).
+"""Train a system (Alg. 1).
 
     accelerate launch train.py configs/ravdess.yaml --dataset data/ravdess --output_dir runs/ravdess
     accelerate launch train.py configs/ravdess.yaml configs/ablations/concat.yaml --dataset data/ravdess \
         --output_dir runs/concat --seed 1
     accelerate launch train.py configs/iemocap.yaml --fold all --seeds 0 1 2 --dataset data/iemocap \
         --output_dir runs/iemocap
+    accelerate launch train.py --table configs/tables/table_4.yaml configs/ravdess.yaml --dataset data/ravdess \
+        --output_dir runs/tables
 
 Each config file goes on top of the one before it. Every argument can be changed on the command line, too;
-`python train.py --help` lists them. A run that was cut goes on with --resume; one over folds or seeds does by itself.
+`python train.py --help` lists them. With --table every row of a table of the paper is trained, in a folder of its own;
+tables with one output folder share their rows. A run that was cut resumes with --resume; one over folds, seeds or rows
+does by itself, and keeps the runs that are finished.
 """
 
 import sys
 
-from accelerate import PartialState
-
-from m4ser.training.arguments import parse_arguments
-from m4ser.training.loop import train
-from m4ser.training.runs import train_all
-
-
-def main():
-    try:
-        arguments = parse_arguments(sys.argv[1:])
-        if arguments.data.fold == "all" or arguments.training.seeds:
-            tell(describe_many(train_all(arguments)))
-        else:
-            test = train(arguments)["splits"]["test"]
-            tell(f"test WA {test['weighted_accuracy']:.3f}, UA {test['unweighted_accuracy']:.3f}, n {test['n']}")
-    except ValueError as error:
-        sys.exit(f"train.py: {error}")
-
-
-def tell(text):
-    PartialState().print(text)  # one of several processes speaks
-
-
-def describe_many(summary):
-    test = summary["splits"]["test"]
-    shown = {"WA": test["weighted_accuracy"], "UA": test["unweighted_accuracy"]}
-    figures = (f"{name} {value['mean']:.3f} ± {value['standard_deviation']:.3f}" for name, value in shown.items())
-    return f"test {', '.join(figures)}, mean and standard deviation of {len(summary['runs'])} runs"
-
+from m4ser.training.main import main
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

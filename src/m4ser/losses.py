@@ -1,20 +1,40 @@
-"""Every loss of the paper, a pure function each. Token and frame losses are means over what is valid."""
+"""Every loss of the paper, a pure function each, and the objective that they make up (eq. 22).
+
+Token and frame losses are means over what is valid. `OBJECTIVES` is the one table of losses: the trainer, the scaling
+over processes and accumulated batches, the logs, the curves and the report iterate it. A loss that only one system has
+comes from its network as `auxiliary_losses` of the output and needs no entry.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
+IGNORED = -100  # labels that no loss counts
+# Arguments that weigh losses, and the paper's symbols for them (eq. 22).
+WEIGHT_SYMBOLS = {
+    "auxiliary_weight": "α",
+    "detection_weight": "β",
+    "adversarial_weight": "γ",
+    "contrastive_weight": "λ",
+}
 
 
-def emotion_loss(logits, labels):
+def emotion_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """L_ER (eq. 19): cross-entropy of logits (B, e) against labels (B,)."""
     return F.cross_entropy(_full_precision(logits), labels)
 
 
-def error_detection_loss(aed_logits, aed_labels):
+def error_detection_loss(aed_logits: Tensor, aed_labels: Tensor) -> Tensor:
     """L_AED (eq. 3): cross-entropy of (B, n, 3) against labels (B, n), -100 where there is no label."""
     return _token_loss(aed_logits, aed_labels)
 
 
-def error_correction_loss(aec_logits, correction_ids):
+def error_correction_loss(aec_logits: Tensor, correction_ids: Tensor) -> Tensor:
     """L_AEC (eq. 7): cross-entropy of (K, c, vocabulary) against targets (K, c), -100 after their end.
 
     Zero, with a gradient, where a batch has no CHANGE (K = 0).
@@ -22,14 +42,16 @@ def error_correction_loss(aec_logits, correction_ids):
     return _token_loss(aec_logits, correction_ids)
 
 
-def _token_loss(logits, labels):
+def _token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     total = F.cross_entropy(
-        _full_precision(logits.flatten(0, 1)), labels.flatten(), ignore_index=-100, reduction="sum"
+        _full_precision(logits.flatten(0, 1)), labels.flatten(), ignore_index=IGNORED, reduction="sum"
     )
-    return total / (labels != -100).sum().clamp(min=1)
+    return total / (labels != IGNORED).sum().clamp(min=1)
 
 
-def contrastive_loss(embeddings, labels, temperature=0.07, include_self=False):
+def contrastive_loss(
+    embeddings: Tensor, labels: Tensor, temperature: float = 0.07, include_self: bool = False
+) -> Tensor:
     """L_LCL (eq. 21): label-based contrastive loss by cosine similarity.
 
     Args:
@@ -53,18 +75,18 @@ def contrastive_loss(embeddings, labels, temperature=0.07, include_self=False):
     return per_anchor.sum() / (count > 0).sum().clamp(min=1)
 
 
-def discriminator_loss(speech_logits, text_logits, invariant_logits, mask):
-    """What D minimizes: minus L_GAN (eq. 20), so that speech goes to 1, text to 0 and the invariant off 0.5.
+def discriminator_loss(speech_logits: Tensor, text_logits: Tensor, invariant_logits: Tensor, mask: Tensor) -> Tensor:
+    """Compute what D minimizes, minus L_GAN (eq. 20), so that speech goes to 1, text to 0 and the invariant off 0.5.
 
     Args:
         speech_logits, text_logits, invariant_logits: (B, m), before the sigmoid. mask: (B, m), True where valid.
     """
     # log(sigmoid(x)) overflows in half precision; -log(sigmoid(x)) = softplus(-x) does not.
-    told_apart = F.softplus(-_full_precision(speech_logits)) + F.softplus(_full_precision(text_logits))
-    return _frame_mean(told_apart, mask) - generator_loss(invariant_logits, mask)
+    modalities = F.softplus(-_full_precision(speech_logits)) + F.softplus(_full_precision(text_logits))
+    return _frame_mean(modalities, mask) - generator_loss(invariant_logits, mask)
 
 
-def generator_loss(invariant_logits, mask):
+def generator_loss(invariant_logits: Tensor, mask: Tensor) -> Tensor:
     """L_G (second term of eq. 20): least, 2 ln 2 = 1.386, where D gives the invariant frames 0.5.
 
     Args:
@@ -74,57 +96,205 @@ def generator_loss(invariant_logits, mask):
     return _frame_mean(F.softplus(-logits) + F.softplus(logits), mask)
 
 
-def spaces_loss(space_logits, space_distances, labels):
-    """What trains the two spaces of each modality of SAMS: emotions from the own, semantics from the other's.
-
-    Args:
-        space_logits: (2, B, e). space_distances: (2, B). labels: (B,).
-    """
-    return sum(emotion_loss(logits, labels) for logits in space_logits) + space_distances.mean(-1).sum()
-
-
-def _full_precision(values):
+def _full_precision(values: Tensor) -> Tensor:
     """Half precision to float32; float64 stays, for the tests."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def _frame_mean(values, mask):
+def _frame_mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
-def network_losses(output, batch, weights, gather=lambda rows: rows):
-    """Each loss of the network's step that its output, the batch and the weights allow, by name.
+@dataclass(frozen=True)
+class LossInputs:
+    """What the losses of one batch are computed from.
 
     Args:
-        output: [`M4SEROutput`]. batch: mapping with "labels" and, for the auxiliary tasks, "aed_labels" (B, n) and
-            "correction_ids" (K, c). weights: as of [`joint_loss`], and `temperature`. gather: function from the rows
-            of this process to those of all, between which the contrastive loss compares.
+        output: of the network's forward; with D, one that has M4SER's representations. batch: of [`M4SERCollator`], with "all_labels", the labels of all processes,
+            and "frame_lengths" (B,). options: the weights of `WEIGHT_SYMBOLS` and `temperature` as attributes.
+        gather: function from the rows of this process to those of all, between which the contrastive loss compares.
+        discriminator: D, where the network is trained against one.
     """
-    losses = {"emotion": emotion_loss(output.logits, batch["labels"])}
-    if weights.contrastive_weight:
-        compared = gather(output.embeddings), gather(batch["labels"])
-        losses["contrastive"] = contrastive_loss(*compared, weights.temperature)
-    if output.aed_logits is not None:
-        losses["error_detection"] = error_detection_loss(output.aed_logits, batch["aed_labels"])
-    if output.aec_logits is not None:
-        losses["error_correction"] = error_correction_loss(output.aec_logits, batch["correction_ids"])
-    if getattr(output, "space_logits", None) is not None:
-        losses["spaces"] = spaces_loss(output.space_logits, output.space_distances, batch["labels"])
-    return losses
+
+    output: Any
+    batch: Mapping[str, Any]
+    options: Any
+    gather: Callable[[Tensor], Tensor] = lambda rows: rows
+    discriminator: nn.Module | None = None
 
 
-def joint_loss(losses, weights):
-    """Eq. 22: L_ER + alpha (beta L_AED + L_AEC) + gamma L_G + lambda L_LCL, over the losses that are there.
+@dataclass(frozen=True)
+class Objective:
+    """One loss.
 
     Args:
-        losses: values by name. weights: `auxiliary_weight`, `detection_weight`, `adversarial_weight` and `contrastive_weight` as attributes.
+        name: in the logs. title: of its curve.
+        count: function from a batch to how many things the loss is a mean over, a scalar.
+        compute: the loss of a batch, or None where the network or the options leave it out.
+        weights: the arguments whose product weighs it in the joint loss.
+        task: the auxiliary task that it trains. trains_discriminator: D minimizes it, on its own, not the network.
     """
-    factors = {
-        "emotion": 1.0,
-        "error_detection": weights.auxiliary_weight * weights.detection_weight,
-        "error_correction": weights.auxiliary_weight,
-        "generator": weights.adversarial_weight,
-        "contrastive": weights.contrastive_weight,
-        "spaces": 1.0,
-    }
-    return sum(factors[name] * value for name, value in losses.items())
+
+    name: str
+    title: str
+    count: Callable[[Mapping[str, Any]], Tensor]
+    compute: Callable[[LossInputs], Tensor | None]
+    weights: tuple[str, ...] = ()
+    task: str | None = None
+    trains_discriminator: bool = False
+
+    def weight(self, options: Any) -> float:
+        """Return the product of its weights in `options`."""
+        product = 1.0
+        for name in self.weights:
+            product *= getattr(options, name)
+        return product
+
+
+def recordings(batch: Mapping[str, Any]) -> Tensor:
+    """Count the recordings of a batch."""
+    return batch["labels"].new_tensor(len(batch["labels"]))
+
+
+def tagged_tokens(batch: Mapping[str, Any]) -> Tensor:
+    """Count the tokens of hypotheses that have a tag."""
+    return (batch["aed_labels"] != IGNORED).sum()
+
+
+def replacement_tokens(batch: Mapping[str, Any]) -> Tensor:
+    """Count the tokens of replacements, their ends included."""
+    return (batch["correction_ids"] != IGNORED).sum()
+
+
+def frames(batch: Mapping[str, Any]) -> Tensor:
+    """Count the valid frames."""
+    return batch["frame_lengths"].sum()
+
+
+def anchors(batch: Mapping[str, Any]) -> Tensor:
+    """Count the recordings, of all processes, that have another one of their emotion."""
+    same = (batch["all_labels"][:, None] == batch["all_labels"]).sum(-1)
+    return (same > 1).sum()
+
+
+def _emotion(inputs: LossInputs) -> Tensor:
+    return emotion_loss(inputs.output.logits, inputs.batch["labels"])
+
+
+def _contrastive(inputs: LossInputs) -> Tensor | None:
+    if not inputs.options.contrastive_weight:
+        return None
+    embeddings = inputs.gather(inputs.output.embeddings)
+    return contrastive_loss(embeddings, inputs.batch["all_labels"], inputs.options.temperature)
+
+
+def _error_detection(inputs: LossInputs) -> Tensor | None:
+    logits = getattr(inputs.output, "aed_logits", None)
+    return None if logits is None else error_detection_loss(logits, inputs.batch["aed_labels"])
+
+
+def _error_correction(inputs: LossInputs) -> Tensor | None:
+    logits = getattr(inputs.output, "aec_logits", None)
+    return None if logits is None else error_correction_loss(logits, inputs.batch["correction_ids"])
+
+
+def _generator(inputs: LossInputs) -> Tensor | None:
+    """L_G of line 25 of Alg. 1: D is frozen, yet the gradient flows through it to the invariant representation."""
+    if inputs.discriminator is None:
+        return None
+    inputs.discriminator.requires_grad_(False)
+    loss = generator_loss(inputs.discriminator(inputs.output.invariant), inputs.output.frame_mask)
+    inputs.discriminator.requires_grad_(True)
+    return loss
+
+
+def _discriminator(inputs: LossInputs) -> Tensor | None:
+    """D's loss on detached representations, so that nothing of it reaches the network."""
+    if inputs.discriminator is None:
+        return None
+    output = inputs.output
+    streams = [stream.detach() for stream in (output.speech_specific, output.text_specific, output.invariant)]
+    speech, text, invariant = inputs.discriminator(torch.cat(streams)).chunk(3)
+    return discriminator_loss(speech, text, invariant, output.frame_mask)
+
+
+OBJECTIVES: dict[str, Objective] = {
+    objective.name: objective
+    for objective in (
+        Objective("emotion", "emotion, L_ER", recordings, _emotion),
+        Objective("contrastive", "contrastive, L_LCL", anchors, _contrastive, ("contrastive_weight",)),
+        Objective(
+            "error_detection",
+            "error detection, L_AED",
+            tagged_tokens,
+            _error_detection,
+            ("auxiliary_weight", "detection_weight"),
+            task="detection",
+        ),
+        Objective(
+            "error_correction",
+            "error correction, L_AEC",
+            replacement_tokens,
+            _error_correction,
+            ("auxiliary_weight",),
+            task="correction",
+        ),
+        Objective("generator", "generator, L_G", frames, _generator, ("adversarial_weight",)),
+        Objective("discriminator", "discriminator, -L_GAN", frames, _discriminator, trains_discriminator=True),
+    )
+}
+
+
+def objective_of(name: str) -> Objective:
+    """Return a loss by its name: an entry of `OBJECTIVES`, or a system's own, a mean over recordings of weight 1."""
+    if name in OBJECTIVES:
+        return OBJECTIVES[name]
+    return Objective(name, name.replace("_", " "), recordings, lambda inputs: _own_losses(inputs)[name])
+
+
+def _own_losses(inputs: LossInputs) -> dict[str, Tensor]:
+    return {name: loss.mean() for name, loss in (inputs.output.auxiliary_losses or {}).items()}
+
+
+def check_objective(options: Any, tasks: tuple[str, ...] | list[str] = ()) -> None:
+    """Refuse, before anything is trained, a table that cannot train the auxiliary `tasks` of a network.
+
+    Raises:
+        ValueError: a task that no loss trains, or a loss weighed by what `options` do not have.
+    """
+    if untrained := sorted(set(tasks) - {objective.task for objective in OBJECTIVES.values()}):
+        raise ValueError(f"No loss trains the auxiliary task {untrained[0]}: add one to m4ser.losses.OBJECTIVES.")
+    for objective in OBJECTIVES.values():
+        if missing := [name for name in objective.weights if not hasattr(options, name)]:
+            raise ValueError(
+                f"The loss {objective.name} is weighed by {missing[0]}, which is no argument: add it to "
+                "m4ser.training.arguments.ObjectiveArguments."
+            )
+
+
+def compute_losses(inputs: LossInputs) -> dict[str, Tensor]:
+    """Return each loss of a batch that the output, the batch and the options allow, by name, the system's own last.
+
+    Raises:
+        ValueError: a loss of the system bears the name of one of `OBJECTIVES`.
+    """
+    own = _own_losses(inputs)
+    if taken := sorted(own.keys() & OBJECTIVES.keys()):
+        raise ValueError(f"The system's loss {taken[0]} has the name of a loss of every system: give it another.")
+    losses = {name: objective.compute(inputs) for name, objective in OBJECTIVES.items()}
+    return {name: loss for name, loss in losses.items() if loss is not None} | own
+
+
+def joint_loss(losses: Mapping[str, Tensor], options: Any) -> Tensor:
+    """Eq. 22: L_ER + α (β L_AED + L_AEC) + γ L_G + λ L_LCL, over the losses that are there and train the network.
+
+    Args:
+        losses: values by name. options: the weights of `WEIGHT_SYMBOLS` as attributes.
+    """
+    objectives = [objective_of(name) for name in losses]
+    terms = [
+        objective.weight(options) * losses[objective.name]
+        for objective in objectives
+        if not objective.trains_discriminator
+    ]
+    return reduce(torch.add, terms)

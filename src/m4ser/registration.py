@@ -9,8 +9,9 @@ from transformers import (
 )
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .model import M4SERConfig, M4SERModel, M4SERPipeline, M4SERProcessor
-from .systems.sams import SAMSConfig, SAMSModel
+from .model import M4SERPipeline, M4SERProcessor
+from .model.base_m4ser import EmotionModel
+from .systems import SYSTEMS
 
 TASK = "audio-classification"
 
@@ -25,7 +26,7 @@ class AudioClassification(AudioClassificationPipeline):
     _load_processor = None  # where there is one: M4SER needs it, and the others of this task do without
 
     def __new__(cls, model, processor=None, **kwargs):
-        if not isinstance(model, M4SERModel):
+        if not isinstance(model, EmotionModel):
             return AudioClassificationPipeline(model=model, **kwargs)
         if processor is None:
             raise ValueError(
@@ -35,8 +36,9 @@ class AudioClassification(AudioClassificationPipeline):
 
 
 def register():
-    """Register M4SER and its rival with the auto classes and the task; more than once is as good as once."""
-    for config, model in ((M4SERConfig, M4SERModel), (SAMSConfig, SAMSModel)):
+    """Register every system with the auto classes and the task; more than once is as good as once."""
+    for model in SYSTEMS.values():
+        config = model.config_class
         AutoConfig.register(config.model_type, config, exist_ok=True)
         AutoModel.register(config, model, exist_ok=True)
         AutoModelForAudioClassification.register(config, model, exist_ok=True)

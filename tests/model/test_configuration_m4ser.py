@@ -93,7 +93,7 @@ def test_lists_have_one_order():
     config = M4SERConfig(modalities=["text", "speech"], auxiliary_tasks=("correction", "detection"))
     assert config.modalities == ["speech", "text"]
     assert config.auxiliary_tasks == ["detection", "correction"]
-    assert config.fuses
+    assert config.is_multimodal
     assert not M4SERConfig(modalities=["text"]).fuses
 
 

@@ -1,11 +1,16 @@
 """Configuration of M4SER: two encoders, the fusion between them, and what the paper's tables switch off."""
 
-from transformers import AutoConfig, PreTrainedConfig
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 IEMOCAP_LABELS = ("angry", "happy", "neutral", "sad")
 MODALITIES = ("speech", "text")
 REPRESENTATIONS = ("specific", "invariant")
+# Every auxiliary task that there is, and those that a config has unless it says otherwise.
 AUXILIARY_TASKS = ("detection", "correction")
+DEFAULT_AUXILIARY_TASKS = ("detection", "correction")
 
 # Where transformers finds the classes in a saved folder, where m4ser is not installed.
 AUTO_MAP = {
@@ -66,7 +71,7 @@ _LARGE_SPEECH = {
     "conv_bias": True,
     "do_stable_layer_norm": True,
 }
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "base": {"speech_config": {"model_type": "hubert"}, "text_config": {"model_type": "bert"}},
     "large": {"speech_config": _LARGE_SPEECH, "text_config": {"model_type": "bert"}},
     "tiny": {
@@ -75,15 +80,17 @@ PRESETS = {
         "hidden_size": 96,
         "num_attention_heads": 4,
         "intermediate_size": 192,
-        "correction_intermediate_size": 192,
         "filterbank_init": True,
         "initializer_range": 0.1,
     },
 }
 
 
-class M4SERConfig(PreTrainedConfig):
-    """Configuration of [`M4SERModel`].
+Config = TypeVar("Config", bound="EmotionConfig")
+
+
+class EmotionConfig(PreTrainedConfig):
+    """Configuration of what all systems share ([`EmotionModel`]): two encoders and an emotion head.
 
     Args:
         speech_config (`PreTrainedConfig` or `dict`, *optional*): any encoder of the wav2vec 2.0 family; HuBERT base
@@ -92,20 +99,9 @@ class M4SERConfig(PreTrainedConfig):
         hidden_size (`int`): the paper's d, to which both encoders are projected.
         num_attention_heads (`int`): heads of every attention outside the encoders (Table I: 12).
         intermediate_size (`int`, *optional*): feed-forward width of a cross-modal encoder; 4 x `hidden_size`.
-        hidden_dropout (`float`): dropout inside fusion and correction.
+        hidden_dropout (`float`): dropout outside the encoders and before the head.
         classifier_dropout (`float`): dropout before the emotion head (Table I: 0.5).
-        correction_intermediate_size (`int`): feed-forward width of the correction decoder.
-        max_correction_length (`int`): longest replacement of one CHANGE, in tokens, the end token included. Without
-            "detection" that is the longest text.
-        correction_threshold (`float`, *optional*): [`M4SERModel.correct`] edits a token only where the probability of
-            its best edit reaches this, from 0 to 1: the tag's, for a CHANGE times its replacement's (the geometric
-            mean of its tokens'). To be chosen on validation data; the most probable tag by default.
-        correction_bos_token_id, correction_eos_token_id (`int`, *optional*): what opens and closes a replacement: the
-            tokenizer's [CLS] and [SEP]. By default what `text_config` calls so (RoBERTa's <s> and </s>), or BERT's.
-        modalities (`list[str]`): "speech", "text" or both (Table IV A).
-        representations (`list[str]`): "specific", "invariant" or both (Table IV B); none is the concat baseline.
-        auxiliary_tasks (`list[str]`): "detection", "correction" or both (Table IV C). What is left out of these
-            three lists is not built.
+        modalities (`list[str]`): "speech", "text" or both (Table IV A). An encoder that is left out is not built.
         calibration_temperature (`float`): what the pipeline divides the logits by before their softmax, so that scores
             mean probabilities; `m4ser calibrate` fits it. The model's own logits are left as they are.
         filterbank_init (`bool`): start the first convolution of an untrained speech encoder as a bank of mel-spaced
@@ -113,36 +109,29 @@ class M4SERConfig(PreTrainedConfig):
         id2label, label2id (`dict`): the emotions; IEMOCAP's four by default.
 
     Raises:
-        ValueError: a name that none of the three lists knows, no modality, a hidden size that the heads do not
-            divide, or a temperature that is not above 0.
+        ValueError: an unknown modality or none, a hidden size that the heads do not divide, or a temperature that is
+            not above 0.
     """
 
-    model_type = "m4ser"
     sub_configs = {"speech_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
 
     def __init__(
         self,
-        speech_config=None,
-        text_config=None,
-        hidden_size=768,
-        num_attention_heads=12,
-        intermediate_size=None,
-        hidden_dropout=0.1,
-        classifier_dropout=0.5,
-        correction_intermediate_size=2048,
-        max_correction_length=10,
-        correction_threshold=None,
-        correction_bos_token_id=None,
-        correction_eos_token_id=None,
-        modalities=MODALITIES,
-        representations=REPRESENTATIONS,
-        auxiliary_tasks=AUXILIARY_TASKS,
-        calibration_temperature=1.0,
-        filterbank_init=False,
-        initializer_range=0.02,
-        id2label=None,
-        label2id=None,
-        **kwargs,
+        speech_config: PreTrainedConfig | dict[str, Any] | None = None,
+        text_config: PreTrainedConfig | dict[str, Any] | None = None,
+        hidden_size: int = 768,
+        num_attention_heads: int = 12,
+        intermediate_size: int | None = None,
+        hidden_dropout: float = 0.1,
+        classifier_dropout: float = 0.5,
+        modalities: Sequence[str] = MODALITIES,
+        calibration_temperature: float = 1.0,
+        filterbank_init: bool = False,
+        initializer_range: float = 0.02,
+        id2label: Mapping[int, str] | None = None,
+        label2id: Mapping[str, int] | None = None,
+        **kwargs: Any,
     ):
         self.speech_config = _as_config(speech_config, {"model_type": "hubert", **UNREGULARIZED_SPEECH})
         self.text_config = _as_config(text_config, {"model_type": "bert"})
@@ -151,16 +140,7 @@ class M4SERConfig(PreTrainedConfig):
         self.intermediate_size = intermediate_size or 4 * hidden_size
         self.hidden_dropout = hidden_dropout
         self.classifier_dropout = classifier_dropout
-        self.correction_intermediate_size = correction_intermediate_size
-        self.max_correction_length = max_correction_length
-        self.correction_threshold = correction_threshold
-        opening = (correction_bos_token_id, *_token_ids(self.text_config, "cls_token_id", "bos_token_id"), 101)
-        closing = (correction_eos_token_id, *_token_ids(self.text_config, "sep_token_id", "eos_token_id"), 102)
-        self.correction_bos_token_id = next(token_id for token_id in opening if token_id is not None)
-        self.correction_eos_token_id = next(token_id for token_id in closing if token_id is not None)
-        self.modalities = _subset(modalities, MODALITIES, "modalities")
-        self.representations = _subset(representations, REPRESENTATIONS, "representations")
-        self.auxiliary_tasks = _subset(auxiliary_tasks, AUXILIARY_TASKS, "auxiliary_tasks")
+        self.modalities = subset(modalities, MODALITIES, "modalities")
         self.calibration_temperature = calibration_temperature
         self.filterbank_init = filterbank_init
         self.initializer_range = initializer_range
@@ -172,56 +152,130 @@ class M4SERConfig(PreTrainedConfig):
             )
         if not 0 < calibration_temperature < float("inf"):
             raise ValueError(f"calibration_temperature must be above 0, not {calibration_temperature}.")
-        if id2label is None:
-            id2label = dict(enumerate(IEMOCAP_LABELS))
-        id2label = {int(index): label for index, label in id2label.items()}
-        label2id = label2id or {label: index for index, label in id2label.items()}
-        super().__init__(id2label=id2label, label2id=label2id, **kwargs)
-        # Whatever repository this config came from, the next folder it is saved to holds its own code.
-        self.auto_map = dict(AUTO_MAP)
-        # transformers runs a repository's pipeline only where its code is trusted. Where m4ser is installed, that is
-        # not needed: the config names none, and m4ser's own answers.
-        self.custom_pipelines = {} if __name__.startswith("m4ser.") else _custom_pipelines()
-
-    def to_dict(self):
-        return {**super().to_dict(), "custom_pipelines": _custom_pipelines()}
+        labels = dict(enumerate(IEMOCAP_LABELS)) if id2label is None else id2label
+        labels = {int(index): label for index, label in labels.items()}
+        indices = dict(label2id) if label2id else {label: index for index, label in labels.items()}
+        super().__init__(id2label=labels, label2id=indices, **kwargs)
 
     @classmethod
-    def preset(cls, name, **overrides):
-        """A named size: "base" (hubert-base, the paper's text), "large" (hubert-large, its Table V), "tiny".
+    def preset(cls: type[Config], name: str, **overrides: Any) -> Config:
+        """Return a named size: "base" (hubert-base, the paper's text), "large" (hubert-large, its Table V), "tiny".
 
         A dict given for `speech_config` or `text_config` changes the named fields of the preset's encoder only.
         """
-        if name not in PRESETS:
-            raise ValueError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
-        fields = dict(PRESETS[name])
+        if name not in cls.presets:
+            raise ValueError(f"There is no preset {name!r}: choose one of {', '.join(cls.presets)}.")
+        fields = dict(cls.presets[name])
         for key, value in overrides.items():
             partial = key in cls.sub_configs and isinstance(value, dict) and "model_type" not in value
             fields[key] = {**fields[key], **value} if partial else value
         return cls(**fields)
 
+    @classmethod
+    def tokenizer_fields(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """Return the fields of this config that a text encoder's tokenizer decides on."""
+        return {}
+
     @property
-    def fuses(self):
+    def is_adversarial(self) -> bool:
+        """Whether there are specific and invariant representations, which a discriminator tells apart."""
+        return False
+
+    @property
+    def is_multimodal(self) -> bool:
         """Whether both modalities are there, so that there is something to fuse."""
-        return len(self.modalities) == 2
+        return len(self.modalities) == len(MODALITIES)
 
 
-def _custom_pipelines():
+class M4SERConfig(EmotionConfig):
+    """Configuration of [`M4SERModel`].
+
+    Args:
+        speech_config, text_config (`PreTrainedConfig` or `dict`, *optional*): the encoders, as of [`EmotionConfig`].
+        representations (`list[str]`): "specific", "invariant" or both (Table IV B); none is the concat baseline.
+        auxiliary_tasks (`list[str]`): "detection", "correction" or both (Table IV C). What is left out of these
+            lists is not built.
+        correction_intermediate_size (`int`): feed-forward width of the correction decoder.
+        max_correction_length (`int`): longest replacement of one CHANGE, in tokens, the end token included. Without
+            "detection" that is the longest text.
+        correction_threshold (`float`, *optional*): [`M4SERModel.correct`] edits a token only where the probability of
+            its best edit reaches this, from 0 to 1: the tag's, for a CHANGE times its replacement's (the geometric
+            mean of its tokens'). To be chosen on validation data; the most probable tag by default.
+        correction_bos_token_id, correction_eos_token_id (`int`, *optional*): what opens and closes a replacement: the
+            tokenizer's [CLS] and [SEP]. By default what `text_config` calls so (RoBERTa's <s> and </s>), or BERT's.
+        kwargs: fields of [`EmotionConfig`].
+
+    Raises:
+        ValueError: as of [`EmotionConfig`], or an unknown representation or task.
+    """
+
+    model_type = "m4ser"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        **PRESETS,
+        "tiny": {**PRESETS["tiny"], "correction_intermediate_size": 192},
+    }
+
+    def __init__(
+        self,
+        speech_config: PreTrainedConfig | dict[str, Any] | None = None,
+        text_config: PreTrainedConfig | dict[str, Any] | None = None,
+        representations: Sequence[str] = REPRESENTATIONS,
+        auxiliary_tasks: Sequence[str] = DEFAULT_AUXILIARY_TASKS,
+        correction_intermediate_size: int = 2048,
+        max_correction_length: int = 10,
+        correction_threshold: float | None = None,
+        correction_bos_token_id: int | None = None,
+        correction_eos_token_id: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(speech_config, text_config, **kwargs)
+        self.representations = subset(representations, REPRESENTATIONS, "representations")
+        self.auxiliary_tasks = subset(auxiliary_tasks, AUXILIARY_TASKS, "auxiliary_tasks")
+        self.correction_intermediate_size = correction_intermediate_size
+        self.max_correction_length = max_correction_length
+        self.correction_threshold = correction_threshold
+        opening = (correction_bos_token_id, *_token_ids(self.text_config, "cls_token_id", "bos_token_id"), 101)
+        closing = (correction_eos_token_id, *_token_ids(self.text_config, "sep_token_id", "eos_token_id"), 102)
+        self.correction_bos_token_id = next(token_id for token_id in opening if token_id is not None)
+        self.correction_eos_token_id = next(token_id for token_id in closing if token_id is not None)
+        # Whatever repository this config came from, the next folder it is saved to holds its own code.
+        self.auto_map = dict(AUTO_MAP)
+        # transformers runs a repository's pipeline only where its code is trusted. Where m4ser is installed, that is
+        # not needed: the config names none, and m4ser's own is used.
+        self.custom_pipelines = {} if __name__.startswith("m4ser.") else _custom_pipelines()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "custom_pipelines": _custom_pipelines()}
+
+    @classmethod
+    def tokenizer_fields(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        return {
+            "correction_bos_token_id": tokenizer.cls_token_id,
+            "correction_eos_token_id": tokenizer.sep_token_id,
+        }
+
+    @property
+    def is_adversarial(self) -> bool:
+        return self.is_multimodal and len(self.representations) == len(REPRESENTATIONS)
+
+
+def _custom_pipelines() -> dict[str, dict[str, Any]]:
     return {name: dict(entry) for name, entry in CUSTOM_PIPELINES.items()}
 
 
-def _as_config(value, defaults):
+def _as_config(value: PreTrainedConfig | dict[str, Any] | None, defaults: dict[str, Any]) -> PreTrainedConfig:
     if isinstance(value, PreTrainedConfig):
         return value
     fields = {**defaults, **(value or {})}
     return AutoConfig.for_model(fields.pop("model_type"), **fields)
 
 
-def _token_ids(text_config, *names):
+def _token_ids(text_config: PreTrainedConfig, *names: str) -> list[int | None]:
     return [getattr(text_config, name, None) for name in names]
 
 
-def _subset(values, known, name):
+def subset(values: Sequence[str], known: Sequence[str], name: str) -> list[str]:
+    """Return `values` in the order of `known`; raise ValueError where one of them is not known."""
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise ValueError(f"{name} knows {', '.join(known)}; it cannot hold {', '.join(map(repr, unknown))}.")

@@ -1,47 +1,34 @@
 """M4SER as a transformers model: the whole network of Fig. 2, one class."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
-from transformers import initialization as init
-from transformers.utils import ModelOutput
 
-from .configuration_m4ser import MODALITIES, UNREGULARIZED_SPEECH, M4SERConfig
+from .base_m4ser import EmotionModel, EmotionOutput
+from .configuration_m4ser import M4SERConfig
 from .correction_m4ser import CHANGE, KEEP, CorrectionDecoder, apply_corrections, decode_tags, rewriting_tags
 from .fusion_m4ser import MultimodalFusion, masked_mean
 from .pipeline_m4ser import M4SERPipeline  # noqa: F401  saving a model copies the files that this one imports
-from .speech_encoder_m4ser import SpeechEncoder
-from .text_encoder_m4ser import TextEncoder, without_pooler
 
 
 @dataclass
-class M4SEROutput(ModelOutput):
-    """What one forward gives. B recordings, m frames, n tokens, width d, e emotions, K replacements of c tokens.
+class M4SEROutput(EmotionOutput):
+    """[`EmotionOutput`] with representations and auxiliary tasks. K replacements of c tokens.
 
     Args:
-        loss: cross-entropy of the emotions (eq. 19), when `labels` are given.
-        logits (B, e): emotions.
-        embeddings (B, d): H_ST^(ap) of eq. 17, what the emotion head and the contrastive loss look at.
+        embeddings (B, d): H_ST^(ap) of eq. 17.
         speech_specific, text_specific, invariant (B, m, d): the streams of eq. 9, 10 and 13 that are built.
-        frame_mask (B, m): True on valid frames.
-        text_hidden_states (B, n, d): H_T of eq. 1.
         aed_logits (B, n, 3): KEEP, DELETE, CHANGE (eq. 2), when `detect_errors` is set.
         aec_logits (K, c, vocabulary): replacements (eq. 6), when `correction_ids` are given.
     """
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    embeddings: torch.FloatTensor | None = None
-    speech_specific: torch.FloatTensor | None = None
-    text_specific: torch.FloatTensor | None = None
-    invariant: torch.FloatTensor | None = None
-    frame_mask: torch.BoolTensor | None = None
-    text_hidden_states: torch.FloatTensor | None = None
-    aed_logits: torch.FloatTensor | None = None
-    aec_logits: torch.FloatTensor | None = None
+    speech_specific: torch.Tensor | None = None
+    text_specific: torch.Tensor | None = None
+    invariant: torch.Tensor | None = None
+    aed_logits: torch.Tensor | None = None
+    aec_logits: torch.Tensor | None = None
 
 
 @dataclass
@@ -61,13 +48,7 @@ class Correction:
     replacements: dict
 
 
-def _pretrained_config(encoder_id, changes):
-    config = AutoConfig.from_pretrained(encoder_id)
-    config.update(changes)
-    return config
-
-
-class M4SERModel(PreTrainedModel):
+class M4SERModel(EmotionModel):
     """Speech and ASR hypothesis in, emotion out (Fig. 2).
 
     ```
@@ -79,66 +60,20 @@ class M4SERModel(PreTrainedModel):
     ```
     """
 
+    config: M4SERConfig
     config_class = M4SERConfig
-    base_model_prefix = "m4ser"
-    main_input_name = "input_values"
-    input_modalities = ("audio", "text")
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _supports_flash_attn = True
+    title = "M4SER"
+    training_options: ClassVar[dict] = {"detect_errors": True}
 
-    def __init__(self, config):
+    def __init__(self, config: M4SERConfig):
         super().__init__(config)
-        self.speech_encoder = SpeechEncoder(config) if "speech" in config.modalities else None
-        self.text_encoder = TextEncoder(config) if "text" in config.modalities else None
-        self.fusion = MultimodalFusion(config) if config.fuses else None
+        self.fusion = MultimodalFusion(config) if config.is_multimodal else None
         has_text = self.text_encoder is not None
-        detects = has_text and "detection" in config.auxiliary_tasks
-        corrects = has_text and "correction" in config.auxiliary_tasks
-        self.error_detector = nn.Linear(config.hidden_size, 3) if detects else None
-        width = self.get_input_embeddings().embedding_dim if corrects else None
-        self.error_corrector = CorrectionDecoder(config, width) if corrects else None
-        self.dropout = nn.Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
-
-    @classmethod
-    def from_encoders(cls, speech_id=None, text_id=None, **config):
-        """A new M4SER around pretrained encoders, the rest at random (Alg. 1, line 3).
-
-        Args:
-            speech_id, text_id: folders or Hub ids, such as "facebook/hubert-base-ls960" and
-                "google-bert/bert-base-uncased"; None for a modality that the config leaves out.
-            config: fields of [`M4SERConfig`]. What opens and closes a replacement is the text encoder's tokenizer's
-                [CLS] and [SEP] unless given.
-
-        Raises:
-            ValueError: an encoder that cannot serve, or none for a modality.
-        """
-        for modality, encoder_id in (("speech", speech_id), ("text", text_id)):
-            if encoder_id is None and modality in config.get("modalities", MODALITIES):
-                raise ValueError(f'Give a {modality} encoder, or leave "{modality}" out of modalities.')
-        # Whatever precision the encoders were saved in, they join the rest in its own.
-        precision = {"dtype": torch.get_default_dtype()}
-        if speech_id is not None:
-            changes = {**precision, **UNREGULARIZED_SPEECH, **config.get("speech_config", {})}
-            config["speech_config"] = _pretrained_config(speech_id, changes)
-        if text_id is not None:
-            config["text_config"] = _pretrained_config(text_id, {**precision, **config.get("text_config", {})})
-            tokenizer = AutoTokenizer.from_pretrained(text_id)
-            config.setdefault("correction_bos_token_id", tokenizer.cls_token_id)
-            config.setdefault("correction_eos_token_id", tokenizer.sep_token_id)
-        model = cls(cls.config_class(**config))
-        if model.speech_encoder is not None:
-            model.speech_encoder.encoder = AutoModel.from_pretrained(
-                speech_id, config=model.config.speech_config, **precision
-            )
-        if model.text_encoder is not None:
-            text_config = model.config.text_config
-            model.text_encoder.encoder = AutoModel.from_pretrained(
-                text_id, config=text_config, **precision, **without_pooler(text_config)
-            )
-        return model
+        if has_text and "detection" in config.auxiliary_tasks:
+            self.error_detector = nn.Linear(config.hidden_size, 3)
+        if has_text and "correction" in config.auxiliary_tasks:
+            self.error_corrector = CorrectionDecoder(config, self.get_input_embeddings().embedding_dim)
+        self.add_head(config.hidden_size)
 
     def forward(
         self,
@@ -175,9 +110,7 @@ class M4SERModel(PreTrainedModel):
         streams = self._represent(output, input_values, attention_mask, text_attention_mask)
         # Concatenation in time, then pooling, is the mean of the streams' means (eq. 16 and 17).
         output.embeddings = torch.stack([masked_mean(states, output.frame_mask) for states in streams]).mean(0)
-        output.logits = self.classifier(self.dropout(output.embeddings))  # eq. 18
-        if labels is not None:
-            output.loss = F.cross_entropy(output.logits, labels)
+        output.logits, output.loss = self.predict_emotions(output.embeddings, labels)
         output = M4SEROutput(**output)  # so that a tuple has the order of the fields, whatever was computed first
         return output if return_dict is not False else output.to_tuple()
 
@@ -261,24 +194,6 @@ class M4SERModel(PreTrainedModel):
         aed_logits = self.error_detector(text_hidden_states).float()  # a threshold would be rounded to half precision
         tags = decode_tags(aed_logits, self.config.correction_threshold)
         return tags, aed_logits.softmax(-1).gather(-1, tags[..., None]).squeeze(-1)
-
-    def get_input_embeddings(self):
-        return None if self.text_encoder is None else self.text_encoder.encoder.get_input_embeddings()
-
-    def set_input_embeddings(self, value):
-        self.text_encoder.encoder.set_input_embeddings(value)
-
-    @torch.no_grad()
-    def _init_weights(self, module):
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
-            if getattr(module, "bias", None) is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-        elif isinstance(module, nn.PReLU):
-            init.constant_(module.weight, 0.25)
 
 
 M4SERModel.register_for_auto_class("AutoModel")

@@ -1,17 +1,20 @@
-"""What a training run is told: dataclasses, filled from a YAML file and the command line, in that order."""
+"""The arguments of a training run: dataclasses, filled from a YAML file and the command line, in that order."""
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import yaml
 from transformers import HfArgumentParser
 
 from m4ser.evaluation.protocols import PROTOCOLS
+from m4ser.losses import WEIGHT_SYMBOLS
 from m4ser.model.configuration_m4ser import MODALITIES, PRESETS
+from m4ser.systems import SYSTEMS
 
-RIVALS = ("sams",)
 TRACKERS = ("tensorboard", "trackio")
 ON_NONFINITE = ("stop", "skip")
 SELECTION_METRICS = ("unweighted_accuracy", "weighted_accuracy", "weighted_f1")
@@ -24,52 +27,65 @@ class ModelArguments:
     preset: str = field(default="base", metadata={"help": f"size of a model from scratch: {', '.join(PRESETS)}"})
     speech_encoder: str | None = field(default=None, metadata={"help": "pretrained speech encoder, folder or Hub id"})
     text_encoder: str | None = field(default=None, metadata={"help": "pretrained text encoder, folder or Hub id"})
-    config: dict | str | None = field(default=None, metadata={"help": "fields of M4SERConfig to change, as JSON"})
-    rival: str | None = field(default=None, metadata={"help": f"network in place of M4SER: {', '.join(RIVALS)}"})
+    # A mapping once it is read; the other types are what the command line gives.
+    config: dict | str | None = field(
+        default=None, metadata={"help": "fields of the system's config to change, as JSON"}
+    )
+    system: str = field(default="m4ser", metadata={"help": f"network to train: {', '.join(SYSTEMS)}"})
 
-    def __post_init__(self):
-        if self.rival is not None:
-            _choose("rival", self.rival, RIVALS)
-        self.config = json.loads(self.config) if isinstance(self.config, str) else dict(self.config or {})
+    def __post_init__(self) -> None:
+        _choose("system", self.system, SYSTEMS)
+        self.config = _as_mapping(self.config)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """`config` as the mapping that it is."""
+        return _as_mapping(self.config)
 
 
 @dataclass
 class DataArguments:
-    """The corpus and how its text is read."""
+    """The corpus and how its text is normalized."""
 
     dataset: str | None = field(default=None, metadata={"help": "folder of a builder, or Hub id"})
-    protocol: str = field(default="held_out", metadata={"help": f"who is tested: {', '.join(PROTOCOLS)}"})
-    fold: str | None = field(default=None, metadata={"help": "of a protocol with folds: from 1, or all, one by one"})
+    protocol: str = field(
+        default="held_out", metadata={"help": f"which recordings are tested: {', '.join(PROTOCOLS)}"}
+    )
+    fold: str | int | None = field(
+        default=None, metadata={"help": "of a protocol with folds: from 1, or all, one by one"}
+    )
     shots: int | None = field(
         default=None, metadata={"help": "train on so many recordings an emotion of the validation split (Table IX)"}
     )
     text_column: str = field(default="hypothesis", metadata={"help": "hypothesis, or transcript (Table VI)"})
     normalization: str = field(default="none", metadata={"help": "of both texts: none or basic"})
     vocabulary_size: int = field(default=512, metadata={"help": "of the tokenizer trained for a preset"})
-    asr_model_id: str | None = field(default=None, metadata={"help": "recognizer that made the hypotheses"})
-    max_seconds: float = field(default=30.0, metadata={"help": "of a longer recording only a window is read"})
+    asr_model_id: str | None = field(default=None, metadata={"help": "ASR model that made the hypotheses"})
+    max_seconds: float = field(default=30.0, metadata={"help": "a longer recording is cut to a window of this length"})
     augment_speed: float = field(default=0.0, metadata={"help": "largest change of speed, 0.1 for 10 %%"})
     augment_noise: float = field(default=0.0, metadata={"help": "share of recordings with noise"})
     augment_crop: float = field(default=0.0, metadata={"help": "largest share cut off a recording"})
     augment_mask: float = field(default=0.0, metadata={"help": "share of the hypothesis's tokens that are hidden"})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.fold is not None and self.fold != "all":
             if not str(self.fold).isdecimal():
                 raise ValueError(f"--fold is a number from 1 or all, not {self.fold}.")
             self.fold = int(self.fold)
 
 
+def _weight(name: str, default: float, text: str) -> float:
+    return field(default=default, metadata={"help": f"{WEIGHT_SYMBOLS[name]} of eq. 22, weight of {text}"})
+
+
 @dataclass
 class ObjectiveArguments:
     """The weights of eq. 22; the defaults are Table I's."""
 
-    auxiliary_weight: float = field(default=0.1, metadata={"help": "weight of both auxiliary tasks"})
-    detection_weight: float = field(default=3.0, metadata={"help": "weight of error detection within them"})
-    adversarial_weight: float = field(
-        default=0.01, metadata={"help": "weight of the adversarial loss; 0 builds no discriminator"}
-    )
-    contrastive_weight: float = field(default=0.1, metadata={"help": "weight of the contrastive loss"})
+    auxiliary_weight: float = _weight("auxiliary_weight", 0.1, "both auxiliary tasks")
+    detection_weight: float = _weight("detection_weight", 3.0, "error detection within them")
+    adversarial_weight: float = _weight("adversarial_weight", 0.01, "the adversarial loss; 0 builds no discriminator")
+    contrastive_weight: float = _weight("contrastive_weight", 0.1, "the contrastive loss")
     temperature: float = field(default=0.07, metadata={"help": "tau of the contrastive loss"})
 
 
@@ -102,7 +118,7 @@ class TrainingArguments:
         default=False,
         metadata={"help": "keep a frozen speech encoder's frames on disk instead of computing them again"},
     )
-    num_workers: int = field(default=0, metadata={"help": "processes that read recordings ahead"})
+    num_workers: int = field(default=0, metadata={"help": "processes that load recordings ahead"})
     selection_metric: str = field(
         default="unweighted_accuracy", metadata={"help": f"chooses the best epoch: {', '.join(SELECTION_METRICS)}"}
     )
@@ -115,18 +131,26 @@ class TrainingArguments:
     seed: int = 0
     seeds: list[int] | None = field(default=None, metadata={"help": "several runs, a seed each"})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _choose("selection_metric", self.selection_metric, SELECTION_METRICS)
         _choose("on_nonfinite", self.on_nonfinite, ON_NONFINITE)
         for tracker in self.log_with or ():
             _choose("log_with", tracker, TRACKERS)
             if find_spec(tracker) is None:
                 raise ValueError(f"--log_with {tracker} needs {tracker}: pip install {tracker}.")
-        given = self.learning_rates
-        self.learning_rates = json.loads(given) if isinstance(given, str) else dict(given or {})
+        self.learning_rates = _as_mapping(self.learning_rates)
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """`learning_rates` as the mapping that they are."""
+        return _as_mapping(self.learning_rates)
 
 
-def _choose(name, value, choices):
+def _as_mapping(given: dict | str | None) -> dict[str, Any]:
+    return json.loads(given) if isinstance(given, str) else dict(given or {})
+
+
+def _choose(name: str, value: str, choices: Iterable[str]) -> None:
     if value not in choices:
         raise ValueError(f"{name} is one of {', '.join(choices)}, not {value}.")
 
@@ -140,17 +164,17 @@ class Arguments:
     objective: ObjectiveArguments = field(default_factory=ObjectiveArguments)
     training: TrainingArguments = field(default_factory=TrainingArguments)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.data.dataset:
             raise ValueError("No dataset: give --dataset FOLDER, as one of datasets_builders makes it.")
         if not self.training.output_dir:
             raise ValueError("Nowhere to write: give --output_dir FOLDER.")
         given = {"speech": self.model.speech_encoder, "text": self.model.text_encoder}
-        missing = [name for name in self.model.config.get("modalities", MODALITIES) if given[name] is None]
+        missing = [name for name in self.model.fields.get("modalities", MODALITIES) if given[name] is None]
         if missing and any(given.values()):
             raise ValueError(f"Give {missing[0]}_encoder too, or no encoder at all for a preset from scratch.")
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, dict[str, Any]]:
         return {group.name: asdict(getattr(self, group.name)) for group in fields(self)}
 
 
@@ -158,19 +182,19 @@ GROUPS = (ModelArguments, DataArguments, ObjectiveArguments, TrainingArguments)
 MAPPINGS = ("config", "learning_rates")
 
 
-def parse_arguments(argv):
+def parse_arguments(argv: Sequence[str]) -> Arguments:
     """Read `[CONFIG.yaml ...] [--name value ...]`: each file on top of those before it, then the command line.
 
     Raises:
         ValueError: a config file that is not there, or a name in it that no argument has.
     """
-    parser = HfArgumentParser(GROUPS, description="Train M4SER (Alg. 1).")
+    parser = HfArgumentParser(GROUPS, description="Train a system (Alg. 1).")
     parser.add_argument("configs", nargs="*", help="YAML files of the arguments below, such as configs/ravdess.yaml")
     given, unknown = parser.parse_known_args(argv)
     if unknown:
         raise ValueError(f"There is no option {unknown[0]}; see train.py --help.")
     known = {item.name for group in GROUPS for item in fields(group)}
-    values = {}
+    values: dict[str, Any] = {}
     for path in given.configs:
         values = _merge(values, read_config(Path(path), known))
     for name in MAPPINGS:
@@ -182,25 +206,25 @@ def parse_arguments(argv):
     return Arguments(model, data, objective, training)
 
 
-def _read_json(name, text):
+def _read_json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"--{name} is no JSON: {error}.") from error
 
 
-def read_config(path, known):
-    """A YAML file's arguments, each of which must be `known`."""
+def read_config(path: Path, known: Iterable[str]) -> dict[str, Any]:
+    """Return a YAML file's arguments, each of which must be `known`."""
     if not path.is_file():
         raise ValueError(f"There is no config file {path}.")
     values = yaml.safe_load(path.read_text()) or {}
-    unknown = sorted(set(values) - known)
+    unknown = sorted(set(values) - set(known))
     if unknown:
         raise ValueError(f"{path}: there is no argument {', '.join(unknown)}; see train.py --help.")
     return values
 
 
-def _merge(base, changes):
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Mappings are merged key by key; lists and values are replaced."""
     merged = dict(base)
     for key, value in changes.items():

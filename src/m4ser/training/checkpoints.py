@@ -11,18 +11,23 @@ import json
 import os
 import shutil
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 
 TENSORS, VALUES = "state.safetensors", "state.json"
 
 
-def write_checkpoint(folder, step, tensors, values, keep):
+def write_checkpoint(
+    folder: Path, step: int, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any], keep: int
+) -> None:
     """Write one checkpoint and remove all but the newest `keep`.
 
     Args:
-        folder: of all checkpoints of a run. tensors: by name. values: what JSON can hold.
+        folder: of all checkpoints of a run. tensors: by name. values: all that JSON can hold.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{step:08d}"
@@ -41,8 +46,8 @@ def write_checkpoint(folder, step, tensors, values, keep):
         shutil.rmtree(old)
 
 
-def read_checkpoint(folder):
-    """Tensors and values of the newest checkpoint that is whole; None where there is none.
+def read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """Read the tensors and values of the newest checkpoint that is whole; None where there is none.
 
     A damaged one is named in a warning, and the one before it is taken.
     """
@@ -58,12 +63,12 @@ def read_checkpoint(folder):
     return None
 
 
-def _checkpoints(folder):
+def _checkpoints(folder: Path) -> list[Path]:
     """Newest first."""
     return sorted(Path(folder).glob("step-*"), reverse=True)
 
 
-def _digest(path):
+def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -71,7 +76,7 @@ def _digest(path):
     return digest.hexdigest()
 
 
-def _flush(path):
+def _flush(path: Path) -> None:
     """Have the system put a file or a folder's entries on disk before anything relies on it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

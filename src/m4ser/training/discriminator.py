@@ -1,6 +1,7 @@
 """The modality discriminator (Sec. III-G, Fig. 2f): it trains the network and never ships with it."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 class ModalityDiscriminator(nn.Module):
@@ -10,7 +11,7 @@ class ModalityDiscriminator(nn.Module):
     whose +0.2 M parameters fit 192 of 768, not 768.
     """
 
-    def __init__(self, hidden_size):
+    def __init__(self, hidden_size: int):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(hidden_size, max(1, hidden_size // 4)),
@@ -18,5 +19,16 @@ class ModalityDiscriminator(nn.Module):
             nn.Linear(max(1, hidden_size // 4), 1),
         )
 
-    def forward(self, frames):
+    def forward(self, frames: Tensor) -> Tensor:
         return self.layers(frames).squeeze(-1)
+
+
+@torch.no_grad()
+def invariant_probability(discriminator: nn.Module, invariant: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of D(H_inv) over the valid frames: 0.5 where D cannot tell the modalities apart.
+
+    Args:
+        invariant: (B, m, d). mask: (B, m), True where valid.
+    """
+    probabilities = discriminator(invariant).float().sigmoid() * mask
+    return probabilities.sum() / mask.sum().clamp(min=1)

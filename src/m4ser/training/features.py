@@ -6,18 +6,21 @@ import datasets
 import torch
 
 from m4ser.data.collator import M4SERCollator
+from m4ser.model.base_m4ser import EmotionModel
+from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.training.arguments import Arguments
 
 FROZEN = ("speech_encoder", "speech_encoder.encoder")
 BATCH = 8
 
 
-def check_cacheable(arguments):
+def check_cacheable(arguments: Arguments) -> None:
     """Refuse where the frames would not be the same in every epoch.
 
     Raises:
         ValueError: the encoder learns, or the recordings change from epoch to epoch.
     """
-    data, rates = arguments.data, arguments.training.learning_rates
+    data, rates = arguments.data, arguments.training.rates
     if not any(rates.get(part) == 0 for part in FROZEN):
         raise ValueError(
             "cache_features keeps the frames of a frozen speech encoder: freeze it with "
@@ -25,11 +28,17 @@ def check_cacheable(arguments):
         )
     changing = [name for name in ("speed", "noise", "crop") if getattr(data, f"augment_{name}")]
     if changing:
-        raise ValueError(f"cache_features reads each recording once: leave augment_{changing[0]} out.")
+        raise ValueError(f"cache_features encodes each recording once: leave augment_{changing[0]} out.")
 
 
-def add_speech_states(corpus, model, processor, max_seconds, device):
-    """The corpus with `speech_states`, each recording's frames as float32 bytes, and `speech_width`, their width.
+def add_speech_states(
+    corpus: datasets.DatasetDict,
+    model: EmotionModel,
+    processor: M4SERProcessor,
+    max_seconds: float,
+    device: torch.device | str,
+) -> datasets.DatasetDict:
+    """Return the corpus with `speech_states`, each recording's frames as float32 bytes, and `speech_width`, their width.
 
     `datasets` keeps them in its cache, by what they depend on: the recordings, the weights, the window.
     """
@@ -40,7 +49,7 @@ def add_speech_states(corpus, model, processor, max_seconds, device):
     collate = M4SERCollator(processor, max_seconds=max_seconds)
 
     @torch.no_grad()
-    def encode(columns):
+    def encode(columns: dict[str, list]) -> dict[str, list]:
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         batch = collate(rows)
         states, mask = encoder.encode(batch["input_values"].to(device), batch["attention_mask"].to(device))
@@ -63,7 +72,7 @@ def add_speech_states(corpus, model, processor, max_seconds, device):
                         "speech_width": datasets.Value("int32"),
                     }
                 ),
-                desc="Hearing",
+                desc="Encoding speech",
             )
             for split, rows in corpus.items()
         }

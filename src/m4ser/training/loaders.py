@@ -1,14 +1,21 @@
 """The three splits as data loaders; the order of training is drawn from (seed, epoch)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
+import datasets
+import torch
+from accelerate import Accelerator
 from accelerate.utils import send_to_device
 from torch.utils.data import DataLoader
 
 from m4ser.data.augmentation import Augmentation
 from m4ser.data.collator import M4SERCollator
 from m4ser.data.sampler import LengthGroupedBatchSampler
+from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.training.arguments import Arguments
 
 
 @dataclass
@@ -22,14 +29,16 @@ class Loaders:
     augmentation: Augmentation
 
     @classmethod
-    def create(cls, corpus, processor, arguments, accelerator):
+    def create(
+        cls, corpus: datasets.DatasetDict, processor: M4SERProcessor, arguments: Arguments, accelerator: Accelerator
+    ) -> "Loaders":
         data, options = arguments.data, arguments.training
         augmentation = Augmentation(
             data.augment_speed, data.augment_noise, data.augment_crop, data.augment_mask, options.seed
         )
 
-        def load(split, seed, augmentation):
-            """Each process takes its share of the same batches; Accelerate's own dealing would lose or repeat rows."""
+        def load(split: str, seed: int | None, augmentation: Augmentation | None) -> DataLoader:
+            """Give each process its share of the same batches; Accelerate's own would lose or repeat rows."""
             return DataLoader(
                 corpus[split],
                 batch_sampler=LengthGroupedBatchSampler(
@@ -49,16 +58,18 @@ class Loaders:
         held_out = [load(split, None, None) for split in ("validation", "test")]
         return cls(train, *held_out, train.batch_sampler, augmentation)
 
-    def total_steps(self, epochs, accumulation):
-        """Optimizer steps of all epochs, whose batches may differ in number."""
+    def total_steps(self, epochs: int, accumulation: int) -> int:
+        """Count the optimizer steps of all epochs, whose batches may differ in number."""
         steps = 0
         for epoch in range(epochs):
             self.sampler.set_epoch(epoch)
             steps += -(-len(self.sampler) // accumulation)
         return steps
 
-    def windows(self, epoch, start, accumulation, device):
-        """The batches of each optimizer step of an epoch, a list a step, from batch number `start` on."""
+    def windows(
+        self, epoch: int, start: int, accumulation: int, device: torch.device
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yield the batches of each optimizer step of an epoch, a list a step, from batch number `start` on."""
         self.sampler.set_epoch(epoch, start)
         self.augmentation.set_epoch(epoch)
         batches = iter(self.train)
@@ -66,5 +77,5 @@ class Loaders:
             yield [to_device(batch, device) for batch in window]
 
 
-def to_device(batch, device):
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
     return send_to_device(batch, device, non_blocking=True, skip_keys=["ids"])

@@ -2,23 +2,35 @@
 
 import shutil
 import time
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import gather_object
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from torch.utils.data import DataLoader
 
 from m4ser.evaluation.metrics import evaluate_predictions
-from m4ser.losses import discriminator_loss, generator_loss, joint_loss, network_losses
+from m4ser.losses import LossInputs, compute_losses, joint_loss, objective_of
+from m4ser.model.base_m4ser import EmotionOutput
+from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.model.speech_encoder_m4ser import SpeechEncoder
+from m4ser.systems import SYSTEMS
+from m4ser.training.arguments import Arguments
+from m4ser.training.discriminator import invariant_probability
 from m4ser.training.loaders import Loaders, to_device
-from m4ser.training.loss_scaling import gather_rows, loss_scales
+from m4ser.training.loss_scaling import LossScales, gather_rows
 from m4ser.training.records import RunLog, write_predictions, write_results
-from m4ser.training.setup import build_accelerator, build_experiment, network_class, run_identity, seed_step
-from m4ser.training.state import TrainingState
+from m4ser.training.setup import Experiment, build_accelerator, build_experiment, run_identity, seed_step
+from m4ser.training.state import Progress, TrainableModule, TrainingState
 
 NETWORK_INPUTS = ("input_values", "attention_mask", "input_ids", "text_attention_mask")
-CORRECTION_INPUTS = ("correction_positions", "correction_ids")
 CHECKPOINTS = "checkpoints"
 
 
@@ -26,14 +38,14 @@ class NonFiniteError(ValueError):
     """A loss or a gradient is NaN or infinite."""
 
 
-def train(arguments):
+def train(arguments: Arguments) -> dict[str, Any]:
     """Train, keep the best epoch by validation, measure it on the test split once.
 
     Args:
         arguments: [`Arguments`].
 
     Returns:
-        What `output_dir`/results.json holds.
+        The content of `output_dir`/results.json.
 
     Raises:
         DataError: a dataset that cannot be trained on, or checkpoints of another run.
@@ -54,7 +66,7 @@ def train(arguments):
     elif accelerator.is_main_process:
         shutil.rmtree(output_dir / CHECKPOINTS, ignore_errors=True)
 
-    def save():
+    def save() -> None:
         state.save(output_dir / CHECKPOINTS, identity, accelerator, options.keep_checkpoints)
 
     with RunLog(output_dir, state.progress, total_steps, arguments, accelerator) as log:
@@ -67,7 +79,9 @@ def train(arguments):
     return conclude(experiment, loaders, state.progress, arguments, accelerator)
 
 
-def keep_best(state, score, processor, output_dir, accelerator):
+def keep_best(
+    state: TrainingState, score: float, processor: M4SERProcessor, output_dir: Path, accelerator: Accelerator
+) -> None:
     """Save the model where it is the best so far."""
     if score <= state.progress.best_score:
         return
@@ -79,10 +93,12 @@ def keep_best(state, score, processor, output_dir, accelerator):
     accelerator.wait_for_everyone()
 
 
-def conclude(experiment, loaders, progress, arguments, accelerator):
-    """Measure the best epoch on both held-out splits and write down what it predicts."""
+def conclude(
+    experiment: Experiment, loaders: Loaders, progress: Progress, arguments: Arguments, accelerator: Accelerator
+) -> dict[str, Any]:
+    """Measure the best epoch on both held-out splits and write its predictions."""
     output_dir = Path(arguments.training.output_dir)
-    best = accelerator.prepare_model(network_class(arguments.model).from_pretrained(output_dir), evaluation_mode=True)
+    best = accelerator.prepare_model(SYSTEMS[arguments.model.system].from_pretrained(output_dir), evaluation_mode=True)
     measured = {name: evaluate(best, getattr(loaders, name), accelerator) for name in ("validation", "test")}
     labels = experiment.corpus["train"].features["emotion"].names
     if accelerator.is_main_process:
@@ -99,10 +115,17 @@ def conclude(experiment, loaders, progress, arguments, accelerator):
     )
 
 
-def train_epoch(state, loaders, arguments, accelerator, log, save):
-    """What is left of an epoch, a row of the log each step."""
+def train_epoch(
+    state: TrainingState,
+    loaders: Loaders,
+    arguments: Arguments,
+    accelerator: Accelerator,
+    log: RunLog,
+    save: Callable[[], None],
+) -> None:
+    """Train for the rest of an epoch, a row of the log each step."""
     options, progress = arguments.training, state.progress
-    set_train_mode(state.model, options.learning_rates, accelerator)
+    set_train_mode(state.model, options.rates, accelerator)
     accumulation = options.gradient_accumulation_steps
     for window in loaders.windows(progress.epoch, progress.batch, accumulation, accelerator.device):
         # Not after the last step of an epoch: the epoch's own checkpoint follows its validation.
@@ -111,7 +134,7 @@ def train_epoch(state, loaders, arguments, accelerator, log, save):
         started = time.monotonic()
         seed_step(options.seed, progress.step, accelerator)
         try:
-            losses = train_step(state, window, arguments, accelerator)
+            losses: dict[str, float] | None = train_step(state, window, arguments, accelerator)
         except NonFiniteError:
             if options.on_nonfinite == "stop":
                 save()
@@ -126,15 +149,17 @@ def train_epoch(state, loaders, arguments, accelerator, log, save):
     progress.batch = 0
 
 
-def set_train_mode(model, learning_rates, accelerator):
-    """Of all but the frozen parts, which drop nothing out."""
+def set_train_mode(model: nn.Module, learning_rates: Mapping[str, float], accelerator: Accelerator) -> None:
+    """Switch all but the frozen parts, which keep dropout off, to training."""
     model.train()
     for name, rate in learning_rates.items():
         if rate == 0:
             accelerator.unwrap_model(model).get_submodule(name).eval()
 
 
-def train_step(state, window, arguments, accelerator):
+def train_step(
+    state: TrainingState, window: list[dict[str, Any]], arguments: Arguments, accelerator: Accelerator
+) -> dict[str, float]:
     """Lines 7 to 25 of Alg. 1 on the batches of one optimizer step.
 
     As in the algorithm, all losses are computed (lines 15 to 20) before either side is updated (lines 21 to 25): L_G
@@ -148,87 +173,81 @@ def train_step(state, window, arguments, accelerator):
         NonFiniteError: a loss or a gradient is no number; nothing is updated then.
     """
     encoder = accelerator.unwrap_model(state.model).speech_encoder
-    frame_lengths = None if encoder is None else encoder.frame_lengths
-    scales = loss_scales(window, frame_lengths, accelerator)
-    sums = {}
-    for index, (batch, scale) in enumerate(zip(window, scales, strict=True)):
+    window = [batch | _counted(batch, encoder) for batch in window]
+    scales = LossScales(window, accelerator)
+    sums: dict[str, Tensor] = {}
+    for index, batch in enumerate(window):
         last = index == len(window) - 1
         with nullcontext() if last else accelerator.no_sync(state.model):
-            for name, value in _backward(state, batch, scale, arguments, accelerator).items():
+            for name, value in _backward(state, batch, partial(scales.scale, index), arguments, accelerator).items():
                 sums[name] = sums.get(name, 0.0) + value
     values = accelerator.reduce(torch.stack(list(sums.values())), "mean")
     if state.discriminator is not None:
         average_gradients(state.discriminator.module, accelerator)
-    norms = [_clip(part, arguments.training.max_grad_norm, accelerator) for part in state.parts.values()]
+    norms = [_clip(trained, arguments.training.max_grad_norm, accelerator) for trained in state.trainable.values()]
     finite = values if accelerator.scaler is not None else torch.cat([values, torch.stack(norms)])
     if not finite.isfinite().all():
-        for part in state.parts.values():
-            part.optimizer.zero_grad()
+        for trained in state.trainable.values():
+            trained.optimizer.zero_grad()
         raise NonFiniteError(_describe(window, state.progress.step, accelerator))
-    for part in state.parts.values():
-        part.update(accelerator)
+    for trained in state.trainable.values():
+        trained.update(accelerator)
     return dict(zip(sums, values.tolist(), strict=True))
 
 
-def _backward(state, batch, scale, arguments, accelerator):
-    """Gradients of one batch for both sides; its share of each loss of the step."""
-    output = forward(state.model, batch)
-    losses = network_losses(output, batch, arguments.objective, gather_rows)
-    adversarial = {}
-    if state.discriminator is not None:
-        discriminator, invariant_logits = discriminate(state, output)
-        adversarial["discriminator"] = discriminator * scale["discriminator"]
-        accelerator.backward(adversarial["discriminator"])
-        losses["generator"] = frozen_generator_loss(state, output)
-        probability = (invariant_logits.detach().float().sigmoid() * output.frame_mask).sum()
-        adversarial["invariant_probability"] = (
-            probability / output.frame_mask.sum().clamp(min=1) * scale["discriminator"]
-        )
-    losses = {name: value * scale[name] for name, value in losses.items()}
+def _counted(batch: dict[str, Any], encoder: SpeechEncoder | None) -> dict[str, Tensor]:
+    """Return what losses are counted by besides a batch's own columns (`m4ser.losses`)."""
+    lengths = torch.zeros_like(batch["labels"])
+    if encoder is not None:
+        lengths = encoder.frame_lengths(batch["input_values"], batch["attention_mask"])
+    return {"frame_lengths": lengths, "all_labels": gather_rows(batch["labels"])}
+
+
+def _backward(
+    state: TrainingState,
+    batch: dict[str, Any],
+    scale: Callable[[str], Tensor],
+    arguments: Arguments,
+    accelerator: Accelerator,
+) -> dict[str, Tensor]:
+    """Compute the gradients of one batch for both sides; return its share of each loss of the step."""
+    output = forward(state.model, batch, accelerator)
+    discriminator = None if state.discriminator is None else state.discriminator.module
+    inputs = LossInputs(output, batch, arguments.objective, gather_rows, discriminator)
+    losses = {name: loss * scale(name) for name, loss in compute_losses(inputs).items()}
+    for name, loss in losses.items():
+        if objective_of(name).trains_discriminator:
+            accelerator.backward(loss)
     total = joint_loss(losses, arguments.objective)
     accelerator.backward(total)
-    named = {**losses, **adversarial, "total": total}
-    return {name: value.detach().float() for name, value in named.items()}
+    if discriminator is not None:
+        share = scale("discriminator")
+        losses["invariant_probability"] = share * invariant_probability(
+            discriminator, output.invariant, output.frame_mask
+        )
+    return {name: value.detach().float() for name, value in {**losses, "total": total}.items()}
 
 
-def forward(model, batch):
-    """The network's one forward a batch, both auxiliary tasks included as far as they are built."""
-    return model(
-        **{name: batch[name] for name in NETWORK_INPUTS},
-        detect_errors=True,
-        **{name: batch[name] for name in CORRECTION_INPUTS},
-    )
+def forward(model: nn.Module, batch: Mapping[str, Any], accelerator: Accelerator) -> EmotionOutput:
+    """Run the network's one forward of a batch, on the columns that the system's forward takes."""
+    system = accelerator.unwrap_model(model, keep_torch_compile=False)
+    taken = signature(system.forward).parameters
+    return model(**{name: batch[name] for name in taken if name in batch}, **system.training_options)
 
 
-def discriminate(state, output):
-    """D's loss on detached representations, so that nothing of it reaches the network; its logits of the invariant."""
-    streams = (output.speech_specific, output.text_specific, output.invariant)
-    logits = state.discriminator.module(torch.cat([stream.detach() for stream in streams])).chunk(3)
-    return discriminator_loss(*logits, output.frame_mask), logits[2]
-
-
-def frozen_generator_loss(state, output):
-    """L_G of line 25: D is frozen, yet the gradient flows through it to the invariant representation."""
-    discriminator = state.discriminator.module
-    discriminator.requires_grad_(False)
-    loss = generator_loss(discriminator(output.invariant), output.frame_mask)
-    discriminator.requires_grad_(True)
-    return loss
-
-
-def average_gradients(module, accelerator):
-    """The mean over processes, as a wrapper of distributed modules makes it for the network."""
+def average_gradients(module: nn.Module, accelerator: Accelerator) -> None:
+    """Average the gradients over processes, as a wrapper of distributed modules makes it for the network."""
     for parameter in module.parameters():
         parameter.grad = accelerator.reduce(parameter.grad, "mean")
 
 
-def _clip(part, max_norm, accelerator):
-    """The norm of all gradients of a part, which are scaled down to `max_norm` where they are longer."""
-    norm = accelerator.clip_grad_norm_(part.module.parameters(), max_norm or float("inf"))
+def _clip(trained: TrainableModule, max_norm: float, accelerator: Accelerator) -> Tensor:
+    """Scale a module's gradients down to `max_norm` where they are longer; return their norm before."""
+    norm = accelerator.clip_grad_norm_(trained.module.parameters(), max_norm or float("inf"))
     return (norm.full_tensor() if isinstance(norm, DTensor) else norm).float()
 
 
-def _describe(window, step, accelerator):
+def _describe(window: list[dict[str, Any]], step: int, accelerator: Accelerator) -> str:
     ids = gather_object([row for batch in window for row in batch["ids"]])
     return (
         f"A loss or a gradient is NaN or infinite in step {step + 1}, on the recordings {', '.join(ids)}; the state "
@@ -237,14 +256,16 @@ def _describe(window, step, accelerator):
 
 
 @torch.no_grad()
-def evaluate(model, loader, accelerator):
-    """Scores of a split, those of [`evaluate_predictions`] and `loss`, the mean cross-entropy; and its rows.
+def evaluate(
+    model: nn.Module, loader: DataLoader, accelerator: Accelerator
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Compute the scores of a split, [`evaluate_predictions`] and `loss`, the mean cross-entropy, and its rows.
 
     Returns:
         The scores, and for each recording a dict of `id`, `label`, `prediction` and `probabilities`.
     """
     model.eval()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for batch in loader:
         batch = to_device(batch, accelerator.device)
         logits = model(**{name: batch[name] for name in NETWORK_INPUTS}).logits.float()

@@ -9,53 +9,40 @@ included, so that more processes give the loss of the larger batch. Accumulated 
 earlier batch are gone with its graph, and each is compared within its own batch only.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import torch
-from torch import distributed
+from accelerate import Accelerator
+from torch import Tensor, distributed
+
+from m4ser.losses import OBJECTIVES, objective_of
+
+Count = Callable[[Mapping[str, Any]], Tensor]
 
 
-def loss_scales(window, frame_lengths, accelerator):
+class LossScales:
     """The factor of each loss of each batch that makes their sum, averaged over processes, the mean over all.
 
     Args:
-        window: the batches of one optimizer step on this process. frame_lengths: function from input_values and
-            attention_mask to the frames of their rows (B,), or None where the network hears nothing.
-
-    Returns:
-        For each batch a dict of scalar tensors by the name of the loss.
+        window: the batches of one optimizer step on this process, with "frame_lengths" (B,) and "all_labels", the
+            labels of all processes.
     """
-    counts = torch.stack([_counts(batch, frame_lengths) for batch in window])
-    totals = accelerator.reduce(counts.sum(0), "sum")
-    shares = accelerator.num_processes * counts / totals.clamp(min=1)
-    anchors = torch.stack([_anchors(gather_rows(batch["labels"])) for batch in window])
-    names = ("emotion", "error_detection", "error_correction", "discriminator", "generator")
-    return [
-        dict(zip(names, (*share, share[-1]), strict=True)) | {"contrastive": part, "spaces": share[0]}
-        for share, part in zip(shares, anchors / anchors.sum().clamp(min=1), strict=True)
-    ]
+
+    def __init__(self, window: Sequence[Mapping[str, Any]], accelerator: Accelerator):
+        # One reduction for all counts; a system's own losses are means over recordings, which L_ER is, too.
+        self._counts = list(dict.fromkeys(objective.count for objective in OBJECTIVES.values()))
+        counts = torch.stack([torch.stack([count(batch).float() for count in self._counts]) for batch in window])
+        totals = accelerator.reduce(counts.sum(0), "sum")
+        self._shares = accelerator.num_processes * counts / totals.clamp(min=1)
+
+    def scale(self, index: int, name: str) -> Tensor:
+        """Return the factor, a scalar, of the loss `name` of batch number `index` of the window."""
+        return self._shares[index, self._counts.index(objective_of(name).count)]
 
 
-def _counts(batch, frame_lengths):
-    """Recordings, tagged tokens, tokens of replacements, and frames of a batch: (4,)."""
-    frames = batch["labels"].new_zeros(())
-    if frame_lengths is not None:
-        frames = frame_lengths(batch["input_values"], batch["attention_mask"]).sum()
-    counts = (
-        batch["labels"].new_tensor(len(batch["labels"])),
-        (batch["aed_labels"] != -100).sum(),
-        (batch["correction_ids"] != -100).sum(),
-        frames,
-    )
-    return torch.stack([count.float() for count in counts])
-
-
-def _anchors(labels):
-    """How many of the recordings have another one of their emotion."""
-    same = (labels[:, None] == labels).sum(-1)
-    return (same > 1).sum().float()
-
-
-def gather_rows(values):
-    """The rows of all processes, (B, ...) with a B of its own each, in the same order everywhere, with gradients."""
+def gather_rows(values: Tensor) -> Tensor:
+    """Return the rows of all processes, (B, ...) with a B of its own each, in the same order everywhere, with gradients."""
     if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
         return values
     size = torch.tensor([len(values)], device=values.device)
@@ -67,7 +54,7 @@ def gather_rows(values):
 
 
 class _AllGather(torch.autograd.Function):
-    """All processes' values, stacked; what each of them asks of mine is added up (torch's own is deprecated)."""
+    """All processes' values, stacked; the gradients that each of them sends back are added up (torch's own is deprecated)."""
 
     @staticmethod
     def forward(_, values):

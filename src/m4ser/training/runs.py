@@ -1,13 +1,16 @@
 """Every fold and every seed of an experiment, one run each: finished ones are kept, cut ones go on."""
 
 import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from m4ser.data.schema import DataError
 from m4ser.evaluation.protocols import fold_count
+from m4ser.training.arguments import Arguments
 from m4ser.training.loop import train
 from m4ser.training.records import RESULTS, write_whole
 from m4ser.training.setup import MUTABLE_ON_RESUME, read_corpus
@@ -16,15 +19,15 @@ MEASURES = ("weighted_accuracy", "unweighted_accuracy", "weighted_f1")
 SPLITS = ("validation", "test")
 
 
-def train_all(arguments):
+def train_all(arguments: Arguments) -> dict[str, Any]:
     """Train each fold and seed that the arguments name in a folder of its own, `fold1_seed0`, and sum up.
 
     Returns:
-        What `output_dir`/summary.json holds: each run's measures, and over all runs their mean and standard deviation
+        The content of `output_dir`/summary.json: each run's measures, and over all runs their mean and standard deviation
         (of a sample: over n - 1; 0 for one run).
 
     Raises:
-        DataError: as of `train`, or a finished run in the folder that was told something else.
+        DataError: as of `train`, or a finished run in the folder that had other arguments.
     """
     output_dir = Path(arguments.training.output_dir)
     results = {run.training.output_dir: _finished(run) or train(run) for run in runs(arguments)}
@@ -39,10 +42,10 @@ def train_all(arguments):
     return summary
 
 
-def runs(arguments):
-    """The arguments of each single run."""
+def runs(arguments: Arguments) -> Iterator[Arguments]:
+    """Yield the arguments of each single run."""
     data, training = arguments.data, arguments.training
-    folds = [data.fold]
+    folds: Iterable[str | int | None] = [data.fold]
     if data.fold == "all":
         folds = range(1, fold_count(read_corpus(data.dataset), data.protocol) + 1)
     for fold, seed in product(folds, training.seeds or [training.seed]):
@@ -56,8 +59,8 @@ def runs(arguments):
         )
 
 
-def _finished(arguments):
-    """The results of a run that has ended; None where it has not."""
+def _finished(arguments: Arguments) -> dict[str, Any] | None:
+    """Return the results of a run that has ended; None where it has not."""
     path = Path(arguments.training.output_dir) / RESULTS
     if not path.is_file():
         return None
@@ -75,10 +78,10 @@ def _finished(arguments):
     return results
 
 
-def _measures(results):
+def _measures(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     return {split: {name: results["splits"][split][name] for name in MEASURES} for split in SPLITS}
 
 
-def _mean_and_deviation(results, split, name):
+def _mean_and_deviation(results: Iterable[Mapping[str, Any]], split: str, name: str) -> dict[str, float]:
     values = [result["splits"][split][name] for result in results]
     return {"mean": mean(values), "standard_deviation": stdev(values) if len(values) > 1 else 0.0}

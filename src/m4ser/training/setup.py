@@ -1,36 +1,47 @@
 """From arguments to what is trained: the corpus with its labels, the processor, the network and its devices."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2FeatureExtractor
+from transformers import (
+    AutoFeatureExtractor,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Wav2Vec2FeatureExtractor,
+)
 
-from m4ser.data.labels import add_labels
+from m4ser.data.labels import MAX_CORRECTION_LENGTH, add_labels
 from m4ser.data.schema import DataError
 from m4ser.data.tokenizer import train_tokenizer, with_normalization
 from m4ser.evaluation.protocols import Partition, k_shot, partition
-from m4ser.model.modeling_m4ser import M4SERModel
+from m4ser.losses import check_objective
+from m4ser.model.base_m4ser import EmotionModel
+from m4ser.model.configuration_m4ser import EmotionConfig
 from m4ser.model.processing_m4ser import M4SERProcessor
-from m4ser.systems.sams import SAMSModel
+from m4ser.systems import SYSTEMS
+from m4ser.training.arguments import Arguments, DataArguments
 from m4ser.training.features import add_speech_states, check_cacheable
 
 
 @dataclass
 class Experiment:
-    """What one run trains: `corpus` by split, label columns included; `partition` says how it was split."""
+    """The parts of one run: `corpus` by split, label columns included; `partition` says how it was split."""
 
     corpus: datasets.DatasetDict
     processor: M4SERProcessor
-    model: M4SERModel
+    model: EmotionModel
     partition: Partition
 
 
-# What may differ between a run and the one that goes on from its checkpoints.
+# Arguments that may differ between a run and the one that resumes from its checkpoints.
 MUTABLE_ON_RESUME = {
     "output_dir",
     "name",
@@ -50,8 +61,8 @@ MUTABLE_ON_RESUME = {
 }
 
 
-def build_accelerator(arguments):
-    """Accelerate's view of the machine; it accumulates nothing by itself, for `train_step` does.
+def build_accelerator(arguments: Arguments) -> Accelerator:
+    """Return Accelerate's view of the machine; it accumulates nothing by itself, for `train_step` does.
 
     Raises:
         ValueError: it was launched to compile region by region.
@@ -76,13 +87,13 @@ def build_accelerator(arguments):
     return accelerator
 
 
-def seed_step(seed, step, accelerator):
+def seed_step(seed: int, step: int, accelerator: Accelerator) -> None:
     """Draw dropout from (seed, step, process) alone, so that a resumed run draws what the whole one did."""
     set_seed(int(np.random.SeedSequence((seed, step, accelerator.process_index)).generate_state(1)[0]))
 
 
-def run_identity(arguments, experiment, accelerator):
-    """What a run's checkpoints depend on, as a flat mapping."""
+def run_identity(arguments: Arguments, experiment: Experiment, accelerator: Accelerator) -> dict[str, Any]:
+    """Return all that a run's checkpoints depend on, as a flat mapping."""
     groups = arguments.as_dict().values()
     identity = {name: value for group in groups for name, value in group.items() if name not in MUTABLE_ON_RESUME}
     return identity | {
@@ -93,7 +104,7 @@ def run_identity(arguments, experiment, accelerator):
     }
 
 
-def build_experiment(arguments, device="cpu"):
+def build_experiment(arguments: Arguments, device: torch.device | str = "cpu") -> Experiment:
     """Load the corpus, make or load the tokenizer, build the network and label the ASR errors.
 
     Args:
@@ -108,23 +119,31 @@ def build_experiment(arguments, device="cpu"):
     corpus = parts.splits
     processor = build_processor(arguments, corpus["train"])
     model = build_model(arguments, processor.tokenizer, corpus["train"].features["emotion"].names)
-    check_parts(model, arguments.training.learning_rates)
-    limits = processor.tokenizer.model_max_length, model.config.max_correction_length
-    rewrite = "detection" not in model.config.auxiliary_tasks
-    corpus = add_labels(corpus, processor.tokenizer, *limits, rewrite=rewrite)
+    check_parts(model, arguments.training.rates)
+    check_objective(arguments.objective, getattr(model.config, "auxiliary_tasks", ()))
+    corpus = add_error_labels(corpus, processor.tokenizer, model.config)
     if arguments.training.cache_features:
         corpus = add_speech_states(corpus, model, processor, arguments.data.max_seconds, device)
     return Experiment(corpus, processor, model, parts)
 
 
-def load_corpus(arguments, seed=0):
-    """The three splits of a dataset by the protocol that the arguments name, a [`Partition`]; `seed` draws shots."""
+def add_error_labels(
+    corpus: datasets.DatasetDict, tokenizer: PreTrainedTokenizerBase, config: EmotionConfig
+) -> datasets.DatasetDict:
+    """Add the label columns of the auxiliary tasks, as long as the network's; a system without tasks ignores them."""
+    rewrite = "detection" not in getattr(config, "auxiliary_tasks", ("detection",))
+    length = getattr(config, "max_correction_length", MAX_CORRECTION_LENGTH)
+    return add_labels(corpus, tokenizer, tokenizer.model_max_length, length, rewrite=rewrite)
+
+
+def load_corpus(arguments: DataArguments, seed: int = 0) -> Partition:
+    """Load the three splits of a dataset by the protocol that the arguments name, a [`Partition`]; `seed` draws shots."""
     if arguments.text_column not in ("hypothesis", "transcript"):
         raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
     corpus = read_corpus(arguments.dataset)
     if arguments.text_column != "hypothesis":
         corpus = datasets.DatasetDict(
-            {split: _read_instead(rows, arguments.text_column) for split, rows in corpus.items()}
+            {split: _replace_hypothesis(rows, arguments.text_column) for split, rows in corpus.items()}
         )
     parts = partition(corpus, arguments.protocol, arguments.fold)
     if arguments.shots:
@@ -139,15 +158,15 @@ def load_corpus(arguments, seed=0):
     return parts
 
 
-def read_corpus(dataset):
-    """All of a dataset, a folder's or the Hub's."""
+def read_corpus(dataset: str) -> datasets.DatasetDict:
+    """Load all of a dataset, a folder's or the Hub's."""
     try:
         return datasets.load_dataset(dataset)
     except (FileNotFoundError, ConnectionError) as error:
         raise DataError(f"There is no dataset {dataset}: build it with datasets_builders first.") from error
 
 
-def check_parts(model, learning_rates):
+def check_parts(model: EmotionModel, learning_rates: Mapping[str, float]) -> None:
     """Refuse a learning rate for a part that the model does not have."""
     for name in learning_rates:
         if name not in dict(model.named_modules()):
@@ -155,14 +174,15 @@ def check_parts(model, learning_rates):
             raise ValueError(f"learning_rates: the model has no part {name}; it has {parts}, and parts of these.")
 
 
-def _read_instead(rows, column):
-    """Another column in the place of the hypothesis, such as the human transcript (Table VI)."""
+def _replace_hypothesis(rows: datasets.Dataset, column: str) -> datasets.Dataset:
+    """Put another column in the position of the hypothesis, such as the human transcript (Table VI)."""
     return rows.remove_columns("hypothesis").add_column("hypothesis", rows[column])
 
 
-def build_processor(arguments, train_split):
-    """Pretrained parts where encoders are named; else a tokenizer trained on the training split's own texts."""
+def build_processor(arguments: Arguments, train_split: datasets.Dataset) -> M4SERProcessor:
+    """Load pretrained parts where encoders are named; else train a tokenizer on the training split's own texts."""
     model, data = arguments.model, arguments.data
+    tokenizer: PreTrainedTokenizerBase
     if model.text_encoder is None:
         texts = [text for column in ("hypothesis", "transcript") for text in train_split[column] if text]
         tokenizer = train_tokenizer(texts, data.vocabulary_size, data.normalization)
@@ -175,26 +195,20 @@ def build_processor(arguments, train_split):
     return M4SERProcessor(feature_extractor, tokenizer, asr_model_id=data.asr_model_id)
 
 
-def network_class(arguments):
-    """What [`ModelArguments`] build: M4SER, or its rival."""
-    return {None: M4SERModel, "sams": SAMSModel}[arguments.rival]
-
-
-def build_model(arguments, tokenizer, labels):
-    """The network for these labels and this tokenizer, whose length limit is set to the text encoder's."""
+def build_model(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]) -> EmotionModel:
+    """Build the network for these labels and this tokenizer, whose length limit is set to the text encoder's."""
+    system = SYSTEMS[arguments.model.system]
     fields = {
         "id2label": dict(enumerate(labels)),
-        "correction_bos_token_id": tokenizer.cls_token_id,
-        "correction_eos_token_id": tokenizer.sep_token_id,
-        **arguments.model.config,
+        **system.config_class.tokenizer_fields(tokenizer),
+        **arguments.model.fields,
     }
-    network = network_class(arguments.model)
     if arguments.model.speech_encoder is not None or arguments.model.text_encoder is not None:
-        model = network.from_encoders(arguments.model.speech_encoder, arguments.model.text_encoder, **fields)
+        model = system.from_encoders(arguments.model.speech_encoder, arguments.model.text_encoder, **fields)
     else:
         vocabulary = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
         fields["text_config"] = {**vocabulary, **fields.get("text_config", {})}
-        model = network(network.config_class.preset(arguments.model.preset, **fields))
+        model = system(system.config_class.preset(arguments.model.preset, **fields))
     if model.config.num_labels != len(labels):
         raise ValueError(f"The config has {model.config.num_labels} emotions, the dataset {len(labels)}.")
     if model.speech_encoder is not None:
@@ -208,8 +222,8 @@ def build_model(arguments, tokenizer, labels):
     return model
 
 
-def _freeze_unused(encoder):
-    """Without SpecAugment nothing reads the vector that masks; several processes would wait for its gradient."""
+def _freeze_unused(encoder: PreTrainedModel) -> None:
+    """Freeze the mask embedding that nothing uses without SpecAugment: several processes would wait for its gradient."""
     masks = encoder.config.mask_time_prob > 0
     if not masks and hasattr(encoder, "masked_spec_embed"):
         encoder.masked_spec_embed.requires_grad_(False)

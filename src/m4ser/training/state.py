@@ -1,18 +1,25 @@
 """Everything that changes while a run goes on, saved and resumed as one."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import broadcast
+from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from transformers import get_scheduler
 
 from m4ser.data.schema import DataError
+from m4ser.model.base_m4ser import EmotionModel
+from m4ser.training.arguments import Arguments, TrainingArguments
 from m4ser.training.checkpoints import read_checkpoint, write_checkpoint
 from m4ser.training.discriminator import ModalityDiscriminator
 
-# Whole tensors by name, whether a part is on one device, copied to several or spread over them.
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+# Whole tensors by name, whether a module is on one device, copied to several or spread over them.
+FULL_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 @dataclass
@@ -35,15 +42,22 @@ class Progress:
 
 
 @dataclass
-class Part:
+class TrainableModule:
     """A module with its optimizer and schedule: the network, or its discriminator."""
 
-    module: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    scheduler: object
+    module: nn.Module
+    optimizer: Any  # Accelerate's wrapper of torch's
+    scheduler: torch.optim.lr_scheduler.LRScheduler
 
     @classmethod
-    def create(cls, module, options, total_steps, accelerator, replicated=False):
+    def create(
+        cls,
+        module: nn.Module,
+        options: TrainingArguments,
+        total_steps: int,
+        accelerator: Accelerator,
+        replicated: bool = False,
+    ) -> "TrainableModule":
         """Prepare a module for training; where it is `replicated`, each process keeps a plain copy of it."""
         groups = parameter_groups(module, options)
         fused = accelerator.device.type in ("cpu", "cuda")
@@ -58,8 +72,8 @@ class Part:
         scheduler = get_scheduler(options.schedule, optimizer.optimizer, options.warmup_steps, total_steps)
         return cls(module, optimizer, scheduler)
 
-    def update(self, accelerator):
-        """One optimizer step with the gradients that are there, which are gone then."""
+    def update(self, accelerator: Accelerator) -> None:
+        """Take one optimizer step with the gradients that are there, and clear them."""
         self.optimizer.step()
         if not accelerator.optimizer_step_was_skipped:
             self.scheduler.step()
@@ -70,50 +84,49 @@ class Part:
 class TrainingState:
     """The network and, where it is trained against one, its discriminator; how far they are."""
 
-    network: Part
-    discriminator: Part | None = None
+    network: TrainableModule
+    discriminator: TrainableModule | None = None
     progress: Progress = field(default_factory=Progress)
 
     @classmethod
-    def create(cls, model, arguments, total_steps, accelerator):
-        """Both sides get Adam at the same rate on the same schedule: with the network's rate annealed and D's
+    def create(
+        cls, model: EmotionModel, arguments: Arguments, total_steps: int, accelerator: Accelerator
+    ) -> "TrainingState":
+        """Prepare both sides with Adam at the same rate on the same schedule: with the network's rate annealed and D's
         constant, D outruns it and L_G grows without bound.
 
         D is small, and frozen and thawed within a step, which wrappers of distributed modules do not survive: each
         process has its own, and `train_step` averages its gradients.
         """
         shared = arguments.training, total_steps, accelerator
-        state = cls(Part.create(model, *shared))
-        if (
-            arguments.objective.adversarial_weight > 0
-            and model.config.fuses
-            and len(model.config.representations) == 2
-        ):
+        state = cls(TrainableModule.create(model, *shared))
+        if arguments.objective.adversarial_weight > 0 and model.config.is_adversarial:
             discriminator = ModalityDiscriminator(model.config.hidden_size)
-            state.discriminator = Part.create(discriminator, *shared, replicated=True)
+            state.discriminator = TrainableModule.create(discriminator, *shared, replicated=True)
         return state
 
     @property
-    def model(self):
+    def model(self) -> nn.Module:
         return self.network.module
 
     @property
-    def parts(self):
-        """By name, those that are there."""
-        parts = {"network": self.network, "discriminator": self.discriminator}
-        return {name: part for name, part in parts.items() if part is not None}
+    def trainable(self) -> dict[str, TrainableModule]:
+        """The modules that are trained, by name."""
+        modules = {"network": self.network, "discriminator": self.discriminator}
+        return {name: module for name, module in modules.items() if module is not None}
 
-    def save(self, folder, identity, accelerator, keep):
+    def save(self, folder: Path, identity: Mapping[str, Any], accelerator: Accelerator, keep: int) -> None:
         """Write a checkpoint that only a run of the same `identity` (a mapping that JSON can hold) can go on from."""
-        tensors, values = {}, {}
-        for name, part in self.parts.items():
-            weights, learning = get_state_dict(part.module, _plain(part.optimizer), options=WHOLE)
+        tensors: dict[str, Tensor] = {}
+        values: dict[str, Any] = {}
+        for name, trained in self.trainable.items():
+            weights, learning = get_state_dict(trained.module, _plain(trained.optimizer), options=FULL_STATE)
             tensors |= {f"{name}/module/{key}": value for key, value in weights.items()}
             for parameter, moments in learning.get("state", {}).items():
                 tensors |= {f"{name}/optimizer/{parameter}/{key}": value for key, value in moments.items()}
             values[name] = {
                 "param_groups": learning.get("param_groups"),
-                "schedule": part.scheduler.state_dict(),
+                "schedule": trained.scheduler.state_dict(),
             }
         if accelerator.scaler is not None:
             values["scaler"] = accelerator.scaler.state_dict()
@@ -122,8 +135,8 @@ class TrainingState:
             write_checkpoint(folder, self.progress.step, tensors, values, keep)
         accelerator.wait_for_everyone()
 
-    def load(self, folder, identity, accelerator):
-        """Go on from the newest whole checkpoint, if there is one.
+    def load(self, folder: Path, identity: Mapping[str, Any], accelerator: Accelerator) -> None:
+        """Resume from the newest whole checkpoint, if there is one.
 
         Raises:
             DataError: it belongs to a run of another identity.
@@ -133,49 +146,49 @@ class TrainingState:
             return
         tensors, values = checkpoint
         _check_identity(folder, values["identity"], identity)
-        for name, part in self.parts.items():
+        for name, trained in self.trainable.items():
             set_state_dict(
-                part.module,
-                _plain(part.optimizer),
+                trained.module,
+                _plain(trained.optimizer),
                 model_state_dict=_below(tensors, f"{name}/module/"),
                 optim_state_dict={
                     "state": _by_parameter(_below(tensors, f"{name}/optimizer/")),
                     "param_groups": [_with_tuples(group) for group in values[name]["param_groups"]],
                 },
-                options=WHOLE,
+                options=FULL_STATE,
             )
-            part.scheduler.load_state_dict(values[name]["schedule"])
+            trained.scheduler.load_state_dict(values[name]["schedule"])
         if accelerator.scaler is not None:
             accelerator.scaler.load_state_dict(values["scaler"])
         self.progress = Progress(**values["progress"])
 
 
-def _below(tensors, prefix):
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _by_parameter(tensors):
+def _by_parameter(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """{"layer.weight/exp_avg": ...} to {"layer.weight": {"exp_avg": ...}}."""
-    states = {}
+    states: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         parameter, name = key.split("/")
         states.setdefault(parameter, {})[name] = value
     return states
 
 
-def _with_tuples(group):
+def _with_tuples(group: Mapping[str, Any]) -> dict[str, Any]:
     """An optimizer's group as it was before JSON made lists of its tuples."""
     return {
         key: tuple(value) if isinstance(value, list) and key != "params" else value for key, value in group.items()
     }
 
 
-def _plain(optimizer):
+def _plain(optimizer: Any) -> torch.optim.Optimizer:
     """Torch's own optimizer within Accelerate's."""
     return getattr(optimizer, "optimizer", optimizer)
 
 
-def _check_identity(folder, written, own):
+def _check_identity(folder: Path, written: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     differing = [name for name in own if written.get(name) != own[name]]
     if differing:
         name = differing[0]
@@ -185,16 +198,16 @@ def _check_identity(folder, written, own):
         )
 
 
-def parameter_groups(module, options):
-    """The trainable parameters, those of a part in `options.learning_rates` with a rate of their own.
+def parameter_groups(module: nn.Module, options: TrainingArguments) -> list[dict[str, Any]]:
+    """Return the trainable parameters, those of a part in `options.rates` with a rate of their own.
 
     A part is named as in the model's state, such as "speech_encoder" or "speech_encoder.encoder.feature_extractor";
     of two that hold a parameter, the longer name decides. A rate of 0 freezes it.
     """
-    groups = {}
+    groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
-        holders = [part for part in options.learning_rates if name.startswith(f"{part}.")]
-        rate = options.learning_rates[max(holders, key=len)] if holders else options.learning_rate
+        holders = [part for part in options.rates if name.startswith(f"{part}.")]
+        rate = options.rates[max(holders, key=len)] if holders else options.learning_rate
         if rate == 0:
             parameter.requires_grad_(False)
         elif parameter.requires_grad:

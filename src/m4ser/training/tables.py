@@ -2,30 +2,32 @@
 
 import re
 import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from m4ser.training.arguments import MAPPINGS, parse_arguments
+from m4ser.training.arguments import MAPPINGS, Arguments, parse_arguments
 from m4ser.training.runs import train_all
 
 ROW_NAME = re.compile(r"[\w.+-]+")
 
 
-def train_table(argv):
-    """Train every row that `rows` finds; yields its name and what `train_all` returns of it.
+def train_table(table: str | Path, argv: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Train every row of [`rows`]; yield its name and the summary that `train_all` returns.
 
     Raises:
         ValueError: as of `rows`, before anything is trained, and of `train_all`.
     """
-    for name, arguments in rows(argv).items():
+    for name, arguments in rows(table, argv).items():
         yield name, train_all(arguments)
 
 
-def rows(argv):
-    """Read `TABLE.yaml [CONFIG.yaml ...] [--name value ...]`, all but the first as of `train.py`.
+def rows(table: str | Path, argv: Sequence[str]) -> dict[str, Arguments]:
+    """Read a table's file on top of `[CONFIG.yaml ...] [--name value ...]`, as `train.py` takes them.
 
     A table maps a row's name to what is typed on top of that: config files, which lie relative to the table, and
     options. A row is trained in the folder of its name below the output folder, so that tables with one output folder
@@ -38,14 +40,13 @@ def rows(argv):
         ValueError: no such table or config file, a row that cannot be read, or an option that a row changes.
     """
     files, options = _split(argv)
-    if not files:
-        raise ValueError("Name a table first, such as configs/tables/table_4.yaml.")
-    table, found = Path(files[0]), {}
+    table = Path(table)
+    found: dict[str, Arguments] = {}
     for name, additions in read_table(table).items():
         try:
             configs, changes = _split(shlex.split(additions or ""))
             configs = [str(table.parent / config) for config in configs]
-            arguments = parse_arguments([*files[1:], *configs, *options, *changes])
+            arguments = parse_arguments([*files, *configs, *options, *changes])
             _check_free(options, configs, changes)
         except ValueError as error:
             raise ValueError(f"{table}, row {name}: {error}") from error
@@ -56,39 +57,39 @@ def rows(argv):
     return found
 
 
-def read_table(path):
-    """A table's file: what each row adds, by its name."""
+def read_table(path: Path) -> dict[str, str | None]:
+    """Return what each row of a table's file adds, by its name."""
     if not path.is_file():
         raise ValueError(f"There is no table {path}; the paper's are in configs/tables.")
     table = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not table or not isinstance(table, dict) or not all(isinstance(row, str | None) for row in table.values()):
         raise ValueError(
-            f"{path} is no table: it maps each row's name to what the row adds, such as --adversarial_weight 0."
+            f"{path} is no table: it maps each row's name to options and config files, such as --adversarial_weight 0."
         )
     if strange := [name for name in table if not ROW_NAME.fullmatch(str(name))]:
         raise ValueError(f"{path}: a row's name is that of its folder, letters, digits and . + - _; not {strange[0]}.")
     return {str(name): additions for name, additions in table.items()}
 
 
-def _split(words):
-    """Files, and the options after them."""
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the files, and the options after them."""
     files = list(takewhile(lambda word: not word.startswith("-"), words))
-    return files, words[len(files) :]
+    return files, list(words[len(files) :])
 
 
-def _check_free(options, configs, changes):
+def _check_free(options: Sequence[str], configs: Sequence[str], changes: Sequence[str]) -> None:
     """Refuse an option on the command line that would undo what makes the row."""
     made_of = _names(changes).union(*(yaml.safe_load(Path(config).read_text()) for config in configs))
     if undone := sorted(_names(options) & made_of - set(MAPPINGS)):
         raise ValueError(f"the row sets {undone[0]} itself; leave --{undone[0]} out.")
 
 
-def _names(options):
+def _names(options: Sequence[str]) -> set[str]:
     words = [word[2:].partition("=")[0] for word in options if word.startswith("--")]
     return {word.replace("-", "_") for word in words}
 
 
-def _identity(arguments):
-    """What a row is trained by, wherever it is written and whatever it is called."""
+def _identity(arguments: Arguments) -> dict[str, Any]:
+    """Return all that a row is trained by, wherever it is written and whatever it is called."""
     training = replace(arguments.training, output_dir="any", name=None)
     return replace(arguments, training=training).as_dict()

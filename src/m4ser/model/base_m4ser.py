@@ -1,0 +1,178 @@
+"""What every system shares: encoders, masks, pretrained parts, the emotion head, and what a forward returns."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from .configuration_m4ser import MODALITIES, UNREGULARIZED_SPEECH, EmotionConfig
+from .speech_encoder_m4ser import SpeechEncoder
+from .text_encoder_m4ser import TextEncoder, without_pooler
+
+Model = TypeVar("Model", bound="EmotionModel")
+
+
+@dataclass
+class EmotionOutput(ModelOutput):
+    """Output of a forward. B recordings, m frames, n tokens, width d, e emotions.
+
+    Args:
+        loss: cross-entropy of the emotions (eq. 19), when `labels` are given.
+        logits (B, e): emotions.
+        embeddings (B, d): what the emotion head and the contrastive loss are computed from.
+        frame_mask (B, m): True on valid frames.
+        text_hidden_states (B, n, d): H_T of eq. 1.
+        auxiliary_losses: the system's own losses by name, each (B,) or a scalar, with which its training adds to the
+            emotion loss; when `labels` are given.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    embeddings: torch.Tensor | None = None
+    frame_mask: torch.Tensor | None = None
+    text_hidden_states: torch.Tensor | None = None
+    auxiliary_losses: dict[str, torch.Tensor] | None = None
+
+
+class EmotionModel(PreTrainedModel):
+    """Base of all systems: a speech encoder, a text encoder and an emotion head, whatever lies between them.
+
+    A system builds its own modules after `super().__init__(config)` and ends with `self.add_head(width)`. Its
+    `forward` takes the processor's inputs and `labels`, and returns an [`EmotionOutput`]; the batch's columns that it
+    names among its arguments besides these are passed in training.
+    """
+
+    config: EmotionConfig
+    config_class: type[EmotionConfig] = EmotionConfig
+    base_model_prefix = "m4ser"
+    main_input_name = "input_values"
+    input_modalities = ["audio", "text"]  # noqa: RUF012
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+
+    # What the system is called in tables.
+    title: ClassVar[str] = ""
+    # Arguments of `forward` that training sets and inference does not.
+    training_options: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, config: EmotionConfig):
+        super().__init__(config)
+        self.speech_encoder = SpeechEncoder(config) if "speech" in config.modalities else None
+        self.text_encoder = TextEncoder(config) if "text" in config.modalities else None
+        # The auxiliary tasks of [`M4SERModel`], which other systems lack.
+        self.error_detector: nn.Module | None = None
+        self.error_corrector: nn.Module | None = None
+
+    def add_head(self, width: int) -> None:
+        """Add the emotion head on embeddings of this width, and initialize what is not pretrained."""
+        self.dropout = nn.Dropout(self.config.classifier_dropout)
+        self.classifier = nn.Linear(width, self.config.num_labels)
+        self.post_init()
+
+    @classmethod
+    def from_encoders(
+        cls: type[Model], speech_id: str | None = None, text_id: str | None = None, **config: Any
+    ) -> Model:
+        """Return a new model around pretrained encoders, the rest at random (Alg. 1, line 3).
+
+        Args:
+            speech_id, text_id: folders or Hub ids, such as "facebook/hubert-base-ls960" and
+                "google-bert/bert-base-uncased"; None for a modality that the config leaves out.
+            config: fields of the system's config. Those that the text encoder's tokenizer decides on
+                ([`EmotionConfig.tokenizer_fields`]) are its own unless given.
+
+        Raises:
+            ValueError: an encoder that cannot serve, or none for a modality.
+        """
+        for modality, encoder_id in (("speech", speech_id), ("text", text_id)):
+            if encoder_id is None and modality in config.get("modalities", MODALITIES):
+                raise ValueError(f'Give a {modality} encoder, or leave "{modality}" out of modalities.')
+        # Whatever precision the encoders were saved in, they join the rest in its own.
+        precision = {"dtype": torch.get_default_dtype()}
+        if speech_id is not None:
+            changes = {**precision, **UNREGULARIZED_SPEECH, **config.get("speech_config", {})}
+            config["speech_config"] = _pretrained_config(speech_id, changes)
+        if text_id is not None:
+            config["text_config"] = _pretrained_config(text_id, {**precision, **config.get("text_config", {})})
+            config = {**cls.config_class.tokenizer_fields(AutoTokenizer.from_pretrained(text_id)), **config}
+        model = cls(cls.config_class(**config))
+        if model.speech_encoder is not None and speech_id is not None:
+            model.speech_encoder.encoder = AutoModel.from_pretrained(
+                speech_id, config=model.config.speech_config, **precision
+            )
+        if model.text_encoder is not None and text_id is not None:
+            text_config = model.config.text_config
+            model.text_encoder.encoder = AutoModel.from_pretrained(
+                text_id, config=text_config, **precision, **without_pooler(text_config)
+            )
+        return model
+
+    def encode_speech(
+        self, input_values: torch.Tensor | None, attention_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the frames (B, m, d) of waveforms (B, samples) and their mask (B, m), bool.
+
+        Raises:
+            ValueError: there are no waveforms, or this model was built without a speech encoder.
+        """
+        if self.speech_encoder is None or input_values is None:
+            raise ValueError(_missing("speech", "input_values", self.speech_encoder))
+        return self.speech_encoder(input_values, attention_mask)
+
+    def encode_text(
+        self, input_ids: torch.Tensor | None, text_attention_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the token states (B, n, d) of hypotheses (B, n) and their mask (B, n), bool.
+
+        Raises:
+            ValueError: there are no hypotheses, or this model was built without a text encoder.
+        """
+        if self.text_encoder is None or input_ids is None:
+            raise ValueError(_missing("text", "input_ids", self.text_encoder))
+        mask = torch.ones_like(input_ids) if text_attention_mask is None else text_attention_mask
+        return self.text_encoder(input_ids, mask), mask.bool()
+
+    def predict_emotions(
+        self, embeddings: torch.Tensor, labels: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return logits (B, e) of embeddings (B, width), eq. 18, and their cross-entropy against labels (B,), if any."""
+        logits = self.classifier(self.dropout(embeddings))
+        return logits, None if labels is None else F.cross_entropy(logits, labels)
+
+    # None of a model without text, which transformers' own type does not foresee.
+    def get_input_embeddings(self) -> nn.Embedding | None:  # type: ignore[override]
+        return None if self.text_encoder is None else self.text_encoder.encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        if self.text_encoder is not None:
+            self.text_encoder.encoder.set_input_embeddings(value)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.PReLU):
+            init.constant_(module.weight, 0.25)
+
+
+def _missing(modality: str, name: str, encoder: nn.Module | None) -> str:
+    if encoder is None:
+        return f"This model was built without a {modality} encoder."
+    return f'This model needs {name}: give the processor\'s, or build it without "{modality}" in modalities.'
+
+
+def _pretrained_config(encoder_id: str, changes: dict[str, Any]) -> PreTrainedConfig:
+    config = AutoConfig.from_pretrained(encoder_id)
+    config.update(changes)
+    return config

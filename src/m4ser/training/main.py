@@ -1,0 +1,70 @@
+"""The command of training: one run, the folds and seeds of an experiment, or every row of a table."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+
+from m4ser.training.arguments import parse_arguments
+from m4ser.training.loop import train
+from m4ser.training.runs import train_all
+from m4ser.training.tables import train_table
+
+TABLE = "--table"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run `[--table TABLE.yaml] [CONFIG.yaml ...] [--name value ...]`; mistakes end in one sentence and exit code 1."""
+    try:
+        table, argv = _take_table(argv)
+        if table is None or {"-h", "--help"} & set(argv):
+            train_experiment(argv)
+        else:
+            train_rows(table, argv)
+    except ValueError as error:
+        sys.exit(f"train.py: {error}")
+
+
+def train_experiment(argv: Sequence[str]) -> None:
+    """Train one run, or each fold and seed that the arguments name."""
+    arguments = parse_arguments(argv)
+    if arguments.data.fold == "all" or arguments.training.seeds:
+        _print_once(describe_summary(train_all(arguments)))
+    else:
+        test = train(arguments)["splits"]["test"]
+        _print_once(f"test WA {test['weighted_accuracy']:.3f}, UA {test['unweighted_accuracy']:.3f}, n {test['n']}")
+
+
+def train_rows(table: str, argv: Sequence[str]) -> None:
+    """Train every row of a table, each in a folder of its name."""
+    for name, summary in train_table(table, argv):
+        _print_once(f"{name}: {describe_summary(summary)}")
+        folder = Path(summary["config"]["training"]["output_dir"]).parent
+    _print_once(f"Next: m4ser report {folder} --output_dir report")
+
+
+def describe_summary(summary: Mapping[str, Any]) -> str:
+    """Return the test scores of several runs in one line."""
+    test = summary["splits"]["test"]
+    shown = {"WA": test["weighted_accuracy"], "UA": test["unweighted_accuracy"]}
+    figures = (f"{name} {value['mean']:.3f} ± {value['standard_deviation']:.3f}" for name, value in shown.items())
+    return f"test {', '.join(figures)}, mean and standard deviation of {len(summary['runs'])} runs"
+
+
+def _take_table(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the file of --table, if there is one, and the other arguments."""
+    argv = list(argv)
+    for index, word in enumerate(argv):
+        name, _, value = word.partition("=")
+        if name == TABLE:
+            given = [value] if value else argv[index + 1 : index + 2]
+            if not given:
+                raise ValueError("--table needs a file, such as configs/tables/table_4.yaml.")
+            return given[0], argv[:index] + argv[index + (1 if value else 2) :]
+    return None, argv
+
+
+def _print_once(text: str) -> None:
+    PartialState().print(text)  # by one of several processes
