@@ -25,11 +25,11 @@ from m4ser.training.arguments import (
 from m4ser.training.loop import NonFiniteError, forward, train, train_step
 from m4ser.training.setup import build_experiment
 from m4ser.training.state import TrainingState
+from tests.ablations import ABLATIONS, LOSSES, LOSSES_OF_WEIGHT, OTHERS
 from tests.tiny import collate, recordings, tiny_model
 from tests.tiny_corpus import LABELS, SIZES, SMALL, write_tiny_corpus
 
 ROOT = Path(__file__).parents[2]
-LOSSES = {"emotion", "error_detection", "error_correction", "contrastive", "generator", "discriminator", "total"}
 WATCHED = LOSSES | {"invariant_probability"}
 STEPS = 3  # of an epoch: 11 recordings in batches of 4
 
@@ -169,24 +169,13 @@ def test_learning_rates_by_module(batch):
     assert {"text_encoder.encoder.encoder.layer.0.output.dense.weight", "classifier.weight"} < changed
 
 
-SWITCHES = {
-    "without GAN": ({"adversarial_weight": 0.0}, {}, {"generator", "discriminator"}),
-    "without LCL": ({"contrastive_weight": 0.0}, {}, {"contrastive"}),
-    "speech only": (
-        {},
-        {"modalities": ["speech"]},
-        {"generator", "discriminator", "error_detection", "error_correction"},
-    ),
-    "text only": ({}, {"modalities": ["text"]}, {"generator", "discriminator"}),
-    "without AED": ({}, {"auxiliary_tasks": ["correction"]}, {"error_detection"}),
-    "without AEC": ({}, {"auxiliary_tasks": ["detection"]}, {"error_correction"}),
-    "specific only": ({}, {"representations": ["specific"]}, {"generator", "discriminator"}),
-    "concat baseline": ({}, {"representations": []}, {"generator", "discriminator"}),
-}
+# Each config with the weights as they are by default, and each weight at 0 with the whole network.
+SWITCHES = {name: (row.config, {}, row.losses) for name, row in (ABLATIONS | OTHERS).items() if row.config}
+SWITCHES |= {name: ({}, {name: 0.0}, losses) for name, losses in LOSSES_OF_WEIGHT.items()}
 
 
-@pytest.mark.parametrize(("objective", "switches", "left_out"), SWITCHES.values(), ids=SWITCHES)
-def test_ablations_train_on_their_losses(objective, switches, left_out, batch):
+@pytest.mark.parametrize(("switches", "objective", "left_out"), SWITCHES.values(), ids=SWITCHES)
+def test_ablations_train_on_their_losses(switches, objective, left_out, batch):
     state, arguments, accelerator = start(objective, **switches)
     before = values(state.model)
     adversarial = {"invariant_probability"} if state.discriminator else set()
