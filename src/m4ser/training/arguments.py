@@ -51,9 +51,7 @@ class DataArguments:
     protocol: str = field(
         default="held_out", metadata={"help": f"which recordings are tested: {', '.join(PROTOCOLS)}"}
     )
-    fold: str | int | None = field(
-        default=None, metadata={"help": "of a protocol with folds: from 1, or all, one by one"}
-    )
+    fold: str | None = field(default=None, metadata={"help": "of a protocol with folds: from 1, or all, one by one"})
     shots: int | None = field(
         default=None, metadata={"help": "train on so many recordings an emotion of the validation split (Table IX)"}
     )
@@ -71,7 +69,7 @@ class DataArguments:
         if self.fold is not None and self.fold != "all":
             if not str(self.fold).isdecimal():
                 raise ValueError(f"--fold is a number from 1 or all, not {self.fold}.")
-            self.fold = int(self.fold)
+            self.fold = int(self.fold)  # type: ignore[assignment]  # a string to the command line's parser only
 
 
 def _weight(name: str, default: float, text: str) -> float:
@@ -190,6 +188,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     """
     parser = HfArgumentParser(GROUPS, description="Train a system (Alg. 1).")
     parser.add_argument("configs", nargs="*", help="YAML files of the arguments below, such as configs/ravdess.yaml")
+    # Taken before this parser sees it (`m4ser.training.main`); here for --help.
+    parser.add_argument("--table", help="YAML file of a table's rows, such as configs/tables/table_4.yaml: train each")
     given, unknown = parser.parse_known_args(argv)
     if unknown:
         raise ValueError(f"There is no option {unknown[0]}; see train.py --help.")
