@@ -1,4 +1,4 @@
-"""What every system shares: encoders, masks, pretrained parts, the emotion head, and what a forward returns."""
+"""The base of every system: encoders, masks, pretrained parts, the emotion head, and the output of a forward."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -56,7 +56,7 @@ class EmotionModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
 
-    # What the system is called in tables.
+    # The system's name in tables.
     title: ClassVar[str] = ""
     # Arguments of `forward` that training sets and inference does not.
     training_options: ClassVar[dict[str, Any]] = {}

@@ -63,7 +63,7 @@ class DataArguments:
     augment_speed: float = field(default=0.0, metadata={"help": "largest change of speed, 0.1 for 10 %%"})
     augment_noise: float = field(default=0.0, metadata={"help": "share of recordings with noise"})
     augment_crop: float = field(default=0.0, metadata={"help": "largest share cut off a recording"})
-    augment_mask: float = field(default=0.0, metadata={"help": "share of the hypothesis's tokens that are hidden"})
+    augment_mask: float = field(default=0.0, metadata={"help": "share of the hypothesis's tokens that are masked"})
 
     def __post_init__(self) -> None:
         if self.fold is not None and self.fold != "all":
@@ -120,7 +120,7 @@ class TrainingArguments:
     selection_metric: str = field(
         default="unweighted_accuracy", metadata={"help": f"chooses the best epoch: {', '.join(SELECTION_METRICS)}"}
     )
-    resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
+    resume: bool = field(default=False, metadata={"help": "resume from the last checkpoint in output_dir"})
     checkpoint_steps: int = field(default=0, metadata={"help": "steps between checkpoints; 0 for one an epoch"})
     keep_checkpoints: int = field(default=2, metadata={"help": "how many of the newest stay"})
     on_nonfinite: str = field(default="stop", metadata={"help": "where a loss is NaN or infinite: stop or skip"})
