@@ -145,6 +145,16 @@ class EmotionModel(PreTrainedModel):
         logits = self.classifier(self.dropout(embeddings))
         return logits, None if labels is None else F.cross_entropy(logits, labels)
 
+    @property
+    def can_correct(self) -> bool:
+        """Whether the model has a `correct` that corrects hypotheses."""
+        return self.error_corrector is not None
+
+    @property
+    def max_text_length(self) -> int | None:
+        """The most tokens of a hypothesis; None where nothing limits them."""
+        return None if self.text_encoder is None else self.text_encoder.max_length
+
     # None of a model without text, which transformers' own type does not foresee.
     def get_input_embeddings(self) -> nn.Embedding | None:  # type: ignore[override]
         return None if self.text_encoder is None else self.text_encoder.encoder.get_input_embeddings()
