@@ -96,7 +96,7 @@ def test_lists_have_one_order():
     assert config.modalities == ["speech", "text"]
     assert config.auxiliary_tasks == ["detection", "correction"]
     assert config.is_multimodal
-    assert not M4SERConfig(modalities=["text"]).fuses
+    assert not M4SERConfig(modalities=["text"]).is_multimodal
 
 
 @pytest.mark.parametrize(
