@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from m4ser import M4SERPipeline
+from m4ser.data.loading import load_dataset
 from m4ser.evaluation.metrics import unweighted_accuracy
-from m4ser.evaluation.scoring import classify_rows, load_rows
+from m4ser.evaluation.scoring import classify_rows
 from m4ser.export import OnnxPipeline, export_onnx
 
 
@@ -25,7 +26,7 @@ def main():
     parser.add_argument("--dataset", required=True, help="folder of a builder, or Hub id")
     parser.add_argument("--split", default="test")
     arguments = parser.parse_args()
-    rows = load_rows(arguments.dataset, arguments.split)
+    rows = load_dataset(arguments.dataset, arguments.split)
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / f"{name}.onnx" for name in ("onnx", "onnx int8")}
         backends = {"torch": M4SERPipeline.from_pretrained(arguments.model)}

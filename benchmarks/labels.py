@@ -14,7 +14,7 @@ from pathlib import Path
 from experiments.correction import DATA
 from experiments.correction_data import MEASURED, read_corpora
 from m4ser.data.alignment import align
-from m4ser.training.records import hardware
+from m4ser.environment import hardware
 
 ROUNDS = 5
 

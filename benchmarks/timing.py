@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import torch
 
-from m4ser.training.records import hardware
+from m4ser.environment import hardware
 
 SEED = 0
 LIBRARIES = ("torch", "transformers", "accelerate")

@@ -18,11 +18,11 @@ import random
 from itertools import chain
 from pathlib import Path
 
-import datasets
-
 from m4ser.data.builders.builder_cli import load_tokenizer, run
 from m4ser.data.builders.card import summary
-from m4ser.data.schema import DataError, Utterance, write_dataset
+from m4ser.data.builders.writing import write_dataset
+from m4ser.data.loading import load_dataset, merge_splits
+from m4ser.data.schema import DataError, Utterance
 
 VALIDATION = 0.3  # Sec. V-G
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, required=True, help="where the dataset goes")
     parser.add_argument("--tokenizer", help="a tokenizer's id or folder: adds the AED and AEC label columns")
     arguments = parser.parse_args()
-    source, target = (load(path) for path in (arguments.source, arguments.target))
+    source, target = (merge_splits(load_dataset(path)) for path in (arguments.source, arguments.target))
     names = [path.resolve().name for path in (arguments.source, arguments.target)]
     theirs = target.features["emotion"].names
     labels = [name for name in source.features["emotion"].names if name in theirs]
@@ -53,14 +53,6 @@ def main() -> None:
         tokenizer=load_tokenizer(arguments.tokenizer),
     )
     print(summary(labels, statistics))
-
-
-def load(path):
-    """All splits of a built dataset together."""
-    try:
-        return datasets.concatenate_datasets(list(datasets.load_dataset(str(path)).values()))
-    except (FileNotFoundError, ConnectionError, ValueError) as error:
-        raise DataError(f"There is no dataset {path}: build it with datasets_builders first.") from error
 
 
 def split_target(rows, labels, shots, draw):

@@ -33,7 +33,8 @@ from m4ser.data.builders.builder_cli import (
 )
 from m4ser.data.builders.card import summary
 from m4ser.data.builders.release import ReleaseReport
-from m4ser.data.schema import DataError, Utterance, write_dataset
+from m4ser.data.builders.writing import write_dataset
+from m4ser.data.schema import DataError, Utterance
 from m4ser.model.audio_m4ser import AudioError
 
 FOUR = {"ang": "angry", "exc": "happy", "hap": "happy", "neu": "neutral", "sad": "sad"}

@@ -29,7 +29,8 @@ from m4ser.data.builders.builder_cli import (
     run,
 )
 from m4ser.data.builders.card import summary
-from m4ser.data.schema import SPLITS, DataError, Utterance, write_dataset
+from m4ser.data.builders.writing import write_dataset
+from m4ser.data.schema import SPLITS, DataError, Utterance
 from m4ser.model.audio_m4ser import AudioError
 
 REQUIRED = ("path", "emotion")

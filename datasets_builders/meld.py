@@ -36,7 +36,8 @@ from m4ser.data.builders.builder_cli import (
 )
 from m4ser.data.builders.card import summary
 from m4ser.data.builders.release import ReleaseReport, find_recursive
-from m4ser.data.schema import SAMPLING_RATE, DataError, Utterance, write_dataset
+from m4ser.data.builders.writing import write_dataset
+from m4ser.data.schema import SAMPLING_RATE, DataError, Utterance
 from m4ser.model.audio_m4ser import AudioError
 
 SEVEN = {name: name for name in ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")}

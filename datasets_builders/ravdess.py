@@ -25,7 +25,8 @@ from m4ser.data.builders.builder_cli import (
     run,
 )
 from m4ser.data.builders.card import summary
-from m4ser.data.schema import DataError, Utterance, write_dataset
+from m4ser.data.builders.writing import write_dataset
+from m4ser.data.schema import DataError, Utterance
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 STATEMENTS = ("Kids are talking by the door", "Dogs are sitting by the door")

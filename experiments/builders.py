@@ -21,7 +21,7 @@ import datasets
 import soundfile
 
 from experiments.fake_releases import CLIP_RATE, replace, tone, write_iemocap, write_meld, write_video
-from m4ser.training.records import hardware
+from m4ser.environment import hardware
 
 BUILDERS = Path(__file__).parents[1] / "datasets_builders"
 MEGABYTE = 2**20

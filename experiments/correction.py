@@ -35,12 +35,12 @@ from experiments.correction_data import MEASURED, SYSTEMS, read_corpora, with_la
 from m4ser.data.collator import M4SERCollator
 from m4ser.data.sampler import LengthGroupedBatchSampler
 from m4ser.data.tokenizer import with_normalization
+from m4ser.environment import hardware
 from m4ser.losses import error_correction_loss, error_detection_loss
 from m4ser.model.configuration_m4ser import M4SERConfig
 from m4ser.model.correction_m4ser import KEEP, apply_corrections
 from m4ser.model.modeling_m4ser import M4SERModel
 from m4ser.model.processing_m4ser import M4SERProcessor
-from m4ser.training.records import hardware
 
 SEED = 0
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -16,12 +16,12 @@ from statistics import mean
 
 from accelerate import PartialState
 
+from m4ser.data.loading import load_dataset
 from m4ser.evaluation.baselines import baselines, folds, write_run
 from m4ser.evaluation.report.page import by_corpus, markdown_table
 from m4ser.evaluation.report.result_tables import results_table
 from m4ser.evaluation.report.runs import find_runs
 from m4ser.evaluation.report.table import UA
-from m4ser.training.setup import read_corpus
 from m4ser.training.tables import train_table
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -54,7 +54,7 @@ def train_networks(options, further):
 
 def train_baselines(options):
     """The simple classifiers, on the same folds."""
-    parts_of_folds = folds(read_corpus(str(options.dataset)), PROTOCOL)
+    parts_of_folds = folds(load_dataset(options.dataset), PROTOCOL)
     for parts in islice(parts_of_folds, 1 if options.quick else None):
         for name, scored in baselines(parts.splits).items():
             write_run(options, parts, name, scored)

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from m4ser.evaluation.report import plot_confusion_matrix
-from m4ser.hub.models import CONFUSION_MATRIX, push, read_results
+from m4ser.hub.models import push
+from m4ser.run_folder import CONFUSION_MATRIX, read_results
 
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
 

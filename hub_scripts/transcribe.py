@@ -17,6 +17,7 @@ import datasets
 
 from m4ser.asr import transcribe
 from m4ser.data.builders.builder_cli import run
+from m4ser.data.loading import load_dataset, merge_splits
 from m4ser.data.schema import DataError
 
 RECORDINGS = {".wav", ".flac", ".ogg", ".mp3"}
@@ -57,8 +58,7 @@ def main(arguments=None):
 def read_rows(folder):
     """The recordings in `folder`, of every split, as a `datasets.Dataset` with `id` and `audio` {bytes, path}."""
     if any(folder.rglob("*.parquet")):
-        splits = datasets.load_dataset(str(folder))
-        rows = datasets.concatenate_datasets([split.select_columns(["id", "audio"]) for split in splits.values()])
+        rows = merge_splits(load_dataset(folder), ["id", "audio"])
         return rows.cast_column("audio", datasets.Audio(decode=False))
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in RECORDINGS)
     if not paths:

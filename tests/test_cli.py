@@ -251,7 +251,7 @@ def test_what_a_user_can_put_right_is_one_sentence(m4ser, tiny_run, recordings, 
     assert f"There is no recording in {tmp_path}" in sentence(m4ser("predict", tmp_path, "--model", tiny_run))
     assert f"There is no model '{gone}'" in sentence(m4ser("predict", recordings, "--model", gone))
     assert "There is no model 'org/gone'" in sentence(m4ser("predict", recordings, "--model", "org/gone"))
-    assert f"no split 'test' of a dataset '{gone}'" in sentence(m4ser("evaluate", tiny_run, "--dataset", gone))
+    assert f"There is no dataset {gone}" in sentence(m4ser("evaluate", tiny_run, "--dataset", gone))
     window = ("predict", recordings, "--model", tiny_run, "--timeline", "--window")
     assert "window is a length of 0.1 to 120 seconds" in sentence(m4ser(*window, 0))
     assert "hop is a length of 0.1 seconds to" in sentence(m4ser(*window, 2, "--hop", 3))

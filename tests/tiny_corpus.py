@@ -8,7 +8,8 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from m4ser import M4SERProcessor
 from m4ser.data.builders.builder_cli import encode_flac
-from m4ser.data.schema import Utterance, write_dataset
+from m4ser.data.builders.writing import write_dataset
+from m4ser.data.schema import Utterance
 from m4ser.data.tokenizer import train_tokenizer
 
 SMALL = str(Path(__file__).with_name("small.yaml"))  # a network for it

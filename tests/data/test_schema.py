@@ -1,222 +1,38 @@
-"""What is written is what load_dataset reads, and a failure leaves the former dataset as it was."""
-
-import io
-import json
-import weakref
+"""The columns of a dataset, and rows that are refused."""
 
 import datasets
-import numpy as np
 import pytest
-import soundfile
-import yaml
 
-from m4ser.data.builders.builder_cli import encode_flac
-from m4ser.data.builders.card import summary
-from m4ser.data.labels import aligned_labels
-from m4ser.data.schema import COLUMNS, ROWS_PER_BATCH, DataError, Utterance, features, write_dataset
-from m4ser.data.tokenizer import train_tokenizer
+from m4ser.data.schema import COLUMNS, DataError, Utterance, features
 
-LABELS = ("sad", "happy")
-CARD = {"title": "A corpus", "description": "For a test."}
+FIELDS = {"id": "u1", "audio": b"bytes", "path": "u1.flac", "emotion": "sad", "duration": 0.1, "split": "train"}
 
 
-def utterance(number=0, **changes):
-    samples = np.random.default_rng(number).uniform(-0.5, 0.5, 1600)
-    fields = {
-        "id": f"u{number}",
-        "audio": encode_flac(samples),
-        "path": f"u{number}.flac",
-        "emotion": LABELS[number % 2],
-        "duration": 0.1,
-        "split": ("train", "test", "train")[number % 3],
-        "transcript": "It's GOOD",
-        "hypothesis": "its wood",
-        "speaker": f"s{number % 3}",
-    }
-    return Utterance(**fields | changes)
+def test_columns_and_their_order():
+    kinds = {"improvised": datasets.Value("bool")}
+    found = features(["sad", "happy"], kinds)
+    assert tuple(found) == (*COLUMNS, "improvised")
+    assert found["emotion"].names == ["sad", "happy"] and found["audio"].decode is False
 
 
-@pytest.fixture
-def load(tmp_path):
-    return lambda folder: datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
-
-
-def test_load_dataset_reads_back_what_was_written(tmp_path, load):
-    written = [utterance(number) for number in range(6)]
-    write_dataset(written, LABELS, tmp_path / "out", **CARD)
-    dataset = load(tmp_path / "out")
-
-    assert {split: rows["id"][:] for split, rows in dataset.items()} == {
-        "train": ["u0", "u2", "u3", "u5"],
-        "test": ["u1", "u4"],
-    }
-    assert dataset["train"].features == features(LABELS)
-    assert tuple(dataset["train"].column_names) == COLUMNS
-    row = dataset["train"][2]
-    assert row.pop("audio") == {"bytes": written[3].audio, "path": "u3.flac"}
-    assert row.pop("duration") == pytest.approx(0.1)
-    assert row == {
-        "id": "u3",
-        "transcript": "It's GOOD",
-        "hypothesis": "its wood",
-        "emotion": 1,
-        "speaker": "s0",
-        "session": None,
-        "dialogue": None,
-        "split": "train",
-    }
-    assert dataset["train"].features["emotion"].int2str(1) == "happy"
-
-
-def test_label_columns_with_a_tokenizer(tmp_path, load):
-    tokenizer = train_tokenizer(["its good wood"] * 3, vocab_size=60)
-    write_dataset(
-        [utterance(0, hypothesis="", transcript=None), utterance(2)], LABELS, tmp_path, tokenizer=tokenizer, **CARD
-    )
-    for row in load(tmp_path)["train"]:
-        expected = aligned_labels(tokenizer, row["hypothesis"], row["transcript"])
-        assert {name: row[name] for name in expected} == expected
-
-
-def test_the_card_counts_labels_where_there_are_any(tmp_path):
-    tokenizer = train_tokenizer(["its good wood"] * 3, vocab_size=60)
-    rows = [utterance(0, hypothesis="its wood wood"), utterance(2), utterance(1, hypothesis=None)]
-    statistics = write_dataset(rows, LABELS, tmp_path, tokenizer=tokenizer, **CARD)
-    # [CLS] its wood->good (wood) and [CLS] its wood->good; a replacement and its end are two tokens.
-    table = "| train | 7 | 57.1 % | 14.3 % | 28.6 % | 2 | 2 | 2 | 2 | 0 |"
-    assert table in (tmp_path / "README.md").read_text()
-    assert table in summary(LABELS, statistics)
-    write_dataset(rows[2:], LABELS, tmp_path, tokenizer=tokenizer, **CARD)
-    assert "KEEP" not in (tmp_path / "README.md").read_text()
-
-
-def test_a_corpus_may_have_columns_of_its_own(tmp_path, load):
-    kinds = {"improvised": datasets.Value("bool"), "remark": datasets.Value("string")}
-    rows = [utterance(number, extra={"improvised": number == 2, "remark": None}) for number in (0, 2)]
-    write_dataset(rows, LABELS, tmp_path, extra_columns=kinds, **CARD)
-    train = load(tmp_path)["train"]
-    assert tuple(train.column_names) == (*COLUMNS, "improvised", "remark")
-    assert train.features == features(LABELS, kinds)
-    assert train["improvised"][:] == [False, True]
-    for extra in ({}, {"improvised": True}, {"improvised": True, "remark": "", "more": 1}):
-        with pytest.raises(DataError, match=r"'u0' needs exactly the extra columns \['improvised', 'remark'\]"):
-            write_dataset([utterance(0, extra=extra)], LABELS, tmp_path, extra_columns=kinds, **CARD)
-
-
-def test_text_alone_has_no_audio(tmp_path, load):
-    rows = [utterance(0, audio=None, path=None, duration=0.0), utterance(2, audio=None, path=None, duration=1.5)]
-    write_dataset(rows, LABELS, tmp_path, **CARD)
-    train = load(tmp_path)["train"]
-    assert train.features == features(LABELS)
-    assert train["audio"][:] == [None, None]
-    assert train["duration"][:] == [0, 1.5]
-
-
-def test_what_was_found_goes_into_the_report_and_the_card(tmp_path, load):
-    findings = {"odd files": ["a", "b", "c", "d"], "nothing": []}
-    statistics = write_dataset([utterance()], LABELS, tmp_path, findings=findings, **CARD)
-    assert json.loads((tmp_path / "report.json").read_text()) == findings
-    for text in ((tmp_path / "README.md").read_text(), summary(LABELS, statistics, findings)):
-        assert "- odd files: 4 (a, b, c, ...)\n- nothing: 0" in text
-    assert load(tmp_path)["train"]["id"][:] == ["u0"]
-    write_dataset([utterance()], LABELS, tmp_path, **CARD)
-    assert not (tmp_path / "report.json").exists()
-
-
-def test_the_card_counts_by_split_and_emotion(tmp_path):
-    write_dataset([utterance(number) for number in range(6)], LABELS, tmp_path, license_id="cc0-1.0", **CARD)
-    _, header, body = (tmp_path / "README.md").read_text().split("---\n", 2)
-    header = yaml.safe_load(header)
-    assert header["license"] == "cc0-1.0"
-    assert header["configs"][0]["data_files"] == [
-        {"split": "train", "path": "data/train-*"},
-        {"split": "test", "path": "data/test-*"},
-    ]
-    # train: u0 and u2 are sad, u3 and u5 happy; of two words (its good / its wood) one is wrong.
-    assert "| train | 2 | 2 | 4 | 0.0 | 2 | 50.0 % |" in body
-    assert "| test | 1 | 1 | 2 | 0.0 | 1 | 50.0 % |" in body
-
-
-def test_only_a_batch_is_in_memory(tmp_path):
-    alive = weakref.WeakSet()
-    most = 0
-
-    def utterances():
-        nonlocal most
-        for number in range(4 * ROWS_PER_BATCH):
-            one = utterance(number)
-            alive.add(one)
-            most = max(most, len(alive))
-            yield one
-
-    write_dataset(utterances(), LABELS, tmp_path, **CARD)
-    assert most <= 2 * ROWS_PER_BATCH
+def test_text_alone_needs_no_audio():
+    assert Utterance(**FIELDS | {"audio": None, "path": None, "duration": 0.0}).audio is None
 
 
 @pytest.mark.parametrize(
-    ("bad", "message"),
+    ("changes", "message"),
     [
-        (lambda: utterance(1, emotion="bored"), "'u1' has the unknown emotion 'bored'; choose from sad, happy"),
-        (lambda: utterance(0), "The id 'u0' comes twice"),
-        (lambda: utterance(1, emotion=""), "'u1' has an empty emotion"),
-        (lambda: utterance(1, audio=b""), "'u1' has an empty audio"),
-        (lambda: utterance(1, audio=None), "'u1' has an empty audio"),
-        (lambda: utterance(1, path=None), "'u1' has an empty path"),
-        (lambda: utterance(1, audio=None, path=None, duration=-1.0), "'u1' lasts -1.0 s"),
-        (lambda: utterance(1, split="dev"), "'u1' is in split 'dev'; choose from train, validation, test"),
-        (lambda: utterance(1, duration=float("nan")), "'u1' lasts nan s"),
-        (lambda: utterance(1, duration=0.0), "'u1' lasts 0.0 s"),
+        ({"id": ""}, "has an empty id"),
+        ({"emotion": ""}, "'u1' has an empty emotion"),
+        ({"audio": b""}, "'u1' has an empty audio"),
+        ({"audio": None}, "'u1' has an empty audio"),
+        ({"path": None}, "'u1' has an empty path"),
+        ({"audio": None, "path": None, "duration": -1.0}, "'u1' lasts -1.0 s"),
+        ({"split": "dev"}, "'u1' is in split 'dev'; choose from train, validation, test"),
+        ({"duration": float("nan")}, "'u1' lasts nan s"),
+        ({"duration": 0.0}, "'u1' lasts 0.0 s"),
     ],
 )
-def test_a_bad_utterance_leaves_the_former_dataset(tmp_path, load, bad, message):
-    out = tmp_path / "out"
-    write_dataset([utterance(8)], LABELS, out, **CARD)
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-
-    def utterances():
-        yield utterance(0)
-        yield bad()
-
+def test_bad_row_is_refused(changes, message):
     with pytest.raises(DataError, match=message):
-        write_dataset(utterances(), LABELS, out, **CARD)
-    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
-    assert sorted(path.name for path in out.iterdir()) == ["README.md", "data"]
-
-
-def test_load_dataset_sees_a_rebuilt_dataset_and_another_of_the_same_name(tmp_path, load):
-    for folder, number in (("a/out", 0), ("a/out", 2), ("b/out", 4), ("a/out", 0)):
-        write_dataset([utterance(number, id="u")], LABELS, tmp_path / folder, **CARD)
-        row = load(tmp_path / folder)[utterance(number).split][0]
-        assert row["audio"]["bytes"] == utterance(number).audio
-
-
-def test_a_new_dataset_replaces_the_former_one_and_nothing_else(tmp_path, load):
-    out = tmp_path / "out"
-    write_dataset([utterance(0), utterance(1)], LABELS, out, **CARD)
-    (out / "notes.txt").write_text("mine")
-    write_dataset([utterance(3)], LABELS, out, **CARD)
-    assert {split: rows["id"][:] for split, rows in load(out).items()} == {"train": ["u3"]}
-    assert (out / "notes.txt").read_text() == "mine"
-
-
-@pytest.mark.parametrize("name", ["data/thesis.txt", "data/table.parquet", "README.md"])
-def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, name):
-    mine = tmp_path / name
-    mine.parent.mkdir(exist_ok=True)
-    mine.write_text("years of work")
-    with pytest.raises(DataError, match="holds other things than a dataset"):
-        write_dataset([utterance()], LABELS, tmp_path, **CARD)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
-    assert mine.read_text() == "years of work"
-
-
-def test_no_utterance_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no utterance"):
-        write_dataset([], LABELS, tmp_path, **CARD)
-
-
-def test_flac_keeps_16_bits():
-    samples = np.linspace(-0.9, 0.9, 1000)
-    decoded, rate = soundfile.read(io.BytesIO(encode_flac(samples)))
-    assert rate == 16_000
-    assert np.abs(decoded - samples).max() <= 2**-15
+        Utterance(**FIELDS | changes)

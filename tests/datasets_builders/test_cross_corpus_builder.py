@@ -7,7 +7,8 @@ import pytest
 
 from datasets_builders.cross_corpus import main
 from m4ser.data.builders.builder_cli import encode_flac
-from m4ser.data.schema import DataError, Utterance, write_dataset
+from m4ser.data.builders.writing import write_dataset
+from m4ser.data.schema import DataError, Utterance
 from m4ser.evaluation.protocols import partition
 
 SOURCE, TARGET = ("angry", "happy", "sad"), ("happy", "surprised", "angry")

@@ -8,7 +8,8 @@ import pytest
 from transformers.audio_utils import mel_filter_bank
 
 from m4ser.data.builders.builder_cli import encode_flac
-from m4ser.data.schema import DataError, Utterance, write_dataset
+from m4ser.data.builders.writing import write_dataset
+from m4ser.data.schema import DataError, Utterance
 from m4ser.evaluation.baselines import CEPSTRA, FRAME, MELS, main, mel_filters, mfcc, voice_features
 from m4ser.evaluation.report.runs import find_runs
 

@@ -6,7 +6,8 @@ import datasets
 import pytest
 
 from m4ser import DataError, M4SERPipeline
-from m4ser.data.schema import Utterance, write_dataset
+from m4ser.data.builders.writing import write_dataset
+from m4ser.data.schema import Utterance
 from m4ser.data.synthetic import EMOTIONS
 from m4ser.evaluation.metrics import evaluate_predictions, expected_calibration_error
 from m4ser.evaluation.scoring import score_split
@@ -47,9 +48,9 @@ def test_a_runs_own_results_are_found_again(tiny_run, corpus, split):
 
 
 def test_what_is_not_there_is_named(tiny_run, corpus, tmp_path):
-    with pytest.raises(DataError, match="no split 'dev' of a dataset"):
+    with pytest.raises(DataError, match="no split 'dev'; it has train, validation, test"):
         score_split(tiny_run, corpus, "dev")
-    with pytest.raises(DataError, match=f"dataset '{tmp_path}/gone'"):
+    with pytest.raises(DataError, match=f"There is no dataset {tmp_path}/gone"):
         score_split(tiny_run, f"{tmp_path}/gone")
     with pytest.raises(DataError, match="has no column heard"):
         score_split(tiny_run, corpus, text_column="heard")

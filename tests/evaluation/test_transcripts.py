@@ -60,7 +60,7 @@ def test_another_normalization(rows):
 
 def test_the_spellings_come_with_a_recognizer(tmp_path):
     (tmp_path / "normalizer.json").write_text(json.dumps({"colour": "color"}))
-    assert whisper_normalizer(tmp_path)("My Colour") == "my colour"
+    assert whisper_normalizer(tmp_path)("My Colour") == "my color"
     assert whisper_normalizer()("My Colour") == "my colour"
     with pytest.raises(DataError, match=r"No table of spellings at .*nowhere"):
         whisper_normalizer(tmp_path / "nowhere")

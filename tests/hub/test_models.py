@@ -6,7 +6,8 @@ import shutil
 import pytest
 from huggingface_hub import ModelCard
 
-from m4ser.hub.models import read_results, without_local_paths, write_card
+from m4ser.hub.models import without_local_paths, write_card
+from m4ser.run_folder import read_results
 from tests.conftest import ROOT
 
 TEMPLATE = ROOT / "model_card.md"
@@ -81,9 +82,9 @@ def test_a_corpus_in_a_folder_goes_by_its_name_and_one_on_the_hub_by_its_id(run,
 
 
 def test_a_run_without_test_scores_gets_no_card(tmp_path):
-    with pytest.raises(ValueError, match="no test results: finish its training"):
+    with pytest.raises(ValueError, match=r"there is no results\.json; give the folder of a finished run"):
         write_card(tmp_path, "org/m4ser-x", TEMPLATE)
     (tmp_path / "results.json").write_text(json.dumps({"splits": {"validation": {}}}))
-    with pytest.raises(ValueError, match="no test results: finish its training"):
+    with pytest.raises(ValueError, match="not a finished run with a test split"):
         write_card(tmp_path, "org/m4ser-x", TEMPLATE)
     assert not (tmp_path / "README.md").exists()

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import DatasetCard
 
-from m4ser.data.schema import write_dataset
+from m4ser.data.builders.writing import write_dataset
 from m4ser.hub.datasets import is_redistributable
 from tests.conftest import ROOT
 from tests.isolated_process import run_outside

@@ -116,7 +116,7 @@ def test_it_comes_back_with_the_same_bits_saves_again_and_is_found_by_its_revisi
 
 def test_a_run_that_was_not_evaluated_is_refused(hub, refusal, tiny_folder):
     said = refusal("push_model", tiny_folder, "org/unmeasured")
-    assert said == f"error: {tiny_folder} has no test results: finish its training before it is pushed."
+    assert said == f"error: {tiny_folder}: there is no results.json; give the folder of a finished run."
     assert ("models", "org/unmeasured") not in hub.repositories
 
 

@@ -58,7 +58,7 @@ def test_kept_frames_teach_what_the_frozen_encoder_would(argv, tmp_path):
     ("options", "complaint"),
     [
         ([], "cache_features keeps the frames of a frozen speech encoder: freeze it with --learning_rates"),
-        ([*FROZEN, "--augment_speed", "0.1"], "cache_features reads each recording once: leave augment_speed out"),
+        ([*FROZEN, "--augment_speed", "0.1"], "cache_features encodes each recording once: leave augment_speed out"),
     ],
 )
 def test_frames_that_change_are_not_kept(argv, tmp_path, options, complaint):

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from accelerate.state import AcceleratorState
 
-from m4ser.data.schema import DataError, write_dataset
+from m4ser.data.builders.writing import write_dataset
+from m4ser.data.schema import DataError
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
 from m4ser.training.setup import build_accelerator, build_experiment, load_corpus

@@ -1,6 +1,5 @@
 """Transcription by a Whisper model of recordings of up to one window, with the probability of every token."""
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,12 +20,12 @@ from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 from transformers.utils import cached_file
 
 from m4ser.data.schema import SAMPLING_RATE, DataError
+from m4ser.files import folder_digest
 
 logger = logging.getLogger(__name__)
 
 # Of log-probabilities and probabilities; more would be noise of the arithmetic.
 DECIMALS = 4
-BYTES_PER_READ = 2**20
 
 
 class Whisper:
@@ -103,7 +102,9 @@ class Whisper:
         transcribed before the memory ran out is as good as what comes after.
         """
         folder = Path(self.name)
-        model = {"content": _digest(folder)} if folder.is_dir() else {"id": self.name, "revision": self._revision}
+        model = (
+            {"content": folder_digest(folder)} if folder.is_dir() else {"id": self.name, "revision": self._revision}
+        )
         return {"model": model, "language": self.language, "dtype": str(self.dtype), "decoding": "greedy"}
 
     @cached_property
@@ -184,14 +185,3 @@ def _dtype(device: torch.device) -> torch.dtype:
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-
-
-def _digest(folder: Path) -> str:
-    """Compute a hash of the files in a folder, their names included."""
-    digest = hashlib.sha256()
-    for path in sorted(file for file in folder.iterdir() if file.is_file()):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            while block := file.read(BYTES_PER_READ):
-                digest.update(block)
-    return digest.hexdigest()

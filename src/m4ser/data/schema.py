@@ -1,32 +1,15 @@
-"""The columns of every m4ser dataset, and how a dataset is written.
+"""The columns of every m4ser dataset, one row of it, and the error for data that cannot be used."""
 
-A dataset is a folder that `datasets.load_dataset` reads here as it will from the Hub: one Parquet file a
-split with the recordings in it, a card, and where a builder found something in the raw data, its report.
-"""
-
-import hashlib
-import json
 import math
-import os
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from pathlib import Path
 from types import MappingProxyType
 
 import datasets
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from m4ser.data.builders.card import SplitStatistics, dataset_card
-from m4ser.data.labels import LABEL_FEATURES, LabelStatistics, aligned_labels
 
 SAMPLING_RATE = 16_000
 SPLITS = ("train", "validation", "test")
-ROWS_PER_BATCH = 64
-FILE_NAMES = {split: f"{split}-00000-of-00001.parquet" for split in SPLITS}
+ROWS_PER_BATCH = 64  # as a dataset is written and copied: a corpus may be larger than the memory
 
 _TEXT = datasets.Value("string")
 _FEATURES = {
@@ -42,7 +25,7 @@ _FEATURES = {
     "duration": datasets.Value("float32"),
 }
 COLUMNS = tuple(_FEATURES)
-NOTHING = MappingProxyType({})
+NO_COLUMNS: Mapping = MappingProxyType({})
 
 
 class DataError(ValueError):
@@ -81,126 +64,6 @@ class Utterance:
             raise DataError(f"Utterance {self.id!r} is in split {self.split!r}; choose from {', '.join(SPLITS)}.")
 
 
-def features(labels: Sequence[str], extra: Mapping = NOTHING) -> datasets.Features:
+def features(labels: Sequence[str], extra: Mapping = NO_COLUMNS) -> datasets.Features:
     """The type of each column. Audio is never decoded, nor encoded, by `datasets`: both need torchcodec."""
     return datasets.Features({**_FEATURES, "emotion": datasets.ClassLabel(names=list(labels)), **extra})
-
-
-def write_dataset(
-    utterances: Iterable[Utterance],
-    labels: Sequence[str],
-    output_dir: str | Path,
-    *,
-    title: str,
-    description: str,
-    license_id: str | None = None,
-    tokenizer=None,
-    extra_columns: Mapping = NOTHING,
-    findings: Mapping[str, Sequence[str]] = NOTHING,
-) -> dict[str, SplitStatistics]:
-    """Write OUT/data/<split>-00000-of-00001.parquet and the card OUT/README.md, a batch of rows at a time.
-
-    Args:
-        utterances: any order; each goes to the file of its split.
-        labels: the emotions, in the order of their class ids.
-        title, description, license_id: for the card.
-        tokenizer: where given, the columns of `m4ser.data.labels` are added.
-        extra_columns: the types of the columns in every utterance's `extra`, which stand after COLUMNS.
-        findings: what is worth knowing about the raw data, lines by kind; may grow while `utterances` are read.
-            Where there is any, all goes to OUT/report.json and the beginning of each kind into the card.
-
-    Returns:
-        What each split holds, for `m4ser.data.builders.card.summary`.
-
-    Raises:
-        DataError: no utterance, an emotion that is not in `labels`, an id that comes twice, other extra columns, or
-            an OUT whose README.md or data/ is not a dataset's. A former dataset in OUT stays as it was.
-    """
-    output_dir = Path(output_dir)
-    data, readme, report = (output_dir / name for name in ("data", "README.md", "report.json"))
-    files = {file.name for file in data.glob("*")}
-    if not files <= set(FILE_NAMES.values()) or (readme.exists() and not files):
-        raise DataError(f"{output_dir} holds other things than a dataset; choose another output folder.")
-    output_dir.mkdir(parents=True, exist_ok=True)
-    # Beside the old dataset, so that the new one comes into place by renaming.
-    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".building-") as building:
-        statistics = _write_splits(utterances, labels, Path(building, "data"), tokenizer, extra_columns)
-        content_hash = _content_hash(Path(building, "data"))
-        card = dataset_card(title, description, license_id, labels, statistics, findings, content_hash)
-        Path(building, "README.md").write_text(card, encoding="utf-8")
-        if data.exists():
-            data.rename(Path(building, "former"))
-        Path(building, "data").rename(data)
-        os.replace(Path(building, "README.md"), readme)
-        report.unlink(missing_ok=True)
-        if findings:
-            report.write_text(json.dumps(dict(findings), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return statistics
-
-
-def _content_hash(folder: Path) -> str:
-    """Of the files in `folder` and their names."""
-    content = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        content.update(path.name.encode())
-        with open(path, "rb") as file:
-            while block := file.read(2**20):
-                content.update(block)
-    return content.hexdigest()[:16]
-
-
-def _write_splits(
-    utterances: Iterable[Utterance], labels: Sequence[str], folder: Path, tokenizer, extra_columns: Mapping
-) -> dict[str, SplitStatistics]:
-    """Write each utterance to its split's file; return what each split holds, in the order of SPLITS."""
-    columns = features(labels, extra_columns) | (LABEL_FEATURES if tokenizer else {})
-    schema = datasets.Features(columns).arrow_schema
-    statistics, writers = {}, {}
-    folder.mkdir()
-    with ExitStack() as stack:
-        for batch in _batches(_checked(utterances, labels, set(extra_columns)), ROWS_PER_BATCH):
-            for split in SPLITS:
-                members = [utterance for utterance in batch if utterance.split == split]
-                if members and split not in writers:
-                    writers[split] = stack.enter_context(pq.ParquetWriter(folder / FILE_NAMES[split], schema))
-                    statistics[split] = SplitStatistics(labels=LabelStatistics(tokenizer) if tokenizer else None)
-                rows = [_row(utterance, labels, tokenizer) for utterance in members]
-                if rows:
-                    writers[split].write_table(pa.Table.from_pylist(rows, schema=schema))
-                for utterance, row in zip(members, rows, strict=True):
-                    statistics[split].add(utterance, row)
-    if not statistics:
-        raise DataError("There is no utterance to write.")
-    return {split: statistics[split] for split in SPLITS if split in statistics}
-
-
-def _checked(utterances: Iterable[Utterance], labels: Sequence[str], extra: set[str]) -> Iterator[Utterance]:
-    ids = set()
-    for utterance in utterances:
-        if utterance.emotion not in labels:
-            raise DataError(
-                f"Utterance {utterance.id!r} has the unknown emotion {utterance.emotion!r}; "
-                f"choose from {', '.join(labels)}."
-            )
-        if utterance.id in ids:
-            raise DataError(f"The id {utterance.id!r} comes twice; ids must be unique.")
-        if set(utterance.extra) != extra:
-            raise DataError(f"Utterance {utterance.id!r} needs exactly the extra columns {sorted(extra)}.")
-        ids.add(utterance.id)
-        yield utterance
-
-
-def _batches(items: Iterable, size: int) -> Iterator[list]:
-    items = iter(items)
-    while batch := list(islice(items, size)):
-        yield batch
-
-
-def _row(utterance: Utterance, labels: Sequence[str], tokenizer) -> dict:
-    row = {column: getattr(utterance, column) for column in COLUMNS}
-    row["audio"] = None if utterance.audio is None else {"bytes": utterance.audio, "path": utterance.path}
-    row["emotion"] = labels.index(utterance.emotion)
-    row |= utterance.extra
-    if tokenizer:
-        row |= aligned_labels(tokenizer, utterance.hypothesis, utterance.transcript)
-    return row

@@ -32,7 +32,8 @@ import numpy as np
 
 from m4ser.data.builders.builder_cli import encode_flac
 from m4ser.data.builders.card import SplitStatistics
-from m4ser.data.schema import SAMPLING_RATE, Utterance, write_dataset
+from m4ser.data.builders.writing import write_dataset
+from m4ser.data.schema import SAMPLING_RATE, Utterance
 
 EMOTIONS = ("angry", "happy", "sad", "neutral")
 AROUSED = frozenset({"angry", "happy"})
@@ -146,7 +147,7 @@ def best_accuracy() -> dict[str, float]:
 def write_corpus(
     output_dir, seed: int = 0, sizes: Mapping[str, int] = SIZES, tokenizer=None
 ) -> dict[str, SplitStatistics]:
-    """Write the corpus as `m4ser.data.schema.write_dataset` does, its recordings as FLAC; return what it returns."""
+    """Write the corpus as `m4ser.data.builders.writing.write_dataset` does, its recordings as FLAC; return what it returns."""
     ceilings = ", ".join(f"{share:.2f} from {source}" for source, share in best_accuracy().items())
     return write_dataset(
         (

@@ -8,7 +8,6 @@ Each is trained on `train` and scored on `test`, with the same settings for any 
 """
 
 import argparse
-import csv
 import json
 import re
 import sys
@@ -28,10 +27,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from m4ser.data.schema import DataError
+from m4ser.environment import hardware
 from m4ser.evaluation.metrics import evaluate_predictions, unweighted_accuracy, weighted_accuracy, weighted_f1
 from m4ser.evaluation.protocols import PROTOCOLS, check_disjoint, partition
 from m4ser.model.audio_m4ser import load_audio
-from m4ser.training.records import hardware
+from m4ser.run_folder import write_predictions, write_results
 
 SEED = 0
 SAMPLING_RATE = 16000
@@ -101,11 +101,9 @@ def write_run(options, parts, name, scored):
     fold = f"fold{parts.name.split()[-3]}_" if ", fold" in parts.name else ""
     folder = options.output_dir / re.sub(r"\W+", "_", name).strip("_") / f"{fold}seed{SEED}"
     folder.mkdir(parents=True, exist_ok=True)
-    rows = zip(parts.splits["test"]["id"], scored["references"], scored["predictions"], strict=True)
-    with open(folder / "predictions.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "split", "label", "prediction"])
-        writer.writerows([row, "test", labels[label], labels[told]] for row, label, told in rows)
+    columns = parts.splits["test"]["id"], scored["references"], scored["predictions"]
+    rows = [dict(zip(("id", "label", "prediction"), row, strict=True)) for row in zip(*columns, strict=True)]
+    write_predictions(folder, {"test": rows}, labels)
     results = {
         "name": name,
         "labels": labels,
@@ -118,7 +116,7 @@ def write_run(options, parts, name, scored):
         "splits": {"test": evaluate_predictions(scored["predictions"], scored["references"], len(labels))},
         "config": {"data": {"dataset": str(options.dataset), "protocol": options.protocol}},
     }
-    (folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    write_results(folder, results)
 
 
 def baselines(splits):

@@ -3,16 +3,15 @@
 Guo et al., "On Calibration of Modern Neural Networks", 2017.
 """
 
-import json
-from pathlib import Path
-
 import numpy as np
 from transformers.dynamic_module_utils import custom_object_save
 
+from m4ser.data.loading import load_dataset
 from m4ser.evaluation.metrics import expected_calibration_error
 from m4ser.evaluation.protocols import partition
-from m4ser.evaluation.scoring import classify_rows, load_rows
+from m4ser.evaluation.scoring import classify_rows
 from m4ser.model.pipeline_m4ser import M4SERPipeline
+from m4ser.run_folder import read_results, update_results
 
 # A model that is always right on validation data would be told to be infinitely sure.
 TEMPERATURES = (0.05, 20.0)
@@ -34,16 +33,12 @@ def calibrate_run(run, dataset, batch_size=8):
         ValueError: no finished run, or one whose epoch was chosen on the test recordings, so that nothing is left to
             calibrate on. DataError: no such dataset, or one that does not fit the run.
     """
-    path = Path(run) / "results.json"
-    if not path.is_file():
-        raise ValueError(f"{run}: there is no results.json; give the folder of a finished run.")
-    results = json.loads(path.read_text())
-    data = results["config"]["data"]
+    data = read_results(run)["config"]["data"]
     if data.get("protocol") == "paper":
         raise ValueError(
             f"{run} chose its epoch on the test recordings; train it by another protocol to calibrate it."
         )
-    splits = partition(load_rows(dataset), data.get("protocol", "held_out"), data.get("fold")).splits
+    splits = partition(load_dataset(dataset), data.get("protocol", "held_out"), data.get("fold")).splits
     classify = M4SERPipeline.from_pretrained(run)
     classify.model.config.calibration_temperature = 1.0
     measured = {
@@ -51,7 +46,7 @@ def calibrate_run(run, dataset, batch_size=8):
         for split in ("validation", "test")
     }
     temperature = fit_temperature(*measured["validation"])
-    results["calibration"] = {
+    calibration = {
         "temperature": temperature,
         "splits": {
             split: {
@@ -66,8 +61,8 @@ def calibrate_run(run, dataset, batch_size=8):
     config.calibration_temperature = temperature
     config.save_pretrained(run)
     custom_object_save(classify.model, run)  # a folder of an earlier version would not apply the temperature
-    path.write_text(json.dumps(results, indent=1))
-    return results["calibration"]
+    update_results(run, calibration=calibration)
+    return calibration
 
 
 def confidence_scores(logits, references):

@@ -2,7 +2,7 @@
 
 python -m m4ser.evaluation.latency runs/ravdess --dataset data/ravdess
 
-Writes RUN/inference.json, which `m4ser report` sets beside the paper's figures. Decoding the file and the recognizer
+Writes RUN/latency.json, which `m4ser report` sets beside the paper's figures. Decoding the file and the recognizer
 are not in it; the paper does not say whether they are in its own.
 """
 
@@ -16,9 +16,10 @@ import datasets
 import torch
 from transformers import AutoModel
 
+from m4ser.environment import hardware
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.processing_m4ser import M4SERProcessor
-from m4ser.training.records import hardware
+from m4ser.run_folder import LATENCY, write_json
 
 RATE = 16_000
 REPEATS = 3
@@ -36,7 +37,7 @@ def main(arguments=None):
     rows = datasets.load_dataset(str(options.dataset), split=options.split)
     rows = rows.select(range(min(options.recordings, len(rows))))
     found = measure(options.run, rows)
-    (options.run / "inference.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    write_json(options.run, LATENCY, found)
     print(json.dumps(found, indent=1))
 
 

@@ -1,6 +1,6 @@
 """Protocols of evaluation: which recordings may train a model, which choose its epoch, and which judge it.
 
-    parts = partition(datasets.load_dataset("data/iemocap"), "loso", fold=3)
+    parts = partition(load_dataset("data/iemocap"), "loso", fold=3)
     parts.splits["train"], parts.name, parts.description
 
 ==================  ==================================================================================================

@@ -1,8 +1,8 @@
 """A saved model on a split of a dataset."""
 
-import datasets
 import numpy as np
 
+from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.evaluation.metrics import evaluate_predictions, expected_calibration_error
 from m4ser.model.pipeline_m4ser import M4SERPipeline
@@ -21,26 +21,13 @@ def score_split(model, dataset, split="test", batch_size=8, text_column="hypothe
         DataError: no such dataset, split or column, a row that cannot be used, or emotions that the model does not
             know.
     """
-    rows = load_rows(dataset, split)
+    rows = load_dataset(dataset, split)
     classify = M4SERPipeline.from_pretrained(model)
     scores, references = classify_rows(classify, rows, text_column, batch_size)
     return {
         **evaluate_predictions(scores.argmax(-1), references, scores.shape[-1]),
         "expected_calibration_error": expected_calibration_error(scores, references),
     }
-
-
-def load_rows(dataset, split=None):
-    """A dataset's split, or all of them.
-
-    Raises:
-        DataError: no such dataset or split.
-    """
-    try:
-        return datasets.load_dataset(dataset, split=split)
-    except (FileNotFoundError, ConnectionError, ValueError) as error:
-        what = f"split {split!r} of a dataset" if split else "dataset"
-        raise DataError(f"There is no {what} {dataset!r}: {error}") from error
 
 
 def classify_rows(classify, rows, text_column="hypothesis", batch_size=8, **options):

@@ -13,7 +13,7 @@ def measures(weights, labels, predictions, classes):
         weights: (B, n), how often each recording counts. labels, predictions: (n,), class indices.
 
     Returns:
-        (B, 3), in the order of `runs.MEASURES`.
+        (B, 3), in the order of `m4ser.run_folder.MEASURES`.
     """
     true, told = np.eye(classes)[labels], np.eye(classes)[predictions]
     support, predicted, hits = (weights @ indicator for indicator in (true, told, true * told))

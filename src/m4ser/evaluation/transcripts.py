@@ -6,9 +6,11 @@ import datasets
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 from transformers.utils import cached_file
 
+from m4ser.data.loading import load_dataset, merge_splits
 from m4ser.data.schema import DataError
 from m4ser.evaluation.metrics import word_error_rate
 
+TEXTS = ("hypothesis", "transcript")
 COLUMNS = ("split", "session", "emotion", "speaker")
 # Sec. IV-B; the paper does not say how it normalized.
 PUBLISHED = "The paper: 20.48 % on IEMOCAP (openai/whisper-medium.en), 37.87 % on MELD (openai/whisper-large-v2)."
@@ -49,9 +51,7 @@ def word_error_rates(dataset, by=COLUMNS, normalize=None):
         DataError: no recording has both texts.
     """
     if isinstance(dataset, dict):
-        dataset = datasets.concatenate_datasets(
-            [split.select_columns(_needed(split, by)) for split in dataset.values()]
-        )
+        dataset = merge_splits(dataset, [*TEXTS, *by])
     normalize = normalize or whisper_normalizer()
     pairs = [
         None if hypothesis is None or transcript is None else (normalize(hypothesis), normalize(transcript))
@@ -81,11 +81,7 @@ def load_texts(dataset, hypotheses=None):
     Raises:
         DataError: no such dataset, or one without transcripts.
     """
-    try:
-        splits = datasets.load_dataset(str(dataset)).values()
-    except (FileNotFoundError, ConnectionError, ValueError) as error:
-        raise DataError(f"There is no dataset {dataset}: build it with datasets_builders first.") from error
-    rows = datasets.concatenate_datasets([split.select_columns(_needed(split, (*COLUMNS, "id"))) for split in splits])
+    rows = merge_splits(load_dataset(dataset), [*TEXTS, *COLUMNS, "id"])
     if hypotheses is None:
         return rows
     heard = [hypotheses.get(id) for id in rows["id"]]
@@ -99,10 +95,6 @@ def word_error_table(rates):
         if column != "overall":
             lines += [_line(column, value, score) for value, score in groups.items()]
     return "\n".join(lines)
-
-
-def _needed(rows, by):
-    return [name for name in ("hypothesis", "transcript", *by) if name in rows.column_names]
 
 
 def _names(rows, column):

@@ -8,11 +8,11 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from m4ser.hub.upload import upload
+from m4ser.run_folder import CONFUSION_MATRIX, MEASURES, RESULTS, read_results
 
-CONFUSION_MATRIX = "confusion_matrix.png"
 RUN_FILES = ["*.safetensors", "*.json", "*.py", "README.md", CONFUSION_MATRIX]
 # Files of settings, in which a path of this machine may stand.
-SETTINGS = ("config.json", "processor_config.json", "tokenizer_config.json", "results.json")
+SETTINGS = ("config.json", "processor_config.json", "tokenizer_config.json", RESULTS)
 
 
 def write_card(run, repo_id, template, license="apache-2.0", dataset=None):
@@ -27,7 +27,7 @@ def write_card(run, repo_id, template, license="apache-2.0", dataset=None):
         `ModelCard`.
 
     Raises:
-        ValueError: the run has no test results; a model without an evaluation has no card.
+        ValueError: the run is not finished; a model without an evaluation has no card.
     """
     results = without_local_paths(read_results(run))
     scores = results["splits"]["test"]
@@ -48,7 +48,7 @@ def write_card(run, repo_id, template, license="apache-2.0", dataset=None):
                 metric_type=metric,
                 metric_value=round(scores[metric], 4),
             )
-            for metric in ("weighted_accuracy", "unweighted_accuracy", "weighted_f1")
+            for metric in MEASURES
         ],
     )
     card = ModelCard.from_template(
@@ -69,7 +69,7 @@ def push(run, repo_id, template, private=False, license="apache-2.0", dataset=No
     """Create `repo_id` on the Hub and upload a run's weights, processor, code and card; returns the commit's address.
 
     Raises:
-        ValueError: the run has no test results.
+        ValueError: the run is not finished, or as of `upload`.
     """
     write_card(run, repo_id, template, license, dataset)
     settings = {name: Path(run) / name for name in SETTINGS if (Path(run) / name).is_file()}
@@ -115,16 +115,3 @@ def _corpus_name(dataset):
     """A Hub id as it is; of a folder its name, since its path means nothing elsewhere."""
     path = Path(dataset)
     return path.resolve().name if path.is_absolute() or path.is_dir() else dataset
-
-
-def read_results(run):
-    """RUN/results.json.
-
-    Raises:
-        ValueError: there is none, or it has no test scores.
-    """
-    path = Path(run) / "results.json"
-    results = json.loads(path.read_text()) if path.is_file() else {}
-    if "test" not in results.get("splits", {}):
-        raise ValueError(f"{run} has no test results: finish its training before it is pushed.")
-    return results

@@ -6,7 +6,6 @@
 Neither file can hold code.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,8 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+
+from m4ser.files import file_digest
 
 TENSORS, VALUES = "state.safetensors", "state.json"
 
@@ -35,7 +36,7 @@ def write_checkpoint(
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     save_file({name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}, unfinished / TENSORS)
-    content = {"sha256": _digest(unfinished / TENSORS), "values": values}
+    content = {"sha256": file_digest(unfinished / TENSORS), "values": values}
     (unfinished / VALUES).write_text(json.dumps(content))
     for path in (unfinished / TENSORS, unfinished / VALUES, unfinished):
         _flush(path)
@@ -54,7 +55,7 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
     for path in _checkpoints(folder):
         try:
             content = json.loads((path / VALUES).read_text())
-            if _digest(path / TENSORS) == content["sha256"]:
+            if file_digest(path / TENSORS) == content["sha256"]:
                 return load_file(path / TENSORS), content["values"]
             reason = f"{TENSORS} is not what was written"
         except (OSError, ValueError, KeyError) as error:
@@ -66,14 +67,6 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
 def _checkpoints(folder: Path) -> list[Path]:
     """Newest first."""
     return sorted(Path(folder).glob("step-*"), reverse=True)
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _flush(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every fold and every seed of an experiment, one run each: finished ones are kept, cut ones go on."""
+"""Every fold and every seed of an experiment, one run each: finished ones are kept, cut ones resume."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,14 +8,15 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from m4ser import run_folder
+from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.evaluation.protocols import fold_count
+from m4ser.run_folder import MEASURES
 from m4ser.training.arguments import Arguments
 from m4ser.training.loop import train
-from m4ser.training.records import RESULTS, write_whole
-from m4ser.training.setup import MUTABLE_ON_RESUME, read_corpus
+from m4ser.training.setup import MUTABLE_ON_RESUME
 
-MEASURES = ("weighted_accuracy", "unweighted_accuracy", "weighted_f1")
 SPLITS = ("validation", "test")
 
 
@@ -23,8 +24,8 @@ def train_all(arguments: Arguments) -> dict[str, Any]:
     """Train each fold and seed that the arguments name in a folder of its own, `fold1_seed0`, and sum up.
 
     Returns:
-        The content of `output_dir`/summary.json: each run's measures, and over all runs their mean and standard deviation
-        (of a sample: over n - 1; 0 for one run).
+        The content of `output_dir`/summary.json: each run's measures, and over all runs their mean and standard
+        deviation (of a sample: over n - 1; 0 for one run).
 
     Raises:
         DataError: as of `train`, or a finished run in the folder that had other arguments.
@@ -38,16 +39,16 @@ def train_all(arguments: Arguments) -> dict[str, Any]:
         },
         "config": arguments.as_dict(),
     }
-    write_whole(output_dir / "summary.json", json.dumps(summary, indent=1))
+    run_folder.write_json(output_dir, run_folder.SUMMARY, summary)
     return summary
 
 
 def runs(arguments: Arguments) -> Iterator[Arguments]:
     """Yield the arguments of each single run."""
     data, training = arguments.data, arguments.training
-    folds: Iterable[str | int | None] = [data.fold]
+    folds: Iterable[Any] = [data.fold]
     if data.fold == "all":
-        folds = range(1, fold_count(read_corpus(data.dataset), data.protocol) + 1)
+        folds = range(1, fold_count(load_dataset(data.dataset), data.protocol) + 1)
     for fold, seed in product(folds, training.seeds or [training.seed]):
         name = f"seed{seed}" if fold is None else f"fold{fold}_seed{seed}"
         yield replace(
@@ -61,10 +62,10 @@ def runs(arguments: Arguments) -> Iterator[Arguments]:
 
 def _finished(arguments: Arguments) -> dict[str, Any] | None:
     """Return the results of a run that has ended; None where it has not."""
-    path = Path(arguments.training.output_dir) / RESULTS
-    if not path.is_file():
+    folder = Path(arguments.training.output_dir)
+    if not run_folder.is_finished(folder):
         return None
-    results, config = json.loads(path.read_text()), json.loads(json.dumps(arguments.as_dict()))
+    results, config = run_folder.read_results(folder), json.loads(json.dumps(arguments.as_dict()))
     for group, values in config.items():
         for name, value in values.items():
             other = results["config"][group].get(name)
@@ -72,7 +73,7 @@ def _finished(arguments: Arguments) -> dict[str, Any] | None:
             same = Path(other).name == Path(value).name if name == "dataset" else other == value
             if name not in MUTABLE_ON_RESUME - {"batch_size", "epochs", "dataset"} and not same:
                 raise DataError(
-                    f"{path.parent} is finished, but its {name} was {other!r} and is {value!r} now; give another "
+                    f"{folder} is finished, but its {name} was {other!r} and is {value!r} now; give another "
                     "--output_dir."
                 )
     return results

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from m4ser.data.labels import MAX_CORRECTION_LENGTH, add_labels
+from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.data.tokenizer import train_tokenizer, with_normalization
 from m4ser.evaluation.protocols import Partition, k_shot, partition
@@ -78,7 +79,7 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
     if accelerator.state.dynamo_plugin.use_regional_compilation:
         # accelerate takes the list of a weight's parametrizations, which HuBERT's position embedding has, for layers.
         raise ValueError("HuBERT cannot be compiled region by region; leave --dynamo_use_regional_compilation out.")
-    # `accelerate launch` leaves a process on a CPU one thread, unless it is told another number.
+    # `accelerate launch` leaves a process on a CPU one thread, unless another number is given.
     launched = "ACCELERATE_USE_CPU" in os.environ
     if accelerator.device.type == "cpu" and launched and torch.get_num_threads() == 1:
         # Those that a scheduler or `taskset` gave this job, where the system can tell.
@@ -137,10 +138,10 @@ def add_error_labels(
 
 
 def load_corpus(arguments: DataArguments, seed: int = 0) -> Partition:
-    """Load the three splits of a dataset by the protocol that the arguments name, a [`Partition`]; `seed` draws shots."""
+    """Load the three splits of a dataset by the protocol that the arguments name; `seed` draws shots."""
     if arguments.text_column not in ("hypothesis", "transcript"):
         raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
-    corpus = read_corpus(arguments.dataset)
+    corpus = load_dataset(arguments.dataset)
     if arguments.text_column != "hypothesis":
         corpus = datasets.DatasetDict(
             {split: _replace_hypothesis(rows, arguments.text_column) for split, rows in corpus.items()}
@@ -156,14 +157,6 @@ def load_corpus(arguments: DataArguments, seed: int = 0) -> Partition:
     if len(set(parts.splits["train"]["emotion"])) < 2:
         raise DataError(f"{arguments.dataset}: all recordings of the training split have the same emotion.")
     return parts
-
-
-def read_corpus(dataset: str) -> datasets.DatasetDict:
-    """Load all of a dataset, a folder's or the Hub's."""
-    try:
-        return datasets.load_dataset(dataset)
-    except (FileNotFoundError, ConnectionError) as error:
-        raise DataError(f"There is no dataset {dataset}: build it with datasets_builders first.") from error
 
 
 def check_parts(model: EmotionModel, learning_rates: Mapping[str, float]) -> None:
@@ -223,7 +216,7 @@ def build_model(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, labels
 
 
 def _freeze_unused(encoder: PreTrainedModel) -> None:
-    """Freeze the mask embedding that nothing uses without SpecAugment: several processes would wait for its gradient."""
+    """Freeze the mask embedding, unused without SpecAugment: several processes would wait for its gradient."""
     masks = encoder.config.mask_time_prob > 0
     if not masks and hasattr(encoder, "masked_spec_embed"):
         encoder.masked_spec_embed.requires_grad_(False)

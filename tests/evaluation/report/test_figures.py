@@ -82,7 +82,7 @@ def test_sensitivity_needs_runs_that_differ_in_one_weight_alone(tmp_path):
     groups, _ = find_runs([*folders, both, wide, longer])
     lines = figures.sensitivity_lines(groups)
     assert {name: [group.name for group in members] for name, members in lines.items()} == {
-        "auxiliary_weight": ["alpha0.1", "alpha1"]
+        "auxiliary_weight": ["auxiliary_weight0.1", "auxiliary_weight1"]
     }
     assert figures.sensitivity("corpus", [groups[0], groups[2]]) is None
     plot = figures.sensitivity("corpus", groups)

@@ -144,7 +144,7 @@ def test_a_sweep_over_weights_is_no_row(tmp_path):
 
 def test_cost_in_the_units_of_table_v(tmp_path):
     run = finished_run(tmp_path / "full")
-    (run / "inference.json").write_text('{"milliseconds": 12.34, "spread": 0.56}')
+    (run / "latency.json").write_text('{"milliseconds": 12.34, "spread": 0.56}')
     row = cells(cost_table("corpus", groups_of(run)), "+ AED & AEC (M4SER)")
     assert row["paper: inference (ms)"] == "44.7 ± 0.2" and row["inference (ms)"] == "12.3 ± 0.6"
     assert row["parameters (M)"] == "1.23" and row["training (h)"] == "2.000"

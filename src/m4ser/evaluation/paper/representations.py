@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import datasets
 import numpy as np
 import torch
 
+from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.evaluation.protocols import partition
 from m4ser.model.audio_m4ser import load_audio
@@ -58,11 +58,7 @@ class Reader:
     def __init__(self, run, dataset):
         """Raises DataError where the dataset is not the run's, or the run has no weights."""
         data = run.results["config"]["data"]
-        try:
-            corpus = datasets.load_dataset(str(dataset))
-        except (FileNotFoundError, ConnectionError, ValueError) as error:
-            raise DataError(f"There is no dataset {dataset}: {error}") from error
-        self.rows = partition(corpus, data.get("protocol", "held_out"), data.get("fold")).splits["test"]
+        self.rows = partition(load_dataset(dataset), data.get("protocol", "held_out"), data.get("fold")).splits["test"]
         if run.predictions is not None and set(self.rows["id"]) != set(run.predictions):
             raise DataError(f"{dataset} is not the dataset that {run.folder} was tested on.")
         if not (run.folder / "config.json").is_file():

@@ -4,8 +4,9 @@ import re
 from statistics import mean, stdev
 
 from m4ser.evaluation.paper.published import published
-from m4ser.evaluation.report.runs import INFERENCE, MEASURES, PAPER_PROTOCOL, row_groups
+from m4ser.evaluation.report.runs import PAPER_PROTOCOL, row_groups
 from m4ser.evaluation.report.table import F1, NOTHING, TITLES, UA, WA, Cell, Table, runs_text, score_cell, sources_of
+from m4ser.run_folder import LATENCY, MEASURES
 
 CORPORA = {"II": "IEMOCAP", "III": "MELD"}
 # The folders that datasets_builders/cross_corpus.py writes.
@@ -74,7 +75,7 @@ def cost_table(corpus, groups):
         "Published: IEMOCAP, 100 epochs, one Tesla V100; inference an utterance. Ours: "
         f"{corpus}, the run's own epochs and hardware, its discriminator not counted.",
     ]
-    if not any(run.inference for group in groups for run in group.runs):
+    if not any(run.latency for group in groups for run in group.runs):
         notes.append("No inference time of ours: python -m m4ser.evaluation.latency RUN --dataset DATA measures it.")
     return Table(f"V-{corpus}", f"Table V: cost, published and on {corpus}", columns, rows, notes, ours)
 
@@ -138,13 +139,13 @@ def _cost_cells(group):
     runs, source = group.runs, sources_of(group)
     parameters = group.first.results.get("parameters")
     hours = [run.results["seconds"] / 3600 for run in runs]
-    timed = [run for run in runs if run.inference]
+    timed = [run for run in runs if run.latency]
     inference = Cell(None)
     if timed:
         inference = Cell(
-            mean(run.inference["milliseconds"] for run in timed),
-            mean(run.inference["spread"] for run in timed),
-            source=", ".join((run.folder / INFERENCE).as_posix() for run in timed),
+            mean(run.latency["milliseconds"] for run in timed),
+            mean(run.latency["spread"] for run in timed),
+            source=", ".join((run.folder / LATENCY).as_posix() for run in timed),
         )
     return [
         Cell(parameters / 1e6 if parameters else None, form="{:.2f}", source=source),

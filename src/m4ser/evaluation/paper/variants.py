@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from m4ser.systems import SYSTEMS
+
 MODALITIES = ("speech", "text")
 REPRESENTATIONS = ("specific", "invariant")
 TASKS = ("detection", "correction")
@@ -49,8 +51,8 @@ def variant_name(config):
     """
     if "model" not in config:
         return None  # a baseline, which is no network
-    if config["model"].get("rival"):
-        return config["model"]["rival"].upper()
+    if (system := config["model"]["system"]) != "m4ser":
+        return SYSTEMS[system].title
     model, objective, text = config["model"]["config"], config["objective"], config["data"]["text_column"]
     modalities = _chosen(model, "modalities", MODALITIES)
     both = len(modalities) == 2

@@ -1,6 +1,5 @@
 """The paper's figures from a run's own files, in colors that any eye tells apart and that survive a black printer."""
 
-import csv
 import io
 import math
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from m4ser.evaluation.paper.published import published
-from m4ser.evaluation.report.runs import METRICS, VALIDATION
+from m4ser.run_folder import METRICS, VALIDATION, read_columns
 
 LOSSES = {
     "emotion": "emotion, L_ER",
@@ -127,7 +126,7 @@ def _bars(axis, title, names, counts, color):
 @styled
 def losses(group):
     """Fig. 8: every loss by step, and validation by epoch, of each run of a group."""
-    curves = [(read_columns(run.folder / METRICS, ["step"]), _validation(run.folder)) for run in group.runs]
+    curves = [(read_columns(run.folder, METRICS, ["step"]), _validation(run.folder)) for run in group.runs]
     figure = draw_losses(curves)
     sources = [run.folder / name for run in group.runs for name in (METRICS, VALIDATION)]
     caption = (
@@ -152,11 +151,11 @@ def plot_losses(run, path):
     Raises:
         ValueError: a file is missing or no table of numbers, or matplotlib is not installed.
     """
-    draw_losses([(read_columns(Path(run) / METRICS, ["step"]), _validation(run))]).savefig(path, dpi=120)
+    draw_losses([(read_columns(run, METRICS, ["step"]), _validation(run))]).savefig(path, dpi=120)
 
 
 def _validation(run):
-    return read_columns(Path(run) / VALIDATION, ["epoch", *SCORES])
+    return read_columns(run, VALIDATION, ["epoch", *SCORES])
 
 
 def draw_losses(curves):
@@ -290,22 +289,3 @@ def _weights(group):
     weights = {name: config["objective"][name] for name in WEIGHTS}
     training = {name: config.get("training", {}).get(name) for name in ("epochs", "batch_size", "learning_rate")}
     return {**weights, **training, "network": str(config["model"]["config"]), "text": config["data"]["text_column"]}
-
-
-def read_columns(path, required):
-    """A CSV file of numbers as arrays by column; a value that was not logged is NaN.
-
-    Raises:
-        ValueError: naming a file that is missing or no table of numbers.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
-    except OSError as error:
-        raise ValueError(f"{path}: there is no such file; give the folder of a finished run.") from error
-    except (IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not a table of numbers ({error}); was the run cut short?") from error
-    if missing := [name for name in required if name not in columns]:
-        raise ValueError(f"{path}: the columns {', '.join(missing)} are missing; was the run cut short?")
-    return columns

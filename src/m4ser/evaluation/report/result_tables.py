@@ -2,7 +2,6 @@
 
 from statistics import mean
 
-from m4ser.evaluation.report.runs import MEASURES
 from m4ser.evaluation.report.table import (
     NOTHING,
     TITLES,
@@ -18,6 +17,7 @@ from m4ser.evaluation.report.table import (
     sources_of,
 )
 from m4ser.evaluation.significance import holm, mcnemar, permutation_test
+from m4ser.run_folder import MEASURES
 
 SESSION_PROTOCOLS = ("paper", "loso", "improvised", "script_disjoint")
 

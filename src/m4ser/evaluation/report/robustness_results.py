@@ -3,8 +3,8 @@
 import numpy as np
 
 from m4ser.evaluation.report.figures import MARKERS, PALETTE, finished, new_figure, styled
-from m4ser.evaluation.report.runs import ROBUSTNESS
 from m4ser.evaluation.report.table import Cell, Table
+from m4ser.run_folder import ROBUSTNESS
 
 WER = "WER "
 

@@ -1,24 +1,27 @@
 """Finished runs as training leaves them: found, checked, and put together where they are folds or seeds of one."""
 
-import csv
-import json
 import re
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from m4ser.evaluation.metrics import confusion_matrix
 from m4ser.evaluation.paper.variants import variant_name
+from m4ser.run_folder import (
+    LATENCY,
+    PREDICTIONS,
+    RESULTS,
+    ROBUSTNESS,
+    find_folders,
+    read_json,
+    read_predictions,
+    read_results,
+)
 
-RESULTS, PREDICTIONS, METRICS, VALIDATION = "results.json", "predictions.csv", "metrics.csv", "validation.csv"
-INFERENCE = "inference.json"  # m4ser.evaluation.latency writes it
-ROBUSTNESS = "robustness.json"  # m4ser robustness writes it
 # The folders that train.py makes of one command with several folds or seeds.
 MEMBER = re.compile(r"(fold\d+_)?seed\d+")
 FOLDS = re.compile(r"fold (\d+) of (\d+)")
 PAPER_PROTOCOL = "paper"  # where the test session chooses the epoch
-MEASURES = ("weighted_accuracy", "unweighted_accuracy", "weighted_f1")
 
 
 @dataclass(frozen=True)
@@ -31,20 +34,7 @@ class Run:
     @classmethod
     def read(cls, folder):
         """Raises ValueError, naming the run, where it is missing, unfinished or malformed."""
-        path = Path(folder) / RESULTS
-        try:
-            run = cls(Path(folder), json.loads(path.read_text(encoding="utf-8")))
-            for name in ("name", "protocol", "labels", "seed", "seconds", "config"):
-                run.results[name]
-            run.corpus, run.variant  # noqa: B018
-            _ = [float(run.scores[name]) for name in (*MEASURES, "n")]
-        except OSError as error:
-            raise ValueError(f"{folder}: there is no {RESULTS}; give the folder of a finished run.") from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(
-                f"{path}: not a finished run with a test split ({error!r}); evaluate it again."
-            ) from error
-        return run
+        return cls(Path(folder), read_results(folder))
 
     @property
     def scores(self):
@@ -79,21 +69,14 @@ class Run:
         return found and (int(found[1]), int(found[2]))
 
     @cached_property
-    def inference(self):
-        """{"milliseconds", "spread", "hardware"} an utterance, or None where it was not measured."""
-        return self._read_json(INFERENCE)
+    def latency(self):
+        """{"milliseconds", "spread", "hardware"} of a recording, or None where it was not measured."""
+        return read_json(self.folder, LATENCY)
 
     @cached_property
     def robustness(self):
-        """What `m4ser robustness` found, or None where it was not asked."""
-        return self._read_json(ROBUSTNESS)
-
-    def _read_json(self, name):
-        path = self.folder / name
-        try:
-            return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-        except ValueError as error:
-            raise ValueError(f"{path}: not JSON ({error}); write it again or remove it.") from error
+        """The results of `m4ser robustness`, or None where it was not measured."""
+        return read_json(self.folder, ROBUSTNESS)
 
     @cached_property
     def predictions(self):
@@ -102,25 +85,16 @@ class Run:
         Raises:
             ValueError: a malformed file, or one that is not of the same run as results.json.
         """
-        path = self.folder / PREDICTIONS
-        if not path.is_file():
+        found = read_predictions(self.folder, self.results["labels"])
+        if found is None:
             return None
-        index = {name: number for number, name in enumerate(self.results["labels"])}
-        try:
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
-            found = {row["id"]: (index[row["label"]], index[row["prediction"]]) for row in rows}
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: not a table of predictions ({error!r}); evaluate the run again.") from error
-        repeated = [name for name, count in Counter(row["id"] for row in rows).items() if count > 1]
-        if repeated:
-            raise ValueError(f"{path}: {repeated[0]!r} is there more than once; evaluate the run again.")
+        path = self.folder / PREDICTIONS
         right = sum(label == prediction for label, prediction in found.values())
         if len(found) != self.scores["n"] or abs(right / len(found) - self.scores["weighted_accuracy"]) > 1e-9:
             raise ValueError(f"{path}: not the predictions that {RESULTS} was counted from; evaluate the run again.")
         if self.matrix is not None:
             labels, predicted = zip(*found.values(), strict=True)
-            if confusion_matrix(predicted, labels, len(index)).tolist() != self.matrix:
+            if confusion_matrix(predicted, labels, len(self.results["labels"])).tolist() != self.matrix:
                 raise ValueError(f"{path}: its confusion matrix is not {RESULTS}'s; evaluate the run again.")
         return found
 
@@ -214,11 +188,10 @@ def find_runs(paths):
         raise ValueError("There is no run to report; give at least one folder.")
     groups, unfinished = {}, []
     for path in map(Path, paths):
-        folders = [path] if (path / RESULTS).exists() else sorted(file.parent for file in path.rglob(RESULTS))
+        folders, begun = find_folders(path)
         if not folders:
             raise ValueError(f"{path}: there is no {RESULTS} in it or below; give the folder of a finished run.")
-        begun = {file.parent for file in path.rglob(METRICS)}
-        unfinished += sorted(folder for folder in begun if not (folder / RESULTS).exists())
+        unfinished += begun
         for folder in folders:
             together = folder.parent if MEMBER.fullmatch(folder.name) else folder
             groups.setdefault(together, {})[folder] = None

@@ -5,8 +5,8 @@ from statistics import mean, stdev
 
 import numpy as np
 
-from m4ser.evaluation.report.runs import MEASURES
 from m4ser.evaluation.significance import bootstrap_intervals
+from m4ser.run_folder import MEASURES
 
 WA, UA, F1 = MEASURES
 TITLES = {WA: "WA", UA: "UA", F1: "W-F1"}

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.evaluation.robustness import audio_perturbations, text_perturbations
 from m4ser.evaluation.robustness.criteria import all_checks, with_chance
-from m4ser.evaluation.scoring import load_rows
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 
@@ -84,7 +84,7 @@ class RobustnessEvaluator:
     """A model with a split before it: answers to the recordings as they are, or changed."""
 
     def __init__(self, model, dataset, split, batch_size, seed):
-        rows = load_rows(dataset, split)
+        rows = load_dataset(dataset, split)
         if missing := [name for name in ("id", "audio", "emotion", "hypothesis") if name not in rows.column_names]:
             raise DataError(f"{dataset} has no column {', '.join(missing)}: build it with datasets_builders.")
         self.classify = M4SERPipeline.from_pretrained(model)

@@ -1,0 +1,43 @@
+"""Load a dataset that a builder wrote, from its folder or from the Hub."""
+
+from pathlib import Path
+from typing import overload
+
+import datasets
+
+from m4ser.data.schema import DataError
+
+
+@overload
+def load_dataset(dataset: str | Path, split: None = None) -> datasets.DatasetDict: ...
+@overload
+def load_dataset(dataset: str | Path, split: str) -> datasets.Dataset: ...
+def load_dataset(dataset: str | Path, split: str | None = None) -> datasets.Dataset | datasets.DatasetDict:
+    """Load one split of a dataset, or all of them.
+
+    Args:
+        dataset: folder or Hub id. split: train, validation or test.
+
+    Raises:
+        DataError: no such dataset, one that cannot be read, or no such split.
+    """
+    try:
+        splits = datasets.load_dataset(str(dataset))
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"There is no dataset {dataset}: build it with datasets_builders, or check its Hub id ({reason})."
+        ) from error
+    if split is None:
+        return splits
+    if split not in splits:
+        raise DataError(f"The dataset {dataset} has no split {split!r}; it has {', '.join(splits)}.")
+    return splits[split]
+
+
+def merge_splits(splits: datasets.DatasetDict, columns: list[str] | None = None) -> datasets.Dataset:
+    """Concatenate all splits, or those of `columns` that a split has."""
+    rows = splits.values()
+    if columns is not None:
+        rows = [part.select_columns([name for name in columns if name in part.column_names]) for part in rows]
+    return datasets.concatenate_datasets(list(rows))

@@ -1,0 +1,185 @@
+"""The folder of a run: the names of its files, and the one place that writes and reads them.
+
+=====================  ==================================================================================
+results.json           scores by split, and all it takes to repeat the run; there once a run has finished
+predictions.csv        id, split, label and prediction of each held-out recording, and its probabilities
+metrics.csv            the losses of each step; there once a training has begun
+validation.csv         the validation scores of each epoch
+losses.png             both as curves
+latency.json           inference time of a recording (`m4ser latency`)
+robustness.json        robustness criteria (`m4ser robustness`)
+confusion_matrix.png   for the model card
+summary.json           beside several runs: mean and standard deviation over folds and seeds
+checkpoints/           what a training resumes from
+=====================  ==================================================================================
+
+The model itself (config.json, model.safetensors, the processor's files) is written by transformers.
+"""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from m4ser.files import write_whole
+
+RESULTS = "results.json"
+PREDICTIONS = "predictions.csv"
+METRICS = "metrics.csv"
+VALIDATION = "validation.csv"
+LOSS_CURVES = "losses.png"
+LATENCY = "latency.json"
+ROBUSTNESS = "robustness.json"
+CONFUSION_MATRIX = "confusion_matrix.png"
+SUMMARY = "summary.json"
+CHECKPOINTS = "checkpoints"
+
+# The scores of a split: weighted accuracy (plain accuracy), unweighted accuracy (mean recall), weighted F1.
+MEASURES = ("weighted_accuracy", "unweighted_accuracy", "weighted_f1")
+REQUIRED = ("name", "protocol", "labels", "seed", "seconds", "splits", "config")
+
+
+def is_finished(folder: str | Path) -> bool:
+    """Tell whether a folder holds a finished run."""
+    return (Path(folder) / RESULTS).is_file()
+
+
+def read_results(folder: str | Path) -> dict[str, Any]:
+    """Read the results of a finished run.
+
+    Returns:
+        What results.json holds: at least `name`, `protocol`, `labels`, `seed`, `seconds`, `config` (the arguments by
+        group) and `splits` with the scores of `test`: MEASURES in 0..1, `n`, and usually `confusion_matrix`.
+
+    Raises:
+        ValueError: naming a run that is missing, unfinished or malformed.
+    """
+    path = Path(folder) / RESULTS
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        for name in REQUIRED:
+            results[name]
+        _ = results["config"]["data"]["dataset"], [float(results["splits"]["test"][name]) for name in (*MEASURES, "n")]
+    except OSError as error:
+        raise ValueError(f"{folder}: there is no {RESULTS}; give the folder of a finished run.") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: not a finished run with a test split ({error!r}); evaluate it again.") from error
+    return results
+
+
+def write_results(folder: str | Path, results: Mapping[str, Any]) -> None:
+    """Write results.json, completely or not at all: from now on the run counts as finished."""
+    write_json(folder, RESULTS, results)
+
+
+def update_results(folder: str | Path, **entries: Any) -> None:
+    """Add entries to the results of a finished run, or replace them.
+
+    Raises:
+        ValueError: as of `read_results`.
+    """
+    write_results(folder, {**read_results(folder), **entries})
+
+
+def discard_results(folder: str | Path) -> None:
+    """Remove results.json, because the run in this folder goes on or begins anew."""
+    (Path(folder) / RESULTS).unlink(missing_ok=True)
+
+
+def write_json(folder: str | Path, name: str, content: Any) -> None:
+    """Write one of the folder's JSON files, completely or not at all."""
+    write_whole(Path(folder) / name, json.dumps(content, indent=1))
+
+
+def read_json(folder: str | Path, name: str) -> Any:
+    """Read one of the folder's JSON files; None where it is not there.
+
+    Raises:
+        ValueError: naming a file that is not JSON.
+    """
+    path = Path(folder) / name
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error}); write it again or remove it.") from error
+
+
+def write_predictions(
+    folder: str | Path, rows_by_split: Mapping[str, Iterable[Mapping[str, Any]]], labels: Sequence[str]
+) -> None:
+    """Write predictions.csv: what the model predicts on each held-out recording, in the order of their ids.
+
+    Args:
+        rows_by_split: rows with `id`, and `label` and `prediction` as class indices; with `probabilities` (e,), too,
+            where the model gives any.
+        labels: (e,), the classes' names.
+    """
+    rows_by_split = {split: sorted(rows, key=lambda row: row["id"]) for split, rows in rows_by_split.items()}
+    probabilistic = any("probabilities" in row for rows in rows_by_split.values() for row in rows)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["id", "split", "label", "prediction", *(labels if probabilistic else ())])
+    for split, rows in rows_by_split.items():
+        for row in rows:
+            probabilities = [round(probability, 6) for probability in row.get("probabilities", ())]
+            writer.writerow([row["id"], split, labels[row["label"]], labels[row["prediction"]], *probabilities])
+    write_whole(Path(folder) / PREDICTIONS, text.getvalue())
+
+
+def read_predictions(
+    folder: str | Path, labels: Sequence[str], split: str = "test"
+) -> dict[str, tuple[int, int]] | None:
+    """Read the predictions of a split.
+
+    Returns:
+        {id: (label, prediction)} as class indices, or None where there is no predictions.csv.
+
+    Raises:
+        ValueError: naming a malformed file.
+    """
+    path = Path(folder) / PREDICTIONS
+    if not path.is_file():
+        return None
+    index = {name: number for number, name in enumerate(labels)}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["split"] == split]
+        found = {row["id"]: (index[row["label"]], index[row["prediction"]]) for row in rows}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a table of predictions ({error!r}); evaluate the run again.") from error
+    if repeated := [name for name, count in Counter(row["id"] for row in rows).items() if count > 1]:
+        raise ValueError(f"{path}: {repeated[0]!r} is there more than once; evaluate the run again.")
+    return found
+
+
+def read_columns(folder: str | Path, name: str, required: Iterable[str]) -> dict[str, np.ndarray]:
+    """Read METRICS or VALIDATION as arrays by column; a value that was not logged is NaN.
+
+    Raises:
+        ValueError: naming a file that is missing or no table of numbers.
+    """
+    path = Path(folder) / name
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+    except OSError as error:
+        raise ValueError(f"{path}: there is no such file; give the folder of a finished run.") from error
+    except (IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a table of numbers ({error}); was the run cut short?") from error
+    if missing := [name for name in required if name not in columns]:
+        raise ValueError(f"{path}: the columns {', '.join(missing)} are missing; was the run cut short?")
+    return columns
+
+
+def find_folders(path: str | Path) -> tuple[list[Path], list[Path]]:
+    """Return the folders of finished runs and those of unfinished trainings, in a folder or below it, sorted."""
+    path = Path(path)
+    finished = [path] if (path / RESULTS).exists() else sorted(file.parent for file in path.rglob(RESULTS))
+    begun = {file.parent for file in path.rglob(METRICS)}
+    return finished, sorted(folder for folder in begun if not (folder / RESULTS).exists())
