@@ -107,7 +107,7 @@ def _frame_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LossInputs:
-    """What the losses of one batch are computed from.
+    """The inputs of the losses of one batch.
 
     Args:
         output: [`EmotionOutput`] of the network's forward; with D, M4SER's, which has the representations.
@@ -269,7 +269,7 @@ def check_objective(options: Any, tasks: tuple[str, ...] | list[str] = ()) -> No
     """Refuse, before anything is trained, a table that cannot train the auxiliary `tasks` of a network.
 
     Raises:
-        ValueError: a task that no loss trains, or a loss weighed by what `options` do not have.
+        ValueError: a task that no loss trains, or a loss weighed by an argument that `options` lack.
     """
     if untrained := sorted(set(tasks) - {objective.task for objective in OBJECTIVES.values()}):
         raise ValueError(f"No loss trains the auxiliary task {untrained[0]}: add one to m4ser.losses.OBJECTIVES.")

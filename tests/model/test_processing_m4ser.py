@@ -115,7 +115,7 @@ def test_truncates_long_text(processor):
     ],
     ids=["nothing", "too few texts", "too many texts", "one text for two", "number"],
 )
-def test_refusals(processor, audio, text, sentence):
+def test_invalid_arguments_are_refused(processor, audio, text, sentence):
     with pytest.raises(ValueError) as error:
         processor(audio, text, sampling_rate=16_000)
     assert str(error.value) == sentence

@@ -1,4 +1,4 @@
-"""What every system shares: encoders, masks, pretrained parts, the emotion head, and what a forward returns."""
+"""The base of every system: encoders, masks, pretrained parts, the emotion head, and the output of a forward."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -56,7 +56,7 @@ class EmotionModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
 
-    # What the system is called in tables.
+    # The system's name in tables.
     title: ClassVar[str] = ""
     # Arguments of `forward` that training sets and inference does not.
     training_options: ClassVar[dict[str, Any]] = {}
@@ -144,6 +144,16 @@ class EmotionModel(PreTrainedModel):
         """Return logits (B, e) of embeddings (B, width), eq. 18, and their cross-entropy against labels (B,)."""
         logits = self.classifier(self.dropout(embeddings))
         return logits, None if labels is None else F.cross_entropy(logits, labels)
+
+    @property
+    def can_correct(self) -> bool:
+        """Whether the model has a `correct` that corrects hypotheses."""
+        return self.error_corrector is not None
+
+    @property
+    def max_text_length(self) -> int | None:
+        """The most tokens of a hypothesis; None where nothing limits them."""
+        return None if self.text_encoder is None else self.text_encoder.max_length
 
     # None of a model without text, which transformers' own type does not foresee.
     def get_input_embeddings(self) -> nn.Embedding | None:  # type: ignore[override]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
+import torch
 from transformers import (
     AutoModelForAudioClassification,
     AutoProcessor,
@@ -44,6 +45,39 @@ class LoadedRecording:
     error: str | None = None
 
 
+class PipelineModel(Protocol):
+    """Interface of the models that [`M4SERPipeline`] takes: all of [`EmotionModel`]'s, and a graph that m4ser exports.
+
+    Attributes:
+        can_correct: whether there is a `correct`, as of [`M4SERModel`].
+        max_text_length: the most tokens of a hypothesis; None to leave that to the tokenizer.
+    """
+
+    config: Any
+    name_or_path: str
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    @property
+    def can_correct(self) -> bool: ...
+
+    @property
+    def max_text_length(self) -> int | None: ...
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Take the processor's inputs and return an [`EmotionOutput`]."""
+
+    def eval(self) -> Any: ...
+
+    def to(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    def can_generate(self) -> bool: ...
+
+
 class M4SERPipeline(WindowedClassificationPipeline):
     """Classify recordings by emotion.
 
@@ -61,6 +95,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
             prediction is made from speech alone.
     """
 
+    model: Any  # a PipelineModel
     # Any: the types of both parents contradict each other.
     _load_processor: Any = True
     _load_feature_extractor: Any = False
@@ -73,9 +108,9 @@ class M4SERPipeline(WindowedClassificationPipeline):
         asr = self.processor.asr_model_id if asr is None else asr
         self._transcriber = ASRTranscriber(asr, self._rate, self.device)
         self._warned = False
-        encoder, tokenizer = self.model.text_encoder, self.processor.tokenizer
-        if encoder is not None and encoder.max_length is not None:  # a tokenizer may know no limit of its own
-            tokenizer.model_max_length = min(tokenizer.model_max_length, encoder.max_length)
+        tokenizer, longest = self.processor.tokenizer, self.model.max_text_length
+        if longest is not None:  # a tokenizer may know no limit of its own
+            tokenizer.model_max_length = min(tokenizer.model_max_length, longest)
         logger.info(
             "Predicting with %s in %s on %s; ASR model: %s",
             type(self.model).__name__, self.dtype, self.device, asr if isinstance(asr, str) else bool(asr),
@@ -169,7 +204,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
 
     def _sanitize_parameters(self, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         returned = {name: kwargs.pop(name) for name in RETURN_OPTIONS if name in kwargs}
-        if returned.get("return_correction") and self.model.error_corrector is None:
+        if returned.get("return_correction") and not self.model.can_correct:
             raise ValueError("return_correction needs a model that was built with detection and correction.")
         if kwargs.get("top_k") is not None and kwargs["top_k"] < 1:
             raise ValueError(f"top_k is how many emotions to return, at least 1, not {kwargs['top_k']}.")

@@ -248,7 +248,7 @@ def _describe(window: list[dict[str, Any]], step: int, accelerator: Accelerator)
     ids = gather_object([row for batch in window for row in batch["ids"]])
     return (
         f"A loss or a gradient is NaN or infinite in step {step + 1}, on the recordings {', '.join(ids)}; the state "
-        "before it is saved. Look at them, lower the learning rate, or go on by --resume true --on_nonfinite skip."
+        "before it is saved. Inspect them, lower the learning rate, or resume with --resume true --on_nonfinite skip."
     )
 
 

@@ -1,4 +1,4 @@
-"""Everything that changes while a run goes on, saved and resumed as one."""
+"""The state of a run, saved and resumed as one."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -116,7 +116,7 @@ class TrainingState:
         return {name: module for name, module in modules.items() if module is not None}
 
     def save(self, folder: Path, identity: Mapping[str, Any], accelerator: Accelerator, keep: int) -> None:
-        """Write a checkpoint that only a run of the same `identity` (a mapping that JSON can hold) can go on from."""
+        """Write a checkpoint that only a run of the same `identity` (a mapping that JSON can hold) can resume from."""
         tensors: dict[str, Tensor] = {}
         values: dict[str, Any] = {}
         for name, trained in self.trainable.items():
