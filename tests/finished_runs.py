@@ -10,7 +10,7 @@ from m4ser.evaluation.metrics import evaluate_predictions
 LABELS = ("angry", "happy", "neutral", "sad")
 LOSSES = ("emotion", "error_detection", "error_correction", "discriminator", "generator", "contrastive", "total")
 CONFIG = {
-    "model": {"preset": "tiny", "speech_encoder": None, "text_encoder": None, "config": {}},
+    "model": {"system": "m4ser", "preset": "tiny", "speech_encoder": None, "text_encoder": None, "config": {}},
     "data": {"dataset": "data/corpus", "text_column": "hypothesis", "protocol": "held_out", "fold": None},
     "objective": {
         "auxiliary_weight": 0.1,

@@ -147,7 +147,7 @@ def best_accuracy() -> dict[str, float]:
 def write_corpus(
     output_dir, seed: int = 0, sizes: Mapping[str, int] = SIZES, tokenizer=None
 ) -> dict[str, SplitStatistics]:
-    """Write the corpus as `m4ser.data.builders.writing.write_dataset` does, its recordings as FLAC; return what it returns."""
+    """Write the corpus, its recordings as FLAC; return what `write_dataset` returns."""
     ceilings = ", ".join(f"{share:.2f} from {source}" for source, share in best_accuracy().items())
     return write_dataset(
         (

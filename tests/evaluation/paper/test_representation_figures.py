@@ -7,9 +7,9 @@ import torch
 pytest.importorskip("matplotlib", reason="needs the report extra")
 
 from m4ser.data.schema import DataError
+from m4ser.evaluation.paper import write_report
 from m4ser.evaluation.paper.representation_figures import both_texts, representations
-from m4ser.evaluation.paper.representations import Reader, warping_distance
-from m4ser.evaluation.report import write_report
+from m4ser.evaluation.paper.representations import RunEncoder, warping_distance
 from m4ser.evaluation.report.runs import find_runs
 from m4ser.model.audio_m4ser import load_audio
 
@@ -26,7 +26,7 @@ def groups(tiny_run):
 
 @pytest.fixture(scope="module")
 def reader(groups, corpus):
-    return Reader(groups[0].first, corpus)
+    return RunEncoder(groups[0].first, corpus)
 
 
 def test_warping_by_hand():

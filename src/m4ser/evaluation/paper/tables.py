@@ -1,10 +1,11 @@
-"""Tables II to VI of the paper, with ours beside its rows: pure functions from groups of runs."""
+"""Tables II to VI, VIII and IX of the paper, with our runs beside its rows."""
 
 import re
+from collections.abc import Callable, Sequence
 from statistics import mean, stdev
 
 from m4ser.evaluation.paper.published import published
-from m4ser.evaluation.report.runs import PAPER_PROTOCOL, row_groups
+from m4ser.evaluation.report.runs import PAPER_PROTOCOL, Group, row_groups
 from m4ser.evaluation.report.table import F1, NOTHING, TITLES, UA, WA, Cell, Table, runs_text, score_cell, sources_of
 from m4ser.run_folder import LATENCY, MEASURES
 
@@ -14,11 +15,12 @@ TRANSFER = re.compile(r"(?P<source>.+)-to-(?P<target>.+?)(-(?P<shots>\d+)-shots)
 DIRECTIONS = {"IE -> ME": ("ACC", "W-F1"), "ME -> IE": ("WA", "UA")}
 
 
-def system_table(number, groups):
-    """Tables II and III: the paper's systems, and ours where a run is on that corpus."""
+def system_table(number: str, groups: Sequence[Group]) -> Table:
+    """Show Tables II and III: the paper's systems, and ours where a run is on that corpus."""
     corpus = CORPORA[number]
     names = ("WA", "UA") if number == "II" else ("ACC", "W-F1")
-    rows, ours = [], []
+    rows: list[list[str | Cell]] = []
+    ours: list[bool] = []
     for row in published()[number]:
         cells = [published_cell(row[name], f"Table {number}") for name in names]
         rows.append(
@@ -37,9 +39,10 @@ def system_table(number, groups):
     return Table(number, f"Table {number}: systems on {corpus}", columns, rows, notes, ours)
 
 
-def ablation_table(corpus, groups):
-    """Table IV: each row as published on both corpora and as measured here."""
-    rows, ours = [], []
+def ablation_table(corpus: str, groups: Sequence[Group]) -> Table:
+    """Show Table IV: each row as published on both corpora and as measured here."""
+    rows: list[list[str | Cell]] = []
+    ours: list[bool] = []
     for row in published()["IV"]:
         paper = [
             published_cell(row[on][name], "Table IV")
@@ -55,9 +58,10 @@ def ablation_table(corpus, groups):
     return Table(f"IV-{corpus}", f"Table IV: ablations, published and on {corpus}", columns, rows, notes, ours)
 
 
-def cost_table(corpus, groups):
-    """Table V: parameters, time of training and of inference."""
-    rows, ours = [], []
+def cost_table(corpus: str, groups: Sequence[Group]) -> Table:
+    """Show Table V: parameters, time of training and of inference."""
+    rows: list[list[str | Cell]] = []
+    ours: list[bool] = []
     for row in published()["V"]:
         paper = [
             published_cell(row["parameters"], "Table V"),
@@ -65,9 +69,8 @@ def cost_table(corpus, groups):
             Cell(row["inference"], row["spread"], source=f"{published()['paper']}, Table V"),
         ]
         for found in row_groups(groups, row["variant"]) or [None]:
-            rows.append(
-                [row["method"], *paper, *(_cost_cells(found) if found else [Cell(None)] * 3 + [NOTHING, NOTHING])]
-            )
+            unknown: list[str | Cell] = [*[Cell(None)] * 3, NOTHING, NOTHING]
+            rows.append([row["method"], *paper, *(_cost_cells(found) if found else unknown)])
             ours.append(found is not None)
     columns = ["model", "paper: parameters (M)", "paper: training (h)", "paper: inference (ms)"]
     columns += ["parameters (M)", "training (h)", "inference (ms)", "hardware", "our run"]
@@ -76,13 +79,14 @@ def cost_table(corpus, groups):
         f"{corpus}, the run's own epochs and hardware, its discriminator not counted.",
     ]
     if not any(run.latency for group in groups for run in group.runs):
-        notes.append("No inference time of ours: python -m m4ser.evaluation.latency RUN --dataset DATA measures it.")
+        notes.append("No inference time of ours: m4ser latency RUN --dataset DATA measures it.")
     return Table(f"V-{corpus}", f"Table V: cost, published and on {corpus}", columns, rows, notes, ours)
 
 
-def text_table(corpus, groups):
-    """Table VI: the recognizer's text or the human one."""
-    rows, ours = [], []
+def text_table(corpus: str, groups: Sequence[Group]) -> Table:
+    """Show Table VI: the ASR hypothesis or the human transcript."""
+    rows: list[list[str | Cell]] = []
+    ours: list[bool] = []
     for row in published()["VI"]:
         paper = [published_cell(row[name], "Table VI") for name in ("WA", "UA")]
         for found in row_groups(groups, row["variant"]) or [None]:
@@ -94,9 +98,10 @@ def text_table(corpus, groups):
     return Table(f"VI-{corpus}", f"Table VI: human text or ASR, published and on {corpus}", columns, rows, notes, ours)
 
 
-def transfer_table(number, groups):
-    """Tables VIII and IX: trained on one corpus, tested on another, without and with shots of it."""
-    rows, ours = [], []
+def transfer_table(number: str, groups: Sequence[Group]) -> Table:
+    """Show Tables VIII and IX: trained on one corpus, tested on another, without and with shots of it."""
+    rows: list[list[str | Cell]] = []
+    ours: list[bool] = []
     for row in published()[number]:
         shots = [str(row["shots"])] if number == "IX" else []
         cells = [
@@ -123,29 +128,30 @@ def transfer_table(number, groups):
     return Table(number, title, [*columns, *TITLES.values(), "ours, from -> to"], rows, notes, ours)
 
 
-def published_cell(value, where):
+def published_cell(value: float | None, where: str) -> Cell:
+    """Return a number of the paper; `where` names its table."""
     return Cell(value, source=f"{published()['paper']}, {where}")
 
 
-def modality(group):
-    """As Tables II and III write it."""
+def modality(group: Group) -> str:
+    """Name a group's modalities as Tables II and III do."""
     if group.variant is None:
         return ""
     text = "GT" if group.variant == "human transcripts" else "ASR"
     return {"speech only": "S", "text only": "T(ASR)"}.get(group.variant, f"S+T({text})")
 
 
-def _cost_cells(group):
+def _cost_cells(group: Group) -> list[str | Cell]:
     runs, source = group.runs, sources_of(group)
     parameters = group.first.results.get("parameters")
     hours = [run.results["seconds"] / 3600 for run in runs]
-    timed = [run for run in runs if run.latency]
+    timed = [(run.folder / LATENCY, run.latency) for run in runs if run.latency]
     inference = Cell(None)
     if timed:
         inference = Cell(
-            mean(run.latency["milliseconds"] for run in timed),
-            mean(run.latency["spread"] for run in timed),
-            source=", ".join((run.folder / LATENCY).as_posix() for run in timed),
+            mean(found["milliseconds"] for _, found in timed),
+            mean(found["spread"] for _, found in timed),
+            source=", ".join(path.as_posix() for path, _ in timed),
         )
     return [
         Cell(parameters / 1e6 if parameters else None, form="{:.2f}", source=source),
@@ -156,10 +162,10 @@ def _cost_cells(group):
     ]
 
 
-def _protocol_text(group):
+def _protocol_text(group: Group) -> str:
     chosen = "; epoch chosen on the test data" if group.protocol == PAPER_PROTOCOL else ""
     return f"{group.protocol}, {runs_text(group)}{chosen}"
 
 
 # Of each corpus, in the order of the paper.
-TABLES = (ablation_table, cost_table, text_table)
+TABLES: tuple[Callable[[str, Sequence[Group]], Table], ...] = (ablation_table, cost_table, text_table)
