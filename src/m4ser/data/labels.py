@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import datasets
@@ -107,7 +108,7 @@ class LabelStatistics:
     target_lengths: Counter = field(default_factory=Counter)
     truncated: int = 0
 
-    def add(self, labels: dict[str, list]) -> None:
+    def add(self, labels: Mapping[str, list]) -> None:
         """Count one row, as `aligned_labels` gives it."""
         self.tags.update(tag for tag in labels["aed_labels"] if tag != IGNORED)
         for ids in labels["correction_ids"]:

@@ -60,7 +60,7 @@ def classify_rows(
         DataError: no such column, a row that cannot be used, or emotions that the model does not know.
     """
     check_columns(rows, ("id", "audio", "emotion", text_column))
-    names, known = rows.features["emotion"].names, pipeline.model.config.label2id
+    names, known = rows.features["emotion"].names, known_labels(pipeline)
     check_labels(names, known)
     inputs = ({**row["audio"], "text": row[text_column] or ""} for row in rows)
     scores = np.empty((len(rows), len(known)))
@@ -71,6 +71,11 @@ def classify_rows(
         for item in output:
             row[known[item["label"]]] = item["score"]
     return scores, np.array([known[names[emotion]] for emotion in rows["emotion"]])
+
+
+def known_labels(pipeline: M4SERPipeline) -> dict[str, int]:
+    """Return {emotion: class index} of a pipeline's model."""
+    return {str(label): int(index) for label, index in (pipeline.model.config.label2id or {}).items()}
 
 
 def check_columns(rows: datasets.Dataset, columns: Sequence[str]) -> None:

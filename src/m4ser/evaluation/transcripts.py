@@ -1,7 +1,7 @@
 """Word error rates of a dataset's hypotheses, overall and by what is known of a recording: `m4ser wer`."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,10 @@ def whisper_normalizer(asr: str | Path | None = None) -> Callable[[str], str]:
     if asr is None:
         return EnglishTextNormalizer({})
     try:
-        with open(cached_file(str(asr), "normalizer.json"), encoding="utf-8") as file:
+        path = cached_file(str(asr), "normalizer.json")
+        if path is None:
+            raise OSError("there is no normalizer.json")
+        with open(path, encoding="utf-8") as file:
             return EnglishTextNormalizer(json.load(file))
     except (OSError, ValueError) as error:
         raise DataError(f"No table of spellings at {str(asr)!r}: {error}") from error
@@ -112,7 +115,7 @@ def _names(rows: datasets.Dataset, column: str) -> list[Any]:
     return [feature.names[value] for value in values] if isinstance(feature, datasets.ClassLabel) else values
 
 
-def _score(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def _score(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     hypotheses, transcripts = zip(*pairs, strict=True)
     words = sum(len(transcript.split()) for transcript in transcripts)
     rate = word_error_rate(hypotheses, transcripts) if words else None

@@ -116,7 +116,9 @@ def _scatter(axis: "Axes", title: str, points: np.ndarray, kinds: np.ndarray, na
     for kind, name in enumerate(names):
         chosen = points[kinds == kind]
         color, marker = PALETTE[kind % len(PALETTE)], MARKERS[kind % len(MARKERS)]
-        axis.scatter(*chosen.T, s=12, color=color, marker=marker, alpha=0.75, linewidths=0, label=name)
+        axis.scatter(
+            chosen[:, 0], chosen[:, 1], s=12, color=color, marker=marker, alpha=0.75, linewidths=0, label=name
+        )
     axis.set(title=title, xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
 
 

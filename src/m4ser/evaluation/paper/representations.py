@@ -13,7 +13,7 @@ from m4ser.data.schema import DataError
 from m4ser.evaluation.protocols import partition
 from m4ser.evaluation.report.runs import Run
 from m4ser.model.audio_m4ser import load_audio
-from m4ser.model.modeling_m4ser import M4SERModel, M4SEROutput
+from m4ser.model.modeling_m4ser import M4SERModel
 from m4ser.model.processing_m4ser import M4SERProcessor
 
 BATCH = 8
@@ -80,11 +80,10 @@ class RunEncoder:
         for start in range(0, len(self.rows), BATCH):
             rows = self.rows[start : start + BATCH]
             output = self._forward([load_audio(audio) for audio in rows["audio"]], rows[self.column])
-            embeddings.append(output.embeddings)
-            mask = output.frame_mask.unsqueeze(-1)
-            for name in STREAMS:
-                if (states := getattr(output, name)) is not None:
-                    streams[name].append((states * mask).sum(1) / mask.sum(1))
+            embeddings.append(output["embeddings"])
+            mask = output["frame_mask"].unsqueeze(-1)
+            for name in output.keys() & streams.keys():
+                streams[name].append((output[name] * mask).sum(1) / mask.sum(1))
         found = {name: torch.cat(parts).numpy() for name, parts in streams.items() if parts}
         return Vectors(np.array(self.rows["emotion"]), torch.cat(embeddings).numpy(), found)
 
@@ -99,22 +98,22 @@ class RunEncoder:
             hook.remove()
         tokenizer = self.processor.tokenizer
         ids = tokenizer(row[column] or "", truncation=True)["input_ids"]
-        label = int(output.logits.argmax())
+        label = int(output["logits"].argmax())
         return Weights(
             speech=_curve(speech[0][0]),
-            text=_curve(output.text_hidden_states[0]),
-            speech_specific=_curve(output.speech_specific[0]),
-            text_specific=_curve(output.text_specific[0]),
+            text=_curve(output["text_hidden_states"][0]),
+            speech_specific=_curve(output["speech_specific"][0]),
+            text_specific=_curve(output["text_specific"][0]),
             tokens=tokenizer.convert_ids_to_tokens(ids),
             seconds=len(samples) / self.processor.feature_extractor.sampling_rate,
             prediction=self.model.config.id2label[label],
         )
 
     @torch.no_grad()
-    def _forward(self, recordings: Sequence[np.ndarray], texts: Sequence[str | None]) -> M4SEROutput:
+    def _forward(self, recordings: Sequence[np.ndarray], texts: Sequence[str | None]) -> dict[str, torch.Tensor]:
         rate = self.processor.feature_extractor.sampling_rate
         inputs = self.processor(recordings, [text or "" for text in texts], sampling_rate=rate)
-        return self.model(**inputs)
+        return dict(self.model(**inputs))  # without what the network does not have
 
 
 def _curve(states: torch.Tensor) -> np.ndarray:

@@ -48,7 +48,7 @@ def ablation_table(corpus: str, groups: Sequence[Group]) -> Table:
             published_cell(row[on][name], "Table IV")
             for on, name in (("IEMOCAP", "WA"), ("IEMOCAP", "UA"), ("MELD", "ACC"), ("MELD", "W-F1"))
         ]
-        for found in row_groups(groups, row["variant"]) or [None]:
+        for found in _row_groups(groups, row["variant"]):
             mine = [score_cell(found, measure) if found else Cell(None) for measure in MEASURES]
             rows.append([row["method"], *paper, *mine, found.name if found else NOTHING])
             ours.append(found is not None)
@@ -68,7 +68,7 @@ def cost_table(corpus: str, groups: Sequence[Group]) -> Table:
             published_cell(row["training"], "Table V"),
             Cell(row["inference"], row["spread"], source=f"{published()['paper']}, Table V"),
         ]
-        for found in row_groups(groups, row["variant"]) or [None]:
+        for found in _row_groups(groups, row["variant"]):
             unknown: list[str | Cell] = [*[Cell(None)] * 3, NOTHING, NOTHING]
             rows.append([row["method"], *paper, *(_cost_cells(found) if found else unknown)])
             ours.append(found is not None)
@@ -89,7 +89,7 @@ def text_table(corpus: str, groups: Sequence[Group]) -> Table:
     ours: list[bool] = []
     for row in published()["VI"]:
         paper = [published_cell(row[name], "Table VI") for name in ("WA", "UA")]
-        for found in row_groups(groups, row["variant"]) or [None]:
+        for found in _row_groups(groups, row["variant"]):
             mine = [score_cell(found, measure) if found else Cell(None) for measure in (WA, UA)]
             rows.append([row["method"], row["modality"], *paper, *mine, found.name if found else NOTHING])
             ours.append(found is not None)
@@ -122,8 +122,8 @@ def transfer_table(number: str, groups: Sequence[Group]) -> Table:
     columns += [f"{way} {name}" for way, names in DIRECTIONS.items() for name in names]
     notes = ["IE: IEMOCAP, ME: MELD, 4 emotions; 30 % of the tested corpus choose the epoch, 70 % are tested."]
     if True not in ours:
-        shots = "with --shots" if number == "IX" else "without --shots"
-        notes.append(f"No run given is on a dataset that datasets_builders/cross_corpus.py built {shots}.")
+        option = "with --shots" if number == "IX" else "without --shots"
+        notes.append(f"No run given is on a dataset that datasets_builders/cross_corpus.py built {option}.")
     title = f"Table {number}: {'across corpora' if number == 'VIII' else 'across corpora, from a few recordings'}"
     return Table(number, title, [*columns, *TITLES.values(), "ours, from -> to"], rows, notes, ours)
 
@@ -139,6 +139,11 @@ def modality(group: Group) -> str:
         return ""
     text = "GT" if group.variant == "human transcripts" else "ASR"
     return {"speech only": "S", "text only": "T(ASR)"}.get(group.variant, f"S+T({text})")
+
+
+def _row_groups(groups: Sequence[Group], variant: str) -> list[Group | None]:
+    """Return the groups of a row of the paper; None where there is none, so that the row is there all the same."""
+    return [*row_groups(groups, variant)] or [None]
 
 
 def _cost_cells(group: Group) -> list[str | Cell]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Parameters, Returned = ParamSpec("Parameters"), TypeVar("Returned")
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
 Columns = Mapping[str, np.ndarray]  # of metrics.csv or validation.csv
 
 TOTAL = "total"  # the joint loss
@@ -29,7 +30,7 @@ GENERATOR_EQUILIBRIUM = 2 * math.log(2)
 BLUE, VERMILION = "#0072B2", "#D55E00"
 PALETTE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 MARKERS = "osD^vPX*"
-STYLE = {
+STYLE: dict[str, Any] = {
     "svg.hashsalt": "m4ser",
     "font.size": 9,
     "axes.titlesize": 9,
@@ -77,8 +78,10 @@ def styled(draw: Callable[Parameters, Returned]) -> Callable[Parameters, Returne
             from matplotlib import rc_context, rcParamsDefault
         except ImportError as error:
             raise ValueError("Figures need matplotlib: pip install 'm4ser[report]'.") from error
-        settings = {name: value for name, value in rcParamsDefault.items() if not name.startswith("backend")}
-        with rc_context({**settings, **STYLE}):
+        settings: dict[Any, Any] = {
+            name: value for name, value in rcParamsDefault.items() if not name.startswith("backend")
+        }
+        with rc_context(settings | STYLE):
             return draw(*args, **kwargs)
 
     return run

@@ -54,7 +54,7 @@ def write_page(
     Args:
         groups, unfinished: of `find_runs`. tables, plots: in the order of the report.
     """
-    content = {
+    content: dict[str, Any] = {
         "title": TITLE,
         "definitions": DEFINITIONS,
         "warnings": warnings(groups, unfinished),
@@ -104,7 +104,7 @@ def markdown_table(table: Table) -> str:
         "---:" if any(isinstance(row[index], Cell) for row in table.rows) else "---"
         for index in range(len(table.columns))
     ]
-    lines = [table.columns, rule, *table.rows]
+    lines: list[Sequence[str | Cell]] = [table.columns, rule, *table.rows]
     return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 

@@ -64,7 +64,7 @@ def comparison_table(corpus: str, groups: Sequence[Group]) -> Table:
     rows: list[list[str | Cell]] = []
     for number, (one, other, labels, _, _) in enumerate(pairs):
         source = f"{sources_of(one)}, {sources_of(other)}"
-        row = [one.name, other.name, str(len(labels))]
+        row: list[str | Cell] = [one.name, other.name, str(len(labels))]
         for measure, chances in zip((WA, UA), adjusted, strict=True):
             difference = 100 * (mean(one.values(measure)) - mean(other.values(measure)))
             row += [

@@ -84,7 +84,7 @@ def babble(samples: np.ndarray, generator: np.random.Generator, others: Sequence
     Args:
         others: recordings to draw from, arrays of samples.
     """
-    count = min(generator.integers(*BABBLE_SPEAKERS), len(others))
+    count = min(int(generator.integers(*BABBLE_SPEAKERS)), len(others))
     chosen = [others[index] for index in generator.choice(len(others), count, replace=False)]
     voices = [np.resize(voice / max(_rms(voice), np.finfo(float).tiny), len(samples)) for voice in chosen]
     return _mixed(samples, np.sum(voices, axis=0), 20)

@@ -11,11 +11,12 @@ from m4ser.data.schema import DataError
 from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.evaluation.robustness import audio_perturbations, text_perturbations
 from m4ser.evaluation.robustness.criteria import all_criteria, with_chance
-from m4ser.evaluation.scoring import check_columns, check_labels
+from m4ser.evaluation.scoring import check_columns, check_labels, known_labels
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 
-SMALL = {
+Perturbation = Callable[..., np.ndarray]  # a function of audio_perturbations
+SMALL: dict[str, Perturbation] = {
     "tone": audio_perturbations.tone,
     "zeros appended": audio_perturbations.append_zeros,
     "zeros prepended": audio_perturbations.prepend_zeros,
@@ -27,7 +28,7 @@ SMALL = {
     "low-pass": audio_perturbations.lowpass,
     "white noise": audio_perturbations.faint_white_noise,
 }
-NOISES = {
+NOISES: dict[str, Perturbation] = {
     "babble": audio_perturbations.babble,
     "cough": audio_perturbations.cough,
     "environment": audio_perturbations.environment,
@@ -35,12 +36,14 @@ NOISES = {
     "sneeze": audio_perturbations.sneeze,
     "white noise": audio_perturbations.white_noise,
 }
-ROOMS = {
+ROOMS: dict[str, tuple[Perturbation, Perturbation]] = {
     "room": (audio_perturbations.room, audio_perturbations.booth),
     "position": (audio_perturbations.elsewhere, audio_perturbations.center),
 }
-TILTS = {"downward": audio_perturbations.downward_tilt, "upward": audio_perturbations.upward_tilt}
-Perturbation = Callable[..., np.ndarray]
+TILTS: dict[str, Perturbation] = {
+    "downward": audio_perturbations.downward_tilt,
+    "upward": audio_perturbations.upward_tilt,
+}
 RATES = tuple(round(0.1 * step, 1) for step in range(11))
 
 
@@ -82,7 +85,7 @@ def robustness_of(
 def predict_texts(evaluator: "RobustnessEvaluator", base: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (name, predictions) with a wrong, missing or foreign text, and with the text alone."""
     yield "text as it is", base
-    for rate in RATES if all(evaluator.transcripts) else ():
+    for rate in RATES if evaluator.transcripts else ():
         yield f"WER {100 * rate:.0f} %", evaluator.predict_text(evaluator.inject_word_errors(rate))
     yield "text missing", evaluator.predict_text([""] * len(evaluator.labels))
     yield "text of another recording", evaluator.predict_text(evaluator.shuffle_texts())
@@ -103,7 +106,7 @@ class RobustnessEvaluator:
         rows = load_dataset(dataset, split)
         check_columns(rows, ("id", "audio", "emotion", "hypothesis"))
         self.pipeline = M4SERPipeline.from_pretrained(model)
-        self.label2id: dict[str, int] = self.pipeline.model.config.label2id
+        self.label2id = known_labels(self.pipeline)
         names = rows.features["emotion"].names
         check_labels(names, self.label2id)
         self.names = sorted(self.label2id, key=lambda name: self.label2id[name])
@@ -111,7 +114,9 @@ class RobustnessEvaluator:
         self.labels = np.array([self.label2id[names[emotion]] for emotion in rows["emotion"]])
         self.recordings = [load_audio(audio) for audio in rows["audio"]]
         self.hypotheses = [text or "" for text in rows["hypothesis"]]
-        self.transcripts = rows["transcript"] if "transcript" in rows.column_names else [None] * len(rows)
+        transcripts = rows["transcript"] if "transcript" in rows.column_names else ()
+        # Where one is missing, no errors can be put into it.
+        self.transcripts: list[str] = list(transcripts) if transcripts and all(transcripts) else []
         self.sexes = rows["sex"] if "sex" in rows.column_names and all(rows["sex"]) else None
 
     def predict(
