@@ -23,7 +23,7 @@ from benchmarks.random_whisper import SIZES, end_as_speech_does, save_whisper
 from benchmarks.synthetic_inputs import noise, random_lengths, random_model
 from benchmarks.timing import SEED, in_turn, median_ratio, report
 from m4ser import M4SERPipeline
-from m4ser.asr.transcription import make_batches, read_pieces
+from m4ser.asr.transcription import load_pieces, make_batches
 from m4ser.asr.whisper import Whisper
 from m4ser.data.schema import SAMPLING_RATE
 
@@ -120,14 +120,14 @@ def transcribed(folder, clips, batch_size, rounds):
     rows = [
         {"id": str(row), "audio": {"array": clip, "sampling_rate": SAMPLING_RATE}} for row, clip in enumerate(clips)
     ]
-    pieces, _ = read_pieces(rows, whisper.window, quiet=True)
+    pieces, _ = load_pieces(rows, whisper.window, quiet=True)
 
-    def recognize(size):
+    def transcribe_all(size):
         for batch in make_batches(pieces, size):
-            whisper.recognize([clips[piece.row][piece.start : piece.stop] for piece in batch])
+            whisper.transcribe_batch([clips[piece.row][piece.start : piece.stop] for piece in batch])
 
     ways = {ITEM: 1, BATCHED: batch_size}
-    seconds = in_turn({f"transcribe.py {way}": partial(recognize, size) for way, size in ways.items()}, rounds)
+    seconds = in_turn({f"transcribe.py {way}": partial(transcribe_all, size) for way, size in ways.items()}, rounds)
     return {name: [value / len(clips) for value in values] for name, values in seconds.items()}
 
 

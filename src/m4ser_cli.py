@@ -117,7 +117,7 @@ def _timeline(classify, source, options):
     from tqdm import tqdm
 
     from m4ser import AudioError
-    from m4ser.model.pipeline_m4ser import aggregate
+    from m4ser.model.windowing_m4ser import aggregate
 
     entries = []
     try:

@@ -1,4 +1,4 @@
-"""What a pipeline answers, and noise to ask it about."""
+"""Checks of a pipeline's output, and noise for its input."""
 
 import io
 import math
@@ -10,19 +10,19 @@ import soundfile
 EMOTIONS = {"angry", "happy", "neutral", "sad"}
 
 
-def scores(answer):
-    return {item["label"]: item["score"] for item in answer}
+def scores(output):
+    return {item["label"]: item["score"] for item in output}
 
 
-def assert_scores(answer):
-    assert set(scores(answer)) == EMOTIONS
-    values = [item["score"] for item in answer]
+def assert_scores(output):
+    assert set(scores(output)) == EMOTIONS
+    values = [item["score"] for item in output]
     assert all(map(math.isfinite, values)) and sum(values) == pytest.approx(1, abs=1e-5)
     assert values == sorted(values, reverse=True)
 
 
-def assert_same(answer, expected):
-    assert scores(answer) == pytest.approx(scores(expected), abs=1e-5)
+def assert_same(output, expected):
+    assert scores(output) == pytest.approx(scores(expected), abs=1e-5)
 
 
 def noise(samples, seed=0):

@@ -1,4 +1,4 @@
-"""What the doctor finds in a cache, and what it misses there."""
+"""The doctor's findings: what is in a cache, and what would be downloaded."""
 
 import json
 
@@ -32,13 +32,13 @@ def of(name, model=None):
     return [finding for found, finding in findings(model) if found == name]
 
 
-def test_without_a_cache_everything_would_be_downloaded(cache):
+def test_without_cache_all_would_be_downloaded(cache):
     assert of("in the cache") == []
     assert of("would be downloaded") == list(PRETRAINED)
     assert {name for name, _ in findings()} >= set(PACKAGES)
 
 
-def test_what_is_cached_with_its_weights_is_not_downloaded_again(cache, monkeypatch):
+def test_cached_weights_are_not_downloaded(cache, monkeypatch):
     cache(PRETRAINED[0], config_json="{}", model_safetensors="0" * 3000)
     cache(PRETRAINED[1], config_json="{}")
     assert of("in the cache") == [f"{PRETRAINED[0]}, 3.0K", f"{PRETRAINED[1]}, 2.0"]
@@ -47,7 +47,7 @@ def test_what_is_cached_with_its_weights_is_not_downloaded_again(cache, monkeypa
     assert of("would be downloaded")[0] == f"{PRETRAINED[1]}, but HF_HUB_OFFLINE forbids it"
 
 
-def test_of_a_model_its_recognizer_is_downloaded_too(cache, tmp_path):
+def test_asr_model_of_model_is_downloaded_too(cache, tmp_path):
     settings = json.dumps({"asr_model_id": "org/whisper"})
     assert of("would be downloaded", "org/m4ser") == ["org/m4ser"]
     cache("org/m4ser", model_safetensors="0", processor_config_json=settings)

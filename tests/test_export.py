@@ -1,23 +1,25 @@
-"""The exported graph answers as the network does, for whatever shape comes."""
+"""The exported graph gives the network's output, for inputs of any shape."""
 
+import logging
 import sys
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
 from m4ser import M4SERModel, M4SERPipeline
-from m4ser.export import OnnxNetwork, OnnxPipeline, export_onnx
+from m4ser.export import OnnxNetwork, OnnxPipeline, _without_exporter_messages, export_onnx
 from tests.saved_models import SENTENCES, save_tiny_model
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the export extra")
 pytest.importorskip("onnxscript", reason="needs the export extra")
 
-# HuBERT-base's GroupNorm looks at padding, where nothing keeps it from that; HuBERT-large's layer norm does not.
+# HuBERT-base's GroupNorm averages over padding, unless it is kept from that; HuBERT-large's layer norm does not.
 MODELS = {
     "group norm": {"norm": "group"},
-    "layer norm, speech alone": {"norm": "layer", "modalities": ["speech"]},
-    "text alone": {"modalities": ["text"]},
+    "layer norm, speech only": {"norm": "layer", "modalities": ["speech"]},
+    "text only": {"modalities": ["text"]},
 }
 
 
@@ -46,30 +48,30 @@ def random_inputs(generator):
     }
 
 
-def test_fifty_random_shapes_give_the_networks_logits_and_embeddings(exported):
+def test_random_shapes_match_network(exported):
     model = M4SERModel.from_pretrained(exported).eval()
     network, generator = OnnxNetwork(exported / "model.onnx", model.config), np.random.default_rng(0)
     for _ in range(50):
         inputs = random_inputs(generator)
         with torch.no_grad():
             expected = model(**inputs)
-        answer = network(**inputs)
-        torch.testing.assert_close(answer.logits, expected.logits, atol=1e-4, rtol=0)
-        torch.testing.assert_close(answer.embeddings, expected.embeddings, atol=1e-4, rtol=0)
+        output = network(**inputs)
+        torch.testing.assert_close(output.logits, expected.logits, atol=1e-4, rtol=0)
+        torch.testing.assert_close(output.embeddings, expected.embeddings, atol=1e-4, rtol=0)
 
 
-def test_the_pipeline_answers_as_it_does_with_the_network(exported):
+def test_pipeline_matches_network(exported):
     rows = [
         {"raw": np.random.default_rng(seed).standard_normal(100 + 5000 * seed), "sampling_rate": 16000, "text": text}
         for seed, text in enumerate(SENTENCES)
     ]
     expected = M4SERPipeline.from_pretrained(exported)(rows, batch_size=2)
-    for answer, one in zip(OnnxPipeline.from_pretrained(exported)(rows, batch_size=2), expected, strict=True):
-        scores, others = ({item["label"]: item["score"] for item in items} for items in (answer, one))
+    for output, one in zip(OnnxPipeline.from_pretrained(exported)(rows, batch_size=2), expected, strict=True):
+        scores, others = ({item["label"]: item["score"] for item in items} for items in (output, one))
         assert scores == pytest.approx(others, abs=1e-5)
 
 
-def test_calibration_counts_with_a_graph_too(exported):
+def test_graph_scores_are_calibrated(exported):
     classify = OnnxPipeline.from_pretrained(exported)
     row = {"raw": np.random.default_rng(0).standard_normal(16000), "sampling_rate": 16000, "text": ""}
     sharp = classify(row)[0]["score"]
@@ -77,12 +79,12 @@ def test_calibration_counts_with_a_graph_too(exported):
     assert classify(row)[0]["score"] < sharp
 
 
-def test_correction_needs_the_network(exported):
+def test_correction_needs_network(exported):
     with pytest.raises(ValueError, match="return_correction needs a model"):
         OnnxPipeline.from_pretrained(exported)(np.zeros(16000), return_correction=True)
 
 
-def test_what_is_not_there_is_named(tiny_folder, tmp_path):
+def test_missing_files_are_named(tiny_folder, tmp_path):
     with pytest.raises(ValueError, match=r"There is no ONNX file .*model\.onnx: write it with `m4ser export`"):
         OnnxPipeline.from_pretrained(tiny_folder)
     with pytest.raises(ValueError, match=f"There is no model '{tmp_path}/gone'"):
@@ -91,9 +93,33 @@ def test_what_is_not_there_is_named(tiny_folder, tmp_path):
         export_onnx(f"{tmp_path}/gone", tmp_path / "model.onnx")
 
 
-def test_without_the_extra_it_is_named(tiny_folder, tmp_path, monkeypatch):
+def test_missing_extra_is_named(tiny_folder, tmp_path, monkeypatch):
     for package in ("onnxruntime", "onnxscript"):
         monkeypatch.setitem(sys.modules, package, None)
     for use in (lambda: export_onnx(tiny_folder, tmp_path / "model.onnx"), lambda: OnnxNetwork("x", None)):
         with pytest.raises(ValueError, match=r"pip install 'm4ser\[export\]'"):
             use()
+
+
+def test_only_the_exporters_messages_are_silenced(caplog):
+    exporter, own = logging.getLogger("torch.onnx._internal"), logging.getLogger("m4ser.test")
+    caplog.set_level(logging.WARNING)
+    levels = [logging.getLogger(name).level for name in (None, "torch.onnx", "m4ser.test")]
+    with _without_exporter_messages():
+        assert not exporter.isEnabledFor(logging.WARNING) and exporter.isEnabledFor(logging.ERROR)
+        own.warning("of this package")
+        logging.warning("of the program")
+        quantizer = {"pathname": "/venv/onnxruntime/quantization/quantize.py"}
+        logging.getLogger().handle(logging.makeLogRecord({"msg": "of the quantizer", **quantizer}))
+        with pytest.warns(UserWarning, match="of the program"):
+            warnings.warn("of the program", stacklevel=1)
+    logging.warning("afterwards")
+    assert caplog.messages == ["of this package", "of the program", "afterwards"]
+    assert [logging.getLogger(name).level for name in (None, "torch.onnx", "m4ser.test")] == levels
+    assert exporter.isEnabledFor(logging.WARNING)
+
+
+def test_export_is_silent(tiny_folder, tmp_path, capfd):
+    export_onnx(tiny_folder, tmp_path / "model.onnx", int8=True)
+    printed = capfd.readouterr().err
+    assert "torchvision" not in printed and "pre-processing" not in printed

@@ -12,6 +12,11 @@ import torch
 from pytorch_metric_learning.losses import SupConLoss
 
 from m4ser.losses import (
+    OBJECTIVES,
+    LossInputs,
+    Objective,
+    check_objective,
+    compute_losses,
     contrastive_loss,
     discriminator_loss,
     emotion_loss,
@@ -19,8 +24,6 @@ from m4ser.losses import (
     error_detection_loss,
     generator_loss,
     joint_loss,
-    network_losses,
-    spaces_loss,
 )
 from tests import oracles
 
@@ -80,7 +83,7 @@ def test_nothing_to_correct_is_zero_with_a_gradient():
     assert logits.grad.shape == (0, 4, 11)
 
 
-def test_no_tag_to_learn_from_is_zero_with_a_zero_gradient():
+def test_no_tags_is_zero_with_a_zero_gradient():
     logits = random(2, 3, 3).requires_grad_()
     loss = error_detection_loss(logits, torch.full((2, 3), -100))
     loss.backward()
@@ -116,7 +119,7 @@ def test_contrastive_loss_against_pytorch_metric_learning(labels, temperature):
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [0]], ids=["all different", "single item"])
-def test_contrastive_loss_without_a_positive_is_zero_with_a_gradient(labels):
+def test_contrastive_loss_without_positives(labels):
     embeddings = random(len(labels), 24).requires_grad_()
     loss = contrastive_loss(embeddings, torch.tensor(labels))
     loss.backward()
@@ -156,7 +159,7 @@ def test_generator_loss_is_least_at_one_half():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
-def test_adversarial_losses_are_finite_where_a_sigmoid_overflows(dtype):
+def test_adversarial_losses_do_not_overflow(dtype):
     logits = torch.tensor([[-300.0, 300.0]], dtype=dtype).requires_grad_()
     mask = torch.ones(1, 2, dtype=torch.bool)
     loss = generator_loss(logits, mask) + discriminator_loss(logits, logits, logits, mask)
@@ -182,35 +185,49 @@ def test_padding_never_changes_a_loss(more):
     assert error_detection_loss(*padded).item() == pytest.approx(error_detection_loss(logits, labels).item(), abs=1e-9)
 
 
+def weights(**changes):
+    chosen = {"auxiliary_weight": 0.1, "detection_weight": 3.0, "adversarial_weight": 0.01, "contrastive_weight": 0.2}
+    return SimpleNamespace(**{**chosen, "temperature": 0.5, **changes})
+
+
 def test_joint_loss_is_equation_22():
-    weights = SimpleNamespace(alpha=0.1, beta=3.0, gamma=0.01, contrastive_weight=0.2)
     losses = {
         "emotion": 1.0,
         "error_detection": 10.0,
         "error_correction": 100.0,
         "generator": 1000.0,
         "contrastive": 10000.0,
+        "discriminator": 1e6,  # D minimizes it on its own
+        "of_a_system": 1e5,
     }
-    assert joint_loss(losses, weights) == pytest.approx(1 + 0.1 * (3 * 10 + 100) + 0.01 * 1000 + 0.2 * 10000)
-    assert joint_loss({"emotion": 1.0}, weights) == 1.0
+    losses = {name: torch.tensor(value, dtype=torch.float64) for name, value in losses.items()}
+    expected = 1 + 0.1 * (3 * 10 + 100) + 0.01 * 1000 + 0.2 * 10000 + 1e5
+    assert joint_loss(losses, weights()).item() == pytest.approx(expected)
+    assert joint_loss({"emotion": losses["emotion"]}, weights()).item() == 1.0
 
 
-def test_network_losses_are_those_that_the_output_allows():
-    output = SimpleNamespace(logits=random(2, 4), embeddings=random(2, 8), aed_logits=None, aec_logits=None)
-    batch = {"labels": torch.tensor([1, 1])}
-    weights = SimpleNamespace(contrastive_weight=0.1, temperature=0.5)
-    losses = network_losses(output, batch, weights)
+def output_of(**fields):
+    return SimpleNamespace(logits=random(2, 4), embeddings=random(2, 8), auxiliary_losses=None, **fields)
+
+
+BATCH = {
+    "labels": torch.tensor([1, 1]),
+    "all_labels": torch.tensor([1, 1]),
+    "aed_labels": torch.tensor([[0, 2, -100], [0, -100, -100]]),
+    "correction_ids": torch.tensor([[5, 2]]),
+}
+
+
+def test_losses_are_those_that_the_output_allows():
+    output = output_of(aed_logits=None, aec_logits=None)
+    losses = compute_losses(LossInputs(output, BATCH, weights()))
     assert set(losses) == {"emotion", "contrastive"}
     expected = oracles.contrastive(output.embeddings.numpy(), [1, 1], 0.5)
     assert losses["contrastive"].item() == pytest.approx(expected, abs=1e-6)
     output.aed_logits, output.aec_logits = random(2, 3, 3), random(1, 2, 11)
-    batch |= {"aed_labels": torch.tensor([[0, 2, -100], [0, -100, -100]]), "correction_ids": torch.tensor([[5, 2]])}
-    assert set(network_losses(output, batch, SimpleNamespace(contrastive_weight=0.0))) == {
-        "emotion",
-        "error_detection",
-        "error_correction",
-    }
-    losses = network_losses(output, batch, weights)
+    without = compute_losses(LossInputs(output, BATCH, weights(contrastive_weight=0.0)))
+    assert set(without) == {"emotion", "error_detection", "error_correction"}
+    losses = compute_losses(LossInputs(output, BATCH, weights()))
     assert set(losses) == {"emotion", "contrastive", "error_detection", "error_correction"}
     assert all(math.isfinite(loss) for loss in losses.values())
     assert losses["error_correction"].item() == pytest.approx(
@@ -223,8 +240,28 @@ def test_network_losses_are_those_that_the_output_allows():
     )
 
 
-def test_spaces_loss_by_hand():
-    """Both spaces guess: ln 4 each; the mean distances are 0.25 and 1."""
-    distances = torch.tensor([[0.5, 0.0], [2.0, 0.0]])
-    loss = spaces_loss(torch.zeros(2, 2, 4), distances, torch.tensor([0, 3]))
-    assert loss.item() == pytest.approx(2 * math.log(4) + 1.25)
+def test_own_losses_of_a_system_are_means_over_recordings():
+    output = output_of()
+    output.auxiliary_losses = {"spaces": torch.tensor([1.0, 4.0]), "moments": torch.tensor(3.0)}
+    losses = compute_losses(LossInputs(output, BATCH, weights(contrastive_weight=0.0)))
+    assert {name: losses[name].item() for name in ("spaces", "moments")} == {"spaces": 2.5, "moments": 3.0}
+
+
+def test_own_loss_with_a_taken_name_is_refused():
+    output = output_of()
+    output.auxiliary_losses = {"emotion": torch.zeros(2)}
+    with pytest.raises(ValueError, match="loss emotion has the name of a loss of every system"):
+        compute_losses(LossInputs(output, BATCH, weights()))
+
+
+def test_task_without_a_loss_is_refused():
+    check_objective(weights(), ("detection", "correction"))
+    with pytest.raises(ValueError, match="No loss trains the auxiliary task recognition"):
+        check_objective(weights(), ("detection", "recognition"))
+
+
+def test_loss_with_an_unknown_weight_is_refused(monkeypatch):
+    toy = Objective("toy", "toy", OBJECTIVES["emotion"].count, OBJECTIVES["emotion"].compute, ("toy_weight",))
+    monkeypatch.setitem(OBJECTIVES, "toy", toy)
+    with pytest.raises(ValueError, match="toy is weighed by toy_weight, which is no argument"):
+        check_objective(weights())

@@ -42,7 +42,7 @@ def save_tiny_whisper(folder):
         bos_token_id=vocabulary["<|endoftext|>"],
         eos_token_id=vocabulary["<|endoftext|>"],
         decoder_start_token_id=vocabulary["<|startoftranscript|>"],
-        init_std=1.0,  # so that what it writes depends on what it hears
+        init_std=1.0,  # so that the text depends on the audio
         suppress_tokens=None,
         begin_suppress_tokens=None,
     )

@@ -1,4 +1,4 @@
-"""The network as an ONNX graph, and the pipeline with that graph in the network's place.
+"""Export of the network as an ONNX graph, and the pipeline that runs that graph instead of the network.
 
 export_onnx("runs/ravdess", "runs/ravdess/model.onnx")
 classify = OnnxPipeline.from_pretrained("runs/ravdess")
@@ -6,16 +6,21 @@ classify = OnnxPipeline.from_pretrained("runs/ravdess")
 
 import logging
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
-from m4ser.model.modeling_m4ser import M4SEROutput
-from m4ser.model.pipeline_m4ser import M4SERPipeline
+from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
+from m4ser.model.configuration_m4ser import EmotionConfig
+from m4ser.model.pipeline_m4ser import M4SERPipeline, PipelineModel
+
+logger = logging.getLogger(__name__)
 
 FILE = "model.onnx"
 OUTPUTS = ("logits", "embeddings")
@@ -24,7 +29,7 @@ NOT_INSTALLED = "ONNX needs more than m4ser itself: pip install 'm4ser[export]'.
 LARGEST_FILE = 1.8e9
 
 
-def export_onnx(model, output, int8=False):
+def export_onnx(model: str | Path, output: str | Path, int8: bool = False) -> Path:
     """Write the whole inference graph, from the processor's inputs to `logits` and `embeddings`, as ONNX.
 
     The number of recordings, of samples and of tokens are free; a model of one modality has that one's inputs only.
@@ -38,7 +43,7 @@ def export_onnx(model, output, int8=False):
         `output`, a `Path`.
 
     Raises:
-        ValueError: there is no such model, or what writes ONNX is not installed.
+        ValueError: there is no such model, or the packages that write ONNX are not installed.
     """
     try:
         import onnx
@@ -54,7 +59,8 @@ def export_onnx(model, output, int8=False):
     output.parent.mkdir(parents=True, exist_ok=True)
     exact = output.with_suffix(".exact.onnx") if int8 else output
     inputs = graph.example_inputs()
-    with _quietly():
+    logger.info("Exporting %s to %s%s", model, output, " in 8 bits" if int8 else "")
+    with _without_exporter_messages():
         program = torch.export.export(graph, (), inputs, dynamic_shapes=graph.dynamic_shapes(), strict=False)
         torch.onnx.export(
             program,
@@ -66,49 +72,67 @@ def export_onnx(model, output, int8=False):
             verbose=False,
         )
         if int8:
-            program = onnx.load(exact)
+            exact_graph = onnx.load(exact)
             # The exporter's notes on shapes inside the graph are at odds with those that the quantizer works out.
-            del program.graph.value_info[:]
-            quantize_dynamic(program, output, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
+            del exact_graph.graph.value_info[:]
+            quantize_dynamic(exact_graph, output, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
             for file in exact.parent.glob(f"{exact.name}*"):
                 file.unlink()
     return output
 
 
 @contextmanager
-def _quietly():
-    """Without what the exporter and the quantizer say about torchvision and themselves: nothing to act on."""
-    logging.disable(logging.WARNING)
+def _without_exporter_messages() -> Iterator[None]:
+    """Silence the exporter's and the quantizer's messages about torchvision and themselves: nothing to act on.
+
+    PyTorch's exporter logs by its own logger, ONNX Runtime's quantizer by the root logger; no other is touched.
+    """
+    exporter, root = logging.getLogger("torch.onnx"), logging.getLogger()
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    root.addFilter(_is_not_of_quantizer)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            for category in (FutureWarning, DeprecationWarning):
+                warnings.simplefilter("ignore", category)
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        exporter.setLevel(level)
+        root.removeFilter(_is_not_of_quantizer)
+
+
+def _is_not_of_quantizer(record: logging.LogRecord) -> bool:
+    return "onnxruntime" not in Path(record.pathname).parts
 
 
 class InferenceGraph(nn.Module):
-    """What is exported: a model's forward without labels, auxiliary tasks and everything that asks for a length."""
+    """The exported graph: a model's forward without labels, auxiliary tasks and everything that checks a length."""
 
-    def __init__(self, model):
+    def __init__(self, model: EmotionModel):
         super().__init__()
         self.model = model
         if model.speech_encoder is not None:
-            # Only training masks spans of frames; that a recording is long enough for it need not be asked here.
+            # Only training masks spans of frames; that a recording is long enough for it need not be checked here.
             model.speech_encoder.encoder.config.mask_time_length = 0
         self.eval()
 
-    def forward(self, input_values=None, attention_mask=None, input_ids=None, text_attention_mask=None):
-        if input_values is not None:
-            # Padding changes no answer, and with it every recording is known to be longer than one frame.
+    def forward(
+        self,
+        input_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        text_attention_mask: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        if input_values is not None and attention_mask is not None and self.model.speech_encoder is not None:
+            # Padding changes no output, and with it every recording is known to be longer than one frame.
             padding = (0, 2 * self.model.speech_encoder.receptive_field)
             input_values, attention_mask = F.pad(input_values, padding), F.pad(attention_mask, padding)
         output = self.model(input_values, attention_mask, input_ids, text_attention_mask)
         return tuple(output[name] for name in OUTPUTS)
 
-    def example_inputs(self):
-        """Two recordings of one second and as many texts, one of each padded."""
-        inputs = {}
+    def example_inputs(self) -> dict[str, torch.Tensor]:
+        """Return two recordings of one second and as many texts, one of each padded."""
+        inputs: dict[str, torch.Tensor] = {}
         if self.model.speech_encoder is not None:
             samples = torch.ones(2, 16000, dtype=torch.long)
             samples[1, 12000:] = 0
@@ -116,39 +140,34 @@ class InferenceGraph(nn.Module):
         if self.model.text_encoder is not None:
             tokens = torch.ones(2, 9, dtype=torch.long)
             tokens[1, 5:] = 0
-            # Two tensors: of one that came in twice the graph would know one input.
+            # Two tensors: one that was passed twice would become one input of the graph.
             inputs |= {"input_ids": tokens.clone(), "text_attention_mask": tokens}
         return inputs
 
-    def dynamic_shapes(self):
-        """The axes that are free, by input."""
+    def dynamic_shapes(self) -> dict[str, dict[int, Any]]:
+        """Return the axes that are free, by input."""
         batch = torch.export.Dim("batch")
-        shapes = {}
+        shapes: dict[str, dict[int, Any]] = {}
         if self.model.speech_encoder is not None:
             samples = {0: batch, 1: torch.export.Dim("samples")}
             shapes |= {"input_values": samples, "attention_mask": samples}
         if self.model.text_encoder is not None:
-            tokens = {0: batch, 1: torch.export.Dim("tokens", max=self.model.text_encoder.max_length)}
+            tokens = {0: batch, 1: torch.export.Dim("tokens", max=self.model.max_text_length)}
             shapes |= {"input_ids": tokens, "text_attention_mask": tokens}
         return shapes
 
 
 class OnnxNetwork(nn.Module):
-    """An exported graph that answers as [`M4SERModel`] does, on the CPU; it detects and corrects nothing.
+    """An exported graph as a [`PipelineModel`], on the CPU and in float32; it detects and corrects no errors.
 
     Args:
-        path: the ONNX file. config: the model's [`M4SERConfig`].
+        path: the ONNX file. config: the model's config.
 
     Raises:
         ValueError: there is no such file, or ONNX Runtime is not installed.
     """
 
-    text_encoder = error_corrector = None
-    name_or_path = ""
-    device = torch.device("cpu")
-    dtype = torch.float32
-
-    def __init__(self, path, config):
+    def __init__(self, path: str | Path, config: EmotionConfig):
         super().__init__()
         try:
             import onnxruntime
@@ -157,31 +176,50 @@ class OnnxNetwork(nn.Module):
         if not Path(path).is_file():
             raise ValueError(f"There is no ONNX file {path}: write it with `m4ser export`.")
         self.config = config
+        self.name_or_path = str(path)
         self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         self.names = [item.name for item in self.session.get_inputs()]
 
-    def forward(self, **inputs):
-        """The processor's inputs to `logits` and `embeddings`; those of a modality that the graph lacks are left."""
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32
+
+    @property
+    def can_correct(self) -> bool:
+        return False
+
+    @property
+    def max_text_length(self) -> int | None:
+        return None
+
+    def can_generate(self) -> bool:
+        return False
+
+    def forward(self, **inputs: torch.Tensor) -> EmotionOutput:
+        """Compute `logits` and `embeddings` of the processor's inputs; the graph's own modalities are used."""
         # A feature extractor's mask is of 32 bits, a tokenizer's of 64.
         given = {name: inputs[name] for name in self.names}
         given = {name: (value.float() if value.is_floating_point() else value.long()) for name, value in given.items()}
-        answers = self.session.run(list(OUTPUTS), {name: value.numpy() for name, value in given.items()})
-        return M4SEROutput(**{name: torch.from_numpy(answer) for name, answer in zip(OUTPUTS, answers, strict=True)})
-
-    def can_generate(self):
-        return False
+        logits, embeddings = self.session.run(list(OUTPUTS), {name: value.numpy() for name, value in given.items()})
+        return EmotionOutput(logits=torch.from_numpy(logits), embeddings=torch.from_numpy(embeddings))
 
 
 class OnnxPipeline(M4SERPipeline):
-    """[`M4SERPipeline`] that asks ONNX Runtime."""
+    """[`M4SERPipeline`] that runs in ONNX Runtime."""
 
     @classmethod
-    def from_pretrained(cls, name_or_path, path=None, **kwargs):
-        """The pipeline of a saved model with an exported graph.
+    def from_pretrained(
+        cls, name_or_path: str | Path, path: str | Path | None = None, **kwargs: Any
+    ) -> "OnnxPipeline":
+        """Load the pipeline of a saved model with an exported graph.
 
         Args:
             name_or_path: the model's folder, or Hub id, for its processor and config.
-            path: the ONNX file; model.onnx in that folder by default.
+            path: the ONNX file; model.onnx in that folder by default. kwargs: of the pipeline.
 
         Raises:
             ValueError: there is no such model or file, or ONNX Runtime is not installed.
@@ -191,9 +229,9 @@ class OnnxPipeline(M4SERPipeline):
             processor = AutoProcessor.from_pretrained(name_or_path)
         except OSError as error:
             raise _no_model(name_or_path, error) from error
-        network = OnnxNetwork(path or Path(name_or_path) / FILE, config)
+        network: PipelineModel = OnnxNetwork(path or Path(name_or_path) / FILE, config)
         return cls(model=network, processor=processor, task="audio-classification", **kwargs)
 
 
-def _no_model(name, error):
+def _no_model(name: str | Path, error: Exception) -> ValueError:
     return ValueError(f"There is no model {str(name)!r}: {str(error).splitlines()[0]}")

@@ -7,7 +7,7 @@ comes from its network as `auxiliary_losses` of the output and needs no entry.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 import torch
@@ -107,11 +107,12 @@ def _frame_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LossInputs:
-    """What the losses of one batch are computed from.
+    """The inputs of the losses of one batch.
 
     Args:
-        output: of the network's forward; with D, one that has M4SER's representations. batch: of [`M4SERCollator`], with "all_labels", the labels of all processes,
-            and "frame_lengths" (B,). options: the weights of `WEIGHT_SYMBOLS` and `temperature` as attributes.
+        output: [`EmotionOutput`] of the network's forward; with D, M4SER's, which has the representations.
+        batch: of [`M4SERCollator`], with "all_labels", the labels of all processes, and "frame_lengths" (B,).
+        options: the weights of `WEIGHT_SYMBOLS` and `temperature` as attributes.
         gather: function from the rows of this process to those of all, between which the contrastive loss compares.
         discriminator: D, where the network is trained against one.
     """
@@ -121,6 +122,18 @@ class LossInputs:
     options: Any
     gather: Callable[[Tensor], Tensor] = lambda rows: rows
     discriminator: nn.Module | None = None
+
+    @cached_property
+    def invariant_logits(self) -> Tensor:
+        """D of the invariant representation (B, m), as line 25 of Alg. 1 has it.
+
+        D is frozen, yet the gradient flows through it to the representation.
+        """
+        assert self.discriminator is not None
+        self.discriminator.requires_grad_(False)
+        logits = self.discriminator(self.output.invariant)
+        self.discriminator.requires_grad_(True)
+        return logits
 
 
 @dataclass(frozen=True)
@@ -199,13 +212,9 @@ def _error_correction(inputs: LossInputs) -> Tensor | None:
 
 
 def _generator(inputs: LossInputs) -> Tensor | None:
-    """L_G of line 25 of Alg. 1: D is frozen, yet the gradient flows through it to the invariant representation."""
     if inputs.discriminator is None:
         return None
-    inputs.discriminator.requires_grad_(False)
-    loss = generator_loss(inputs.discriminator(inputs.output.invariant), inputs.output.frame_mask)
-    inputs.discriminator.requires_grad_(True)
-    return loss
+    return generator_loss(inputs.invariant_logits, inputs.output.frame_mask)
 
 
 def _discriminator(inputs: LossInputs) -> Tensor | None:
@@ -260,7 +269,7 @@ def check_objective(options: Any, tasks: tuple[str, ...] | list[str] = ()) -> No
     """Refuse, before anything is trained, a table that cannot train the auxiliary `tasks` of a network.
 
     Raises:
-        ValueError: a task that no loss trains, or a loss weighed by what `options` do not have.
+        ValueError: a task that no loss trains, or a loss weighed by an argument that `options` lack.
     """
     if untrained := sorted(set(tasks) - {objective.task for objective in OBJECTIVES.values()}):
         raise ValueError(f"No loss trains the auxiliary task {untrained[0]}: add one to m4ser.losses.OBJECTIVES.")

@@ -1,4 +1,4 @@
-"""A tiny random Whisper, and noises for it to hear."""
+"""A tiny random Whisper, and noises for it to transcribe."""
 
 import numpy as np
 import pytest

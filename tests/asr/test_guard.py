@@ -16,7 +16,7 @@ LOUD = -20.0
 LOOP = "Thank you for watching. " * 20
 
 
-def answer(text="Thank you.", log_probability=-0.5, no_speech=0.1):
+def transcription(text="Thank you.", log_probability=-0.5, no_speech=0.1):
     return {
         "text": text,
         "token_log_probabilities": [log_probability] * 4,
@@ -25,24 +25,24 @@ def answer(text="Thank you.", log_probability=-0.5, no_speech=0.1):
 
 
 @pytest.mark.parametrize(
-    ("heard", "level", "seconds", "reason"),
+    ("transcribed", "level", "seconds", "reason"),
     [
-        (answer(), LOUD, 1, None),
-        (answer(), -69.9, 1, None),
-        (answer(), -70.1, 1, "silence"),
-        (answer(text=""), -70.1, 1, None),
-        (answer(log_probability=-1.1, no_speech=0.61), LOUD, 1, "no speech"),
-        (answer(log_probability=-0.9, no_speech=0.99), LOUD, 1, None),
-        (answer(log_probability=-3.0, no_speech=0.59), LOUD, 1, None),
-        (answer(text=LOOP), LOUD, 5, "repetition"),
-        (answer(text="No, " * 15), LOUD, 5, None),
-        (answer(text="No, " * 15), LOUD, 1, "repetition"),
+        (transcription(), LOUD, 1, None),
+        (transcription(), -69.9, 1, None),
+        (transcription(), -70.1, 1, "silence"),
+        (transcription(text=""), -70.1, 1, None),
+        (transcription(log_probability=-1.1, no_speech=0.61), LOUD, 1, "no speech"),
+        (transcription(log_probability=-0.9, no_speech=0.99), LOUD, 1, None),
+        (transcription(log_probability=-3.0, no_speech=0.59), LOUD, 1, None),
+        (transcription(text=LOOP), LOUD, 5, "repetition"),
+        (transcription(text="No, " * 15), LOUD, 5, None),
+        (transcription(text="No, " * 15), LOUD, 1, "repetition"),
     ],
     ids=[
         "speech",
         "just loud enough",
         "silence",
-        "nothing written",
+        "no text",
         "no speech",
         "sure of itself",
         "unsure, but speech",
@@ -51,21 +51,21 @@ def answer(text="Thank you.", log_probability=-0.5, no_speech=0.1):
         "faster than anyone speaks",
     ],
 )
-def test_reasons(heard, level, seconds, reason):
-    assert reason_to_reject(heard, level, seconds) == reason
+def test_reasons_to_reject(transcribed, level, seconds, reason):
+    assert reason_to_reject(transcribed, level, seconds) == reason
 
 
-def test_speech_that_nobody_could_say_so_fast_is_kept_unless_it_repeats_itself():
+def test_fast_speech_without_repetition_is_kept():
     varied = " ".join(str(number) for number in range(1000, 1200, 7))
     assert len(varied) > 25 and compression_ratio(varied) < 2.4
-    assert reason_to_reject(answer(text=varied), LOUD, 1) is None
+    assert reason_to_reject(transcription(text=varied), LOUD, 1) is None
 
 
-def test_the_mean_counts_every_token():
+def test_mean_counts_every_token():
     assert mean_log_probability([-1.0, -2.0, -6.0]) == -3.0
 
 
-def test_the_level_is_that_of_the_loudest_tenth_of_a_second():
+def test_level_is_of_loudest_tenth_of_a_second():
     samples = np.full(16000, 1e-4, dtype=np.float32)  # -80 dB
     assert loudest_level(samples) == pytest.approx(-80, abs=1e-3)
     samples[3200:4800] = 0.1

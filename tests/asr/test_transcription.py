@@ -1,4 +1,4 @@
-"""Whole files of hypotheses by a tiny random Whisper: killed, resumed, shared out, added to."""
+"""Hypotheses files by a tiny random Whisper: killed, resumed, shared by processes, extended."""
 
 import json
 import multiprocessing
@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from m4ser.asr.transcription import cuts, make_batches, read_pieces, transcribe
+from m4ser.asr.transcription import cut_points, load_pieces, make_batches, transcribe
 from m4ser.data.builders.builder_cli import read_hypotheses
 from m4ser.data.schema import DataError
 from tests.asr.conftest import noise, recordings
@@ -25,26 +25,26 @@ def run(tiny_whisper, tmp_path):
 
     def transcribe_them(rows, **options):
         options = {"cache_dir": tmp_path / "cache", "batch_size": 2} | options
-        transcribe(rows, tiny_whisper, tmp_path / "deep" / "heard.jsonl", **options)
-        lines = (tmp_path / "deep" / "heard.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+        transcribe(rows, tiny_whisper, tmp_path / "deep" / "hypotheses.jsonl", **options)
+        lines = (tmp_path / "deep" / "hypotheses.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
         return {row["id"]: row for row in map(json.loads, lines)}
 
     return transcribe_them
 
 
 def written(row):
-    """All that the recognizer wrote, whatever the guard makes of a random one."""
+    """All texts of a row, whatever the guard rejects."""
     return [row["hypothesis"], *(item["text"] for item in row.get("rejected", ()))]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_each_recording_gets_its_own_line_in_order_whatever_the_batch(run, whisper, batch_size):
+def test_one_line_a_recording_in_order_for_any_batch_size(run, whisper, batch_size):
     rows = recordings(7)
-    heard = run(rows, batch_size=batch_size)
-    assert list(heard) == [row["id"] for row in rows]
+    transcribed = run(rows, batch_size=batch_size)
+    assert list(transcribed) == [row["id"] for row in rows]
     for row in rows:
-        (alone,) = whisper.recognize([row["audio"]["array"]])
-        line = heard[row["id"]]
+        (alone,) = whisper.transcribe_batch([row["audio"]["array"]])
+        line = transcribed[row["id"]]
         assert alone["text"] in written(line)
         assert line["token_ids"] == alone["token_ids"]
         assert line["token_log_probabilities"] == pytest.approx(alone["token_log_probabilities"], abs=2e-4)
@@ -53,7 +53,7 @@ def test_each_recording_gets_its_own_line_in_order_whatever_the_batch(run, whisp
         assert line["no_speech_probability"] == pytest.approx(alone["no_speech_probability"], abs=2e-4)
 
 
-def test_killed_at_ten_random_moments_it_writes_the_same_bytes(tiny_whisper, tmp_path):
+def test_killed_and_resumed_writes_same_bytes(tiny_whisper, tmp_path):
     rows, moments = recordings(100, longest=0.5), random.Random(0)
     options = {"batch_size": 2, "cache_dir": tmp_path / "uninterrupted"}
     transcribe(rows, tiny_whisper, tmp_path / "whole.jsonl", **options)
@@ -91,9 +91,9 @@ def cache_lines(cache):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999, 1.0])
-def test_a_cache_that_was_cut_anywhere_gives_the_same_bytes(run, tmp_path, share):
+def test_truncated_cache_gives_same_bytes(run, tmp_path, share):
     run(recordings(7))
-    output = tmp_path / "deep" / "heard.jsonl"
+    output = tmp_path / "deep" / "hypotheses.jsonl"
     (cache,) = (tmp_path / "cache").rglob("process-0.jsonl")
     expected, whole = output.read_bytes(), cache.read_bytes()
     cache.write_bytes(whole[: int(share * len(whole))])
@@ -101,56 +101,56 @@ def test_a_cache_that_was_cut_anywhere_gives_the_same_bytes(run, tmp_path, share
     assert output.read_bytes() == expected
 
 
-def test_only_what_is_missing_is_recognized(run, tmp_path):
+def test_only_missing_recordings_are_transcribed(run, tmp_path):
     run(recordings(5))
     (cache,) = (tmp_path / "cache").rglob("process-0.jsonl")
     marked = "".join(
         json.dumps(json.loads(line) | {"text": "from the cache"}) + "\n" for line in cache.read_text().splitlines()
     )
     cache.write_text(marked)
-    heard = run(recordings(7))
-    from_cache = {id for id, row in heard.items() if "from the cache" in written(row)}
+    transcribed = run(recordings(7))
+    from_cache = {id for id, row in transcribed.items() if "from the cache" in written(row)}
     assert from_cache == {f"clip {index}" for index in range(5)}
     added = cache.read_text().removeprefix(marked)
     assert added.count("\n") == 2
 
 
-def test_the_cache_goes_by_content_not_by_name(run, tmp_path):
+def test_cache_key_is_content(run, tmp_path):
     rows = recordings(3)
-    heard = run([*rows, rows[0] | {"id": "the same again"}])
+    transcribed = run([*rows, rows[0] | {"id": "the same again"}])
     assert len(cache_lines(tmp_path / "cache")) == 3
-    assert heard["the same again"] == heard["clip 0"] | {"id": "the same again"}
+    assert transcribed["the same again"] == transcribed["clip 0"] | {"id": "the same again"}
     renamed = run([row | {"id": f"new {row['id']}"} for row in rows])
     assert len(cache_lines(tmp_path / "cache")) == 3
-    assert [written(row) for row in renamed.values()] == [written(heard[row["id"]]) for row in rows]
+    assert [written(row) for row in renamed.values()] == [written(transcribed[row["id"]]) for row in rows]
 
 
-def test_a_long_recording_is_heard_to_its_end(run, whisper):
+def test_long_recording_is_transcribed_in_pieces(run, whisper):
     samples = noise(5, 3.7 * WINDOW_SECONDS)
-    points = cuts(samples, WINDOW)
+    points = cut_points(samples, WINDOW)
     assert len(points) >= 5
     line = run([{"id": "long", "audio": {"array": samples, "sampling_rate": 16000}}])["long"]
-    pieces = [whisper.recognize([samples[start:stop]])[0] for start, stop in pairwise(points)]
+    pieces = [whisper.transcribe_batch([samples[start:stop]])[0] for start, stop in pairwise(points)]
     assert line["token_ids"] == [token for piece in pieces for token in piece["token_ids"]]
     rejected = [item["text"] for item in line.get("rejected", ())]
-    believed = [piece["text"] for piece in pieces if piece["text"] not in rejected]
-    assert line["hypothesis"] == " ".join(filter(None, believed))
+    kept = [piece["text"] for piece in pieces if piece["text"] not in rejected]
+    assert line["hypothesis"] == " ".join(filter(None, kept))
     assert line["no_speech_probability"] == pytest.approx(
         max(piece["no_speech_probability"] for piece in pieces), abs=2e-4
     )
 
 
-def test_it_is_cut_where_it_is_quiet():
+def test_cut_points_are_quiet():
     samples = noise(0, 5)
     samples[28000:29600] = 0  # in the last third of the first window
-    first, *others = cuts(samples, WINDOW)[1:]
+    first, *others = cut_points(samples, WINDOW)[1:]
     assert 28000 < first < 29600
     assert others[-1] == len(samples)
     assert all(0 < stop - start <= WINDOW for start, stop in pairwise([0, first, *others]))
-    assert cuts(samples[:WINDOW], WINDOW) == [0, WINDOW]
+    assert cut_points(samples[:WINDOW], WINDOW) == [0, WINDOW]
 
 
-def test_over_silence_nothing_is_heard(run):
+def test_text_over_silence_is_rejected(run):
     rows = [*recordings(2), {"id": "silent", "audio": {"array": np.zeros(16000), "sampling_rate": 16000}}]
     line = run(rows)["silent"]
     assert line["hypothesis"] == ""
@@ -159,23 +159,23 @@ def test_over_silence_nothing_is_heard(run):
     assert len(line["token_ids"]) == len(line["token_log_probabilities"]) > 0
 
 
-def test_what_cannot_be_read_is_named_and_left_out(tiny_whisper, tmp_path):
+def test_unreadable_recordings_are_named_and_left_out(tiny_whisper, tmp_path):
     rows = [*recordings(2), {"id": "broken", "audio": {"bytes": b"not audio", "path": "broken.wav"}}]
-    output = tmp_path / "heard.jsonl"
+    output = tmp_path / "hypotheses.jsonl"
     unreadable, rejected = transcribe(rows, tiny_whisper, output, cache_dir=tmp_path)
     assert unreadable.keys() == {"broken"} and unreadable["broken"].startswith("broken.wav: not an audio file")
     assert read_hypotheses(output).keys() == {"clip 0", "clip 1"}
     assert rejected.total() == output.read_text().count('"reason"')
 
 
-def test_texts_alone_are_refused(tiny_whisper, tmp_path):
-    with pytest.raises(DataError, match="There is no recording to hear"):
-        transcribe([{"id": "text", "audio": None}], tiny_whisper, tmp_path / "heard.jsonl", cache_dir=tmp_path)
+def test_rows_without_audio_raise(tiny_whisper, tmp_path):
+    with pytest.raises(DataError, match="There is no recording to transcribe"):
+        transcribe([{"id": "text", "audio": None}], tiny_whisper, tmp_path / "hypotheses.jsonl", cache_dir=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("text", ["no newline", '["a"]\n', '{"id": "clip 0", "hypothesis": "by another"}\n'])
-def test_a_file_of_something_else_is_refused_and_left_alone(tiny_whisper, tmp_path, text):
+def test_foreign_output_file_raises_and_is_unchanged(tiny_whisper, tmp_path, text):
     output = tmp_path / "other.jsonl"
     output.write_text(text)
     with pytest.raises(DataError, match=r"other\.jsonl holds other things"):
@@ -183,13 +183,13 @@ def test_a_file_of_something_else_is_refused_and_left_alone(tiny_whisper, tmp_pa
     assert output.read_text() == text
 
 
-def test_batches_are_of_like_length_the_longest_first_and_whatever_the_order():
+def test_batches_are_of_like_length_longest_first():
     rows = recordings(9)
-    pieces, _ = read_pieces(rows, WINDOW, quiet=True)
+    pieces, _ = load_pieces(rows, WINDOW, quiet=True)
     batches = make_batches(pieces, 4)
     assert [len(batch) for batch in batches] == [4, 4, 1]
     lengths = [piece.stop - piece.start for batch in batches for piece in batch]
     assert lengths == sorted((len(row["audio"]["array"]) for row in rows), reverse=True)
-    other_way, _ = read_pieces(rows[::-1], WINDOW, quiet=True)
+    other_way, _ = load_pieces(rows[::-1], WINDOW, quiet=True)
     keys = [[piece.key for piece in batch] for batch in batches]
     assert [[piece.key for piece in batch] for batch in make_batches(other_way, 4)] == keys

@@ -1,4 +1,4 @@
-"""The recognizer against transformers' own generation and a forward pass over what it wrote."""
+"""Whisper's texts and probabilities against greedy decoding by hand."""
 
 import shutil
 
@@ -11,7 +11,7 @@ from m4ser.asr.whisper import Whisper
 from m4ser.data.schema import DataError
 from tests.asr.conftest import noise
 
-SPOKEN = [noise(seed, seconds) for seed, seconds in enumerate((2.0, 0.5, 1.3, 0.01, 0.9))]
+CLIPS = [noise(seed, seconds) for seed, seconds in enumerate((2.0, 0.5, 1.3, 0.01, 0.9))]
 
 
 @pytest.fixture(scope="module")
@@ -32,41 +32,43 @@ def by_hand(model, processor, samples, prompt, longest=16):
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
-def test_text_and_probabilities_whatever_the_batch(whisper, tiny_whisper, model, batch_size):
+def test_text_and_probabilities_for_any_batch_size(whisper, tiny_whisper, model, batch_size):
     processor, settings = WhisperProcessor.from_pretrained(tiny_whisper), model.generation_config
     prompt = [settings.decoder_start_token_id, settings.no_timestamps_token_id]
-    answers = [
-        answer
-        for start in range(0, len(SPOKEN), batch_size)
-        for answer in whisper.recognize(SPOKEN[start : start + batch_size])
+    transcriptions = [
+        transcription
+        for start in range(0, len(CLIPS), batch_size)
+        for transcription in whisper.transcribe_batch(CLIPS[start : start + batch_size])
     ]
-    assert len({answer["text"] for answer in answers}) > 3, "recordings that sound alike would hide a mix-up"
-    for samples, answer in zip(SPOKEN, answers, strict=True):
+    assert len({transcription["text"] for transcription in transcriptions}) > 3, (
+        "recordings that are alike would hide a mix-up"
+    )
+    for samples, transcription in zip(CLIPS, transcriptions, strict=True):
         tokens, log_probabilities, silence = by_hand(model, processor, samples, prompt)
-        assert answer["token_ids"] == tokens
-        assert answer["text"] == processor.decode(tokens, skip_special_tokens=True).strip()
-        assert answer["token_log_probabilities"] == pytest.approx(log_probabilities, abs=2e-4)
-        assert answer["no_speech_probability"] == pytest.approx(silence, abs=2e-4)
+        assert transcription["token_ids"] == tokens
+        assert transcription["text"] == processor.decode(tokens, skip_special_tokens=True).strip()
+        assert transcription["token_log_probabilities"] == pytest.approx(log_probabilities, abs=2e-4)
+        assert transcription["no_speech_probability"] == pytest.approx(silence, abs=2e-4)
 
 
-def test_tokens_end_with_the_end(tiny_whisper, tmp_path):
+def test_tokens_end_with_end_of_text(tiny_whisper, tmp_path):
     """Also where the others of the batch go on: what follows the end is padding."""
     shutil.copytree(tiny_whisper, tmp_path, dirs_exist_ok=True)
-    recognizer = Whisper(tmp_path)
-    first, *others = (answer["token_ids"] for answer in recognizer.recognize(SPOKEN))
+    whisper = Whisper(tmp_path)
+    first, *others = (transcription["token_ids"] for transcription in whisper.transcribe_batch(CLIPS))
     # From now on the third token of the first recording is the end.
     end = next(token for token in first if not any(token in tokens[:3] for tokens in others))
     settings = GenerationConfig.from_pretrained(tmp_path)
     settings.eos_token_id = settings.pad_token_id = end
     settings.save_pretrained(tmp_path)
-    stopped, *going_on = (answer["token_ids"] for answer in Whisper(tmp_path).recognize(SPOKEN))
+    stopped, *going_on = (transcription["token_ids"] for transcription in Whisper(tmp_path).transcribe_batch(CLIPS))
     assert stopped == first[: first.index(end) + 1]
     assert max(map(len, going_on)) > len(stopped)
 
 
 @pytest.fixture(scope="module")
 def multilingual(tiny_whisper, tmp_path_factory):
-    """The same, told that two of its tokens are languages and one a task."""
+    """The same, with two of its tokens as languages and one as a task."""
     folder = tmp_path_factory.mktemp("multilingual")
     shutil.copytree(tiny_whisper, folder, dirs_exist_ok=True)
     settings = GenerationConfig.from_pretrained(folder)
@@ -77,30 +79,35 @@ def multilingual(tiny_whisper, tmp_path_factory):
     return folder
 
 
-def test_a_multilingual_model_is_told_its_language(multilingual, model):
+def test_multilingual_model_takes_language(multilingual, model):
     processor, settings = WhisperProcessor.from_pretrained(multilingual), model.generation_config
     spoken = {10: Whisper(multilingual, language="en"), 20: Whisper(multilingual, language="German")}
-    answers = {token: [answer["token_ids"] for answer in one.recognize(SPOKEN)] for token, one in spoken.items()}
-    for language, heard in answers.items():
+    transcriptions = {
+        token: [transcription["token_ids"] for transcription in one.transcribe_batch(CLIPS)]
+        for token, one in spoken.items()
+    }
+    for language, token_ids in transcriptions.items():
         prompt = [settings.decoder_start_token_id, language, 30, settings.no_timestamps_token_id]
-        assert heard == [by_hand(model, processor, samples, prompt)[0] for samples in SPOKEN]
-    assert answers[10] != answers[20]
+        assert token_ids == [by_hand(model, processor, samples, prompt)[0] for samples in CLIPS]
+    assert transcriptions[10] != transcriptions[20]
     assert spoken[10].settings != spoken[20].settings
 
 
-def test_a_multilingual_model_that_is_not_told_detects_the_language(multilingual):
-    answers, english, german = (Whisper(multilingual, language=code).recognize(SPOKEN) for code in (None, "en", "de"))
-    assert all(answer in pair for answer, *pair in zip(answers, english, german, strict=True))
+def test_multilingual_model_detects_language(multilingual):
+    transcriptions, english, german = (
+        Whisper(multilingual, language=code).transcribe_batch(CLIPS) for code in (None, "en", "de")
+    )
+    assert all(transcription in pair for transcription, *pair in zip(transcriptions, english, german, strict=True))
 
 
-def test_languages_that_are_refused(tiny_whisper, multilingual):
-    with pytest.raises(DataError, match="knows English only; leave --language out"):
+def test_unknown_languages_raise(tiny_whisper, multilingual):
+    with pytest.raises(DataError, match="is an English-only model; leave --language out"):
         Whisper(tiny_whisper, language="en")
     with pytest.raises(DataError, match="does not know the language 'klingon'"):
         Whisper(multilingual, language="klingon")
 
 
-def test_what_decides_on_an_answer_is_in_the_settings(tiny_whisper, tmp_path):
+def test_settings_depend_on_content(tiny_whisper, tmp_path):
     for copy in ("same", "other"):
         shutil.copytree(tiny_whisper, tmp_path / copy)
     model = WhisperForConditionalGeneration.from_pretrained(tmp_path / "other")
@@ -111,8 +118,8 @@ def test_what_decides_on_an_answer_is_in_the_settings(tiny_whisper, tmp_path):
     assert Whisper(tmp_path / "other").settings != settings
 
 
-def test_no_recognizer_and_another_one_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"No speech recognizer at .*nowhere"):
+def test_missing_and_other_models_raise(tmp_path):
+    with pytest.raises(DataError, match=r"No ASR model at .*nowhere"):
         Whisper(tmp_path / "nowhere")
     BertConfig().save_pretrained(tmp_path)
     with pytest.raises(DataError, match="is a bert model, not Whisper; run it yourself"):
@@ -122,4 +129,4 @@ def test_no_recognizer_and_another_one_are_refused(tmp_path):
 def test_missing_weights_are_named(tiny_whisper, tmp_path):
     shutil.copytree(tiny_whisper, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
     with pytest.raises(DataError, match=r"The weights of .* cannot be loaded"):
-        Whisper(tmp_path).recognize([np.zeros(100, np.float32)])
+        Whisper(tmp_path).transcribe_batch([np.zeros(100, np.float32)])

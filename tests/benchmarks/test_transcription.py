@@ -38,7 +38,7 @@ def test_three_tokens_a_second_whatever_the_batch(folder, batch_size):
     end_as_speech_does(whisper._model)
     clips = [noise(seconds) for seconds in (1, 4, 30)]
     batches = [clips[start : start + batch_size] for start in range(0, 3, batch_size)]
-    answers = [answer for batch in batches for answer in whisper.recognize(batch)]
+    answers = [answer for batch in batches for answer in whisper.transcribe_batch(batch)]
     assert [len(answer["token_ids"]) for answer in answers] == [3 + 1, 12 + 1, 90 + 1]
     for answer in answers:
         assert answer["token_ids"][-1] == END and max(answer["token_ids"][:-1]) < END

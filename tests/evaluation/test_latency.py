@@ -1,4 +1,4 @@
-"""The latency of a model, and its cell in Table V."""
+"""The latency of a model, and its entry in Table V."""
 
 import json
 import shutil
@@ -19,8 +19,8 @@ def test_report_shows_measured_latency(tiny_run, tmp_path):
     assert found["utterances"] == 3 and 0 < found["milliseconds"] < 10_000 and found["spread"] >= 0
     table = cost_table("corpus", find_runs([run])[0])
     (row,) = (row for row in table.rows if row[-1] != "-")
-    cell = row[6]
-    assert cell.value == pytest.approx(found["milliseconds"]) and cell.source.endswith("latency.json")
+    entry = row[6]
+    assert entry.value == pytest.approx(found["milliseconds"]) and entry.source.endswith("latency.json")
     assert not any("m4ser latency" in note for note in table.notes)
 
 

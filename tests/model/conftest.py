@@ -1,4 +1,4 @@
-"""A pipeline and a recognizer that several modules ask."""
+"""A pipeline and an ASR model that several modules share."""
 
 import pytest
 

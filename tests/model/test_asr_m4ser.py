@@ -1,4 +1,4 @@
-"""A recognizer hears in batches and tells segments; it is loaded when it is first asked."""
+"""Transcription in batches and in segments, by an ASR model that is loaded when it is first needed."""
 
 import pytest
 from transformers import pipeline
@@ -10,13 +10,13 @@ from tests.tiny_whisper import WINDOW_SECONDS
 RATE = 16000
 
 
-def test_no_recognizer_is_false_and_one_that_is_not_loaded_is_true(whisper):
+def test_truth_value_needs_no_loading(whisper):
     assert not ASRTranscriber(None, RATE, "cpu")
     assert ASRTranscriber("org/gone", RATE, "cpu")
     assert ASRTranscriber(whisper, RATE, "cpu").window == WINDOW_SECONDS * RATE
 
 
-def test_what_is_too_short_for_a_word_is_not_heard(whisper):
+def test_too_short_waveforms_get_empty_texts(whisper):
     asr = pipeline("automatic-speech-recognition", whisper)
     waveforms = [noise(1), noise(RATE, 1), noise(399), noise(400, 2), noise(0)]
     texts = ASRTranscriber(asr, RATE, "cpu").transcribe(waveforms)
@@ -25,7 +25,7 @@ def test_what_is_too_short_for_a_word_is_not_heard(whisper):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_segments_are_in_order_inside_the_recording_and_as_whisper_set_them(whisper, seed):
+def test_segments_follow_whispers_timestamps(whisper, seed):
     asr = pipeline("automatic-speech-recognition", whisper)
     samples = noise(WINDOW_SECONDS * RATE, seed)
     chunks = asr(samples, return_timestamps=True)["chunks"]
@@ -38,14 +38,14 @@ def test_segments_are_in_order_inside_the_recording_and_as_whisper_set_them(whis
         assert end == (len(samples) if ends[text] is None else min(round(ends[text] * RATE), len(samples)))
 
 
-def test_only_whisper_tells_segments(whisper):
+def test_segments_need_whisper(whisper):
     asr = pipeline("automatic-speech-recognition", whisper)
-    asr.feature_extractor = object()  # as of a recognizer with no window of its own
-    with pytest.raises(ValueError, match="Only Whisper tells segments"):
+    asr.feature_extractor = object()  # as of an ASR model with no window of its own
+    with pytest.raises(ValueError, match="Only Whisper gives segments"):
         ASRTranscriber(asr, RATE, "cpu").segments(noise(RATE))
 
 
-def test_those_of_like_length_are_heard_together_and_each_gets_its_own_text(whisper):
+def test_batches_are_of_like_length_and_keep_order(whisper):
     asr = pipeline("automatic-speech-recognition", whisper, num_beams=1)
     seconds = (0.5, 2.0, 0.6, 1.9, 2.5, 0.7)
     waveforms = [noise(int(length * RATE), seed) for seed, length in enumerate(seconds)]
@@ -57,7 +57,7 @@ def test_those_of_like_length_are_heard_together_and_each_gets_its_own_text(whis
     assert sizes[:2] == [3, 2]  # the longest is beyond the window, and alone
 
 
-def test_a_recognizer_that_is_made_here_writes_greedily_and_ones_own_as_it_is_set(whisper):
+def test_own_model_decodes_greedily_and_given_pipeline_as_set(whisper):
     greedy = pipeline("automatic-speech-recognition", whisper, num_beams=1)
     beams = pipeline("automatic-speech-recognition", whisper)
     waveforms = [noise(RATE, seed) for seed in range(4)]

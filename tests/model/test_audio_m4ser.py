@@ -1,4 +1,4 @@
-"""Every recording gives 16 kHz mono samples or one sentence that names it and says what to do."""
+"""Every recording gives 16 kHz mono samples or one error that names it and says what to do."""
 
 import io
 import os
@@ -33,7 +33,7 @@ def encoded(samples, rate, format="WAV", **options):
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
-def test_a_file_of_any_rate_keeps_its_pitch_and_its_length(tmp_path, rate):
+def test_resampling_keeps_pitch_and_length(tmp_path, rate):
     soundfile.write(tmp_path / "tone.wav", sine(rate), rate, subtype="PCM_16")
     samples = load_audio(tmp_path / "tone.wav")
     assert samples.dtype == np.float32 and samples.shape == (16000,)
@@ -42,7 +42,7 @@ def test_a_file_of_any_rate_keeps_its_pitch_and_its_length(tmp_path, rate):
 
 
 @pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG", "MP3"])
-def test_each_format_is_read_from_a_path_and_from_bytes(tmp_path, format):
+def test_formats_load_from_path_and_bytes(tmp_path, format):
     data = encoded(sine(16000), 16000, format)
     (tmp_path / "tone").write_bytes(data)
     from_path, from_bytes = load_audio(str(tmp_path / "tone")), load_audio(data)
@@ -57,7 +57,7 @@ def test_channels_are_averaged(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(2, 1000), (1000, 2), (1, 1000), (1000, 1), (1000,)])
-def test_the_shorter_axis_of_an_array_is_its_channels(shape):
+def test_shorter_axis_is_channels(shape):
     samples = load_audio(np.full(shape, 0.25), sampling_rate=16000)
     np.testing.assert_array_equal(samples, np.full(1000, 0.25, np.float32))
 
@@ -74,13 +74,13 @@ def test_the_shorter_axis_of_an_array_is_its_channels(shape):
         (torch.tensor([-32768, 0, 16384], dtype=torch.int16), [-1, 0, 0.5]),
     ],
 )
-def test_samples_of_any_type_become_floats_between_minus_one_and_one(array, expected):
+def test_sample_types_become_unit_range_floats(array, expected):
     samples = load_audio(array, sampling_rate=16000)
     assert samples.dtype == np.float32
     np.testing.assert_array_equal(samples, np.array(expected, np.float32))
 
 
-def test_the_dicts_of_datasets_and_of_the_pipeline_are_read(tmp_path):
+def test_dicts_of_datasets_and_pipeline_load(tmp_path):
     tone = sine(16000)
     data = encoded(tone, 16000, subtype="FLOAT")
     (tmp_path / "tone.wav").write_bytes(data)
@@ -96,28 +96,28 @@ def test_the_dicts_of_datasets_and_of_the_pipeline_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("samples", [np.zeros(16000), np.full(100, 0.3), np.full(1, 0.3)])
-def test_silence_a_constant_and_very_short_clips_are_answered_as_they_are(samples):
+def test_silence_constants_and_short_clips_are_unchanged(samples):
     np.testing.assert_array_equal(load_audio(samples, 16000), samples.astype(np.float32))
 
 
-def test_a_clip_too_short_to_resample_keeps_a_sample():
+def test_clip_too_short_to_resample_keeps_a_sample():
     assert load_audio(np.full(1, 0.3), 48000).shape == (1,)
 
 
-def test_a_truncated_wav_gives_the_part_that_is_there(tmp_path):
+def test_truncated_wav_gives_remaining_part(tmp_path):
     data = encoded(sine(16000), 16000)
     (tmp_path / "cut.wav").write_bytes(data[: len(data) // 2])
     assert 7900 < len(load_audio(tmp_path / "cut.wav")) <= 8000
 
 
 @pytest.mark.parametrize("frames", [1, 7])
-def test_a_file_with_fewer_frames_than_channels_is_not_turned_on_its_side(frames):
+def test_short_multichannel_file_is_not_transposed(frames):
     channels = np.arange(frames * 8).reshape(frames, 8) / 100
     np.testing.assert_allclose(load_audio(encoded(channels, 16000, subtype="FLOAT")), channels.mean(1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
-def test_blocks_of_a_stream_join_to_the_whole(monkeypatch, rate):
+def test_stream_blocks_join_to_whole(monkeypatch, rate):
     monkeypatch.setattr(audio_m4ser, "FRAMES_PER_READ", 3001)
     stereo = np.random.default_rng(0).uniform(-1, 1, (2 * rate, 2))
     data = encoded(stereo, rate, "FLAC")
@@ -126,11 +126,11 @@ def test_blocks_of_a_stream_join_to_the_whole(monkeypatch, rate):
     np.testing.assert_allclose(np.concatenate(blocks), load_audio(data), atol=1e-6)
 
 
-def test_a_stream_of_next_to_nothing_keeps_a_sample():
+def test_short_stream_keeps_a_sample():
     assert np.concatenate(list(stream_audio(np.full(1, 0.3), 48000))).shape == (1,)
 
 
-def test_a_stream_gives_what_stands_before_the_damage():
+def test_damage_raises_when_reached():
     blocks = stream_audio(FLAC[: len(FLAC) // 2], name="clip 7")
     with pytest.raises(AudioError, match=r"clip 7: .*damaged"):
         list(blocks)
@@ -138,9 +138,9 @@ def test_a_stream_gives_what_stands_before_the_damage():
         stream_audio(b"", name="clip 7")
 
 
-def test_a_recording_that_is_too_long_is_refused_before_it_is_decoded(monkeypatch):
+def test_too_long_recording_raises_before_decoding(monkeypatch):
     monkeypatch.setattr(audio_m4ser, "FRAMES_PER_READ", 1000)
-    cut = FLAC[: len(FLAC) // 2]  # who decodes on comes to the damage
+    cut = FLAC[: len(FLAC) // 2]  # decoding on would reach the damage
     with pytest.raises(AudioError, match=r"clip 7: the recording is longer than 0\.1 s"):
         load_audio(cut, name="clip 7", max_seconds=0.1)
     assert len(load_audio(FLAC, max_seconds=1)) == 16000
@@ -165,7 +165,7 @@ def server(tmp_path):
         server.shutdown()
 
 
-def test_an_address_is_downloaded(tmp_path, server):
+def test_address_is_downloaded(tmp_path, server):
     (tmp_path / "tone.flac").write_bytes(FLAC)
     np.testing.assert_array_equal(load_audio(f"{server}/tone.flac"), load_audio(FLAC))
     with pytest.raises(AudioError, match=rf"^{server}/gone.wav: cannot be downloaded \(HTTP Error 404"):
@@ -175,7 +175,7 @@ def test_an_address_is_downloaded(tmp_path, server):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_pipe_is_read(tmp_path):
+def test_named_pipe_loads(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(FLAC), daemon=True).start()
     np.testing.assert_array_equal(load_audio(tmp_path / "pipe"), load_audio(FLAC))
@@ -187,7 +187,7 @@ BAD_FILES = {
     "header_only.wav": (encoded(np.zeros(0), 16000), "no samples"),
     "page.wav": (b"<!DOCTYPE html><html>Not found</html>" * 20, "not an audio file"),
     "cut.flac": (FLAC[: len(FLAC) // 2], "damaged"),
-    # The 36 bits of the header's length all set: seven weeks of it, were they believed.
+    # The 36 bits of the header's length all set, which stand for seven weeks.
     "endless.flac": (FLAC[:21] + bytes([FLAC[21] | 0x0F]) + b"\xff" * 4 + FLAC[26:], "damaged"),
     "nan.wav": (encoded(np.full(1000, np.nan), 16000, subtype="FLOAT"), "NaN"),
     "inf.wav": (encoded(np.full(1000, np.inf), 16000, subtype="FLOAT"), "NaN or infinite"),
@@ -195,17 +195,17 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_a_bad_file_is_refused_by_name(tmp_path, name):
+def test_bad_file_raises_with_name(tmp_path, name):
     data, reason = BAD_FILES[name]
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(AudioError, match=reason) as refusal:
+    with pytest.raises(AudioError, match=reason) as error:
         load_audio(tmp_path / name)
-    assert str(tmp_path / name) in str(refusal.value)
+    assert str(tmp_path / name) in str(error.value)
     with pytest.raises(AudioError, match=f"^clip 7: .*{reason}"):
         load_audio(data, name="clip 7")
 
 
-def test_a_path_that_is_no_file_is_refused_by_name(tmp_path):
+def test_bad_path_raises_with_name(tmp_path):
     with pytest.raises(AudioError, match=r"nowhere\.wav: there is no such file"):
         load_audio(tmp_path / "nowhere.wav")
     with pytest.raises(AudioError, match="this is a folder"):
@@ -215,7 +215,7 @@ def test_a_path_that_is_no_file_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [None, 0, -16000, float("nan"), float("inf"), "fast"])
-def test_samples_without_a_usable_sampling_rate_are_refused(rate):
+def test_unusable_sampling_rate_raises(rate):
     with pytest.raises(AudioError, match=r"clip 7: .*sampling.rate"):
         load_audio(np.zeros(100), sampling_rate=rate, name="clip 7")
 
@@ -240,12 +240,12 @@ def test_samples_without_a_usable_sampling_rate_are_refused(rate):
         ({"bytes": None, "path": None}, "no audio"),
     ],
 )
-def test_samples_that_are_not_a_recording_are_refused(source, reason):
+def test_unusable_samples_raise(source, reason):
     with pytest.raises(AudioError, match=f"^clip 7: .*{reason}"):
         load_audio(source, sampling_rate=16000, name="clip 7")
 
 
-def test_without_the_audio_libraries_the_refusal_says_what_to_install(monkeypatch):
+def test_missing_audio_libraries_are_named(monkeypatch):
     monkeypatch.setattr(audio_m4ser, "soundfile", None)
     monkeypatch.setattr(audio_m4ser, "soxr", None)
     assert load_audio(np.zeros(10), 16000).shape == (10,)
@@ -255,7 +255,7 @@ def test_without_the_audio_libraries_the_refusal_says_what_to_install(monkeypatc
         load_audio(np.zeros(10), 8000, name="clip 7")
 
 
-def test_the_file_stands_alone_without_soundfile_soxr_torch_or_m4ser():
+def test_module_runs_with_numpy_alone():
     program = (
         "import sys, runpy\n"
         "for name in ('soundfile', 'soxr', 'torch', 'm4ser'): sys.modules[name] = None\n"
@@ -266,7 +266,7 @@ def test_the_file_stands_alone_without_soundfile_soxr_torch_or_m4ser():
     assert done.stdout.strip() == "[0.5]", done.stderr
 
 
-def test_a_real_stereo_recording_at_44100_hz(shared_data):
+def test_real_stereo_recording_at_44100_hz(shared_data):
     samples = load_audio(shared_data / "asr_speech" / "jfk.flac")
     assert samples.shape == (176000,) and samples.dtype == np.float32
     assert 0.5 < np.abs(samples).max() < 1

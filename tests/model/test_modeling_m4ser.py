@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForAudioClassification,
 from m4ser import M4SERConfig, M4SERModel
 from m4ser.losses import error_correction_loss, error_detection_loss
 from tests import oracles
+from tests.ablations import ABLATIONS, OTHERS
 from tests.oracles import linear, part
 from tests.tiny import (
     BOS,
@@ -298,37 +299,21 @@ def test_correct_needs_correction(tasks):
 
 # Ablations: what is switched off is not built.
 
-PARTS = {"speech_encoder", "text_encoder", "fusion", "error_detector", "error_corrector", "classifier"}
-TEXT_PARTS = {"text_encoder", "error_detector", "error_corrector"}
-ABLATIONS = {
-    "whole": ({}, set()),
-    "speech only": ({"modalities": ["speech"]}, TEXT_PARTS | {"fusion"}),
-    "text only": ({"modalities": ["text"]}, {"speech_encoder", "fusion"}),
-    "without AED": ({"auxiliary_tasks": ["correction"]}, {"error_detector"}),
-    "without AEC": ({"auxiliary_tasks": ["detection"]}, {"error_corrector"}),
-    "without both": ({"auxiliary_tasks": []}, {"error_detector", "error_corrector"}),
-    "specific only": ({"representations": ["specific"]}, {"fusion.generator", "fusion.combination"}),
-    "invariant only": (
-        {"representations": ["invariant"]},
-        {"fusion.text_query_cme", "fusion.speech_query_cme", "fusion.text_specific"},
-    ),
-    "concat baseline": (
-        {"representations": []},
-        {"fusion.generator", "fusion.text_query_cme", "fusion.speech_query_cme", "fusion.text_specific"},
-    ),
-}
+ROWS = ABLATIONS | OTHERS
 
 
-@pytest.mark.parametrize(("switches", "left_out"), ABLATIONS.values(), ids=ABLATIONS)
-def test_what_is_switched_off_is_not_built(switches, left_out, rows):
-    whole, model = (M4SERModel(tiny_config(**fields)) for fields in ({}, switches))
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_ablated_modules_are_not_built(row, rows):
+    length = {name: value for name, value in row.config.items() if name == "max_correction_length"}
+    whole = M4SERModel(tiny_config(**length))
+    model = M4SERModel(tiny_config(**row.config))
 
     def is_left_out(name):
-        return any(name.startswith(f"{part}.") for part in left_out)
+        return any(name.startswith(f"{module}.") for module in row.modules)
 
     expected = {name: value.shape for name, value in whole.named_parameters() if not is_left_out(name)}
     assert {name: value.shape for name, value in model.named_parameters()} == expected
-    assert all(any(name.startswith(f"{part}.") for name, _ in whole.named_parameters()) for part in left_out)
+    assert all(any(name.startswith(f"{module}.") for name, _ in whole.named_parameters()) for module in row.modules)
     batch = collate(rows)
     output = model(**training_inputs(batch), labels=batch["labels"])
     output.loss.backward()
@@ -340,9 +325,9 @@ def test_what_is_switched_off_is_not_built(switches, left_out, rows):
 # Saving, loading, and starting from pretrained encoders.
 
 
-@pytest.mark.parametrize("name", ["whole", "speech only", "text only", "concat baseline"])
+@pytest.mark.parametrize("name", ["whole", "speech_only", "text_only", "concat"])
 def test_a_saved_model_loads_bit_equal(name, rows, tmp_path):
-    model = tiny_model(**ABLATIONS[name][0])
+    model = tiny_model(**ROWS[name].config)
     model.save_pretrained(tmp_path)
     batch = collate(rows)
     for auto_class in (AutoModel, AutoModelForAudioClassification):

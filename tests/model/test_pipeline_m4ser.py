@@ -1,4 +1,4 @@
-"""Whatever a user gives: scores that are finite and sum to 1, or one sentence that names the recording."""
+"""Whatever a user gives: scores that are finite and sum to 1, or one error that names the recording."""
 
 import json
 import math
@@ -32,15 +32,15 @@ def speech(shared_data):
     return shared_data / "asr_speech"
 
 
-class TestWhatComesIn:
-    def test_the_scores_are_the_softmax_of_the_model_on_the_processors_inputs(self, tiny_folder, classify, speech):
+class TestInputs:
+    def test_scores_are_softmax_of_model_logits(self, tiny_folder, classify, speech):
         model, processor = AutoModel.from_pretrained(tiny_folder), AutoProcessor.from_pretrained(tiny_folder)
         with torch.no_grad():
             logits = model.eval()(**processor(speech / "jfk.flac", TEXT)).logits
         expected = dict(zip(model.config.id2label.values(), logits.softmax(-1)[0].tolist(), strict=True))
         assert scores(classify({"path": str(speech / "jfk.flac"), "text": TEXT})) == pytest.approx(expected, abs=1e-6)
 
-    def test_every_form_of_a_recording_gives_the_same_scores(self, classify, speech):
+    def test_forms_of_a_recording_give_same_scores(self, classify, speech):
         path = speech / "jfk.flac"  # 44.1 kHz, stereo
         array, rate = soundfile.read(path, dtype="float32")
         at_16_khz = load_audio(path)
@@ -59,7 +59,7 @@ class TestWhatComesIn:
         ):
             assert_same(classify(form), expected)
 
-    def test_the_text_counts_and_its_dict_is_left_alone(self, classify, speech):
+    def test_text_changes_scores_and_dict_is_unchanged(self, classify, speech):
         path = str(speech / "jfk.flac")
         row = {"path": path, "text": TEXT}
         spoken = scores(classify(row))
@@ -67,7 +67,7 @@ class TestWhatComesIn:
         assert spoken == scores(classify({"path": path, "text": {"text": TEXT, "chunks": []}}))
         assert max(abs(spoken[label] - score) for label, score in scores(classify(path)).items()) > 1e-3
 
-    def test_many_come_as_a_list_a_generator_a_column_or_a_key_of_a_data_set(self, classify, speech):
+    def test_lists_generators_columns_and_key_datasets(self, classify, speech):
         paths = sorted(speech.glob("librivox*.wav"))[:3]
         expected = [classify(str(path)) for path in paths]
         audio = [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
@@ -78,102 +78,102 @@ class TestWhatComesIn:
             rows["audio"],
             KeyDataset(rows, "audio"),
         ):
-            answers = list(classify(many, batch_size=2))
-            assert len(answers) == len(expected)
-            for answer, one in zip(answers, expected, strict=True):
-                assert_same(answer, one)
+            outputs = list(classify(many, batch_size=2))
+            assert len(outputs) == len(expected)
+            for output, one in zip(outputs, expected, strict=True):
+                assert_same(output, one)
 
-    def test_a_whole_data_set_is_answered_with_its_hypotheses(self, classify, speech):
+    def test_dataset_is_classified_with_its_hypotheses(self, classify, speech):
         paths = sorted(speech.glob("librivox*.wav"))[:3]
         audio = [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
         rows = Dataset.from_dict({"audio": audio, "hypothesis": SENTENCES}).cast_column("audio", Audio(decode=False))
-        answers = list(classify(rows, batch_size=2, return_transcript=True))
-        assert [answer["transcript"] for answer in answers] == list(SENTENCES)
-        for answer, path, text in zip(answers, paths, SENTENCES, strict=True):
-            assert_same(answer["scores"], classify({"path": str(path), "text": text}))
+        outputs = list(classify(rows, batch_size=2, return_transcript=True))
+        assert [output["transcript"] for output in outputs] == list(SENTENCES)
+        for output, path, text in zip(outputs, paths, SENTENCES, strict=True):
+            assert_same(output["scores"], classify({"path": str(path), "text": text}))
 
-    def test_no_recordings_give_no_answers(self, classify):
+    def test_no_recordings_give_no_predictions(self, classify):
         assert classify([]) == []
         assert list(classify(path for path in ())) == []
 
     @pytest.mark.parametrize("batch_size", [2, 8])
-    def test_what_else_is_in_the_batch_changes_nothing(self, classify, speech, batch_size):
+    def test_batch_does_not_change_scores(self, classify, speech, batch_size):
         paths = sorted([*speech.glob("*.wav"), *speech.glob("*.flac")])
         rows = [{"path": str(path), "text": TEXT[: 9 * index]} for index, path in enumerate(paths)]
         rows.append({"raw": noise(100), "sampling_rate": 16000, "text": ""})
         assert len(rows) == 8
-        for answer, row in zip(classify(rows, batch_size=batch_size), rows, strict=True):
-            assert_same(answer, classify(row))
+        for output, row in zip(classify(rows, batch_size=batch_size), rows, strict=True):
+            assert_same(output, classify(row))
 
-    def test_half_precision_answers_too(self, tiny_folder, classify):
+    def test_half_precision(self, tiny_folder, classify):
         half = M4SERPipeline.from_pretrained(tiny_folder, dtype=torch.bfloat16)
         rows = [{"raw": noise(16000, seed), "sampling_rate": 16000, "text": TEXT} for seed in range(3)]
-        for answer, exact in zip(half(rows, batch_size=2), classify(rows), strict=True):
-            assert_scores(answer)
-            assert scores(answer) == pytest.approx(scores(exact), abs=0.05)
+        for output, exact in zip(half(rows, batch_size=2), classify(rows), strict=True):
+            assert_scores(output)
+            assert scores(output) == pytest.approx(scores(exact), abs=0.05)
 
 
-class TestWhatIsAskedFor:
-    def test_top_k_keeps_the_best(self, classify):
+class TestOptions:
+    def test_top_k_keeps_best(self, classify):
         everything = classify(noise(16000))
         assert classify(noise(16000), top_k=2) == everything[:2]
         assert classify(noise(16000), top_k=99) == everything
 
-    def test_a_calibrated_model_divides_its_logits_by_the_temperature(self, tiny_folder, classify):
+    def test_calibration_divides_logits_by_temperature(self, tiny_folder, classify):
         calibrated = M4SERPipeline.from_pretrained(tiny_folder)
         calibrated.model.config.calibration_temperature = 2.5
         logits = torch.tensor([scores(classify(noise(16000)))[label] for label in sorted(EMOTIONS)]).log()
         expected = dict(zip(sorted(EMOTIONS), (logits / 2.5).softmax(-1).tolist(), strict=True))
         assert scores(calibrated(noise(16000))) == pytest.approx(expected, abs=1e-6)
 
-    def test_below_a_score_it_abstains(self, classify):
+    def test_abstains_below_score(self, classify):
         rows = [noise(16000, seed) for seed in range(3)]
         everything = classify(rows)
-        threshold = sorted(answer[0]["score"] for answer in everything)[1]
-        answers = classify(rows, abstain_below=threshold, top_k=2)
-        for answer, expected in zip(answers, everything, strict=True):
+        threshold = sorted(output[0]["score"] for output in everything)[1]
+        outputs = classify(rows, abstain_below=threshold, top_k=2)
+        for output, expected in zip(outputs, everything, strict=True):
             sure = expected[0]["score"] >= threshold
-            assert answer == {"scores": expected[:2], "label": expected[0]["label"] if sure else None}
-        assert [answer["label"] for answer in answers].count(None) == 1
+            assert output == {"scores": expected[:2], "label": expected[0]["label"] if sure else None}
+        assert [output["label"] for output in outputs].count(None) == 1
         assert set(classify(rows[0], abstain_below=0, return_transcript=True)) == {"scores", "label", "transcript"}
         with pytest.raises(ValueError, match=r"abstain_below is a score from 0 to 1, not 60"):
             classify(rows, abstain_below=60)
 
-    def test_a_top_k_below_one_is_refused(self, classify):
+    def test_top_k_below_one_raises(self, classify):
         with pytest.raises(ValueError, match="at least 1, not 0"):
             classify(noise(16000), top_k=0)
 
-    def test_what_the_pipeline_was_built_with_stays_until_a_call_says_otherwise(self, tiny_folder):
+    def test_pipeline_defaults_hold_until_call_overrides(self, tiny_folder):
         classify = M4SERPipeline.from_pretrained(tiny_folder, top_k=1, return_transcript=True)
         assert len(classify(noise(16000))["scores"]) == 1
         assert len(classify(noise(16000), top_k=3, return_transcript=False)) == 3
 
-    def test_transcript_and_correction_are_returned(self, tiny_folder, classify):
+    def test_returns_transcript_and_correction(self, tiny_folder, classify):
         rows = [{"raw": noise(16000), "sampling_rate": 16000, "text": text} for text in SENTENCES]
         model, processor = AutoModel.from_pretrained(tiny_folder), AutoProcessor.from_pretrained(tiny_folder)
-        for row, answer in zip(rows, classify(rows, batch_size=2, return_correction=True), strict=True):
-            assert_same(answer["scores"], classify(row))
-            assert answer["transcript"] == row["text"]
+        for row, output in zip(rows, classify(rows, batch_size=2, return_correction=True), strict=True):
+            assert_same(output["scores"], classify(row))
+            assert output["transcript"] == row["text"]
             inputs = processor(text=row["text"])
             correction = model.correct(inputs["input_ids"], inputs["text_attention_mask"])[0]
-            assert answer["correction"] == processor.tokenizer.decode(correction.token_ids)
-            assert answer["marked"] == mark_errors(
+            assert output["correction"] == processor.tokenizer.decode(correction.token_ids)
+            assert output["marked"] == mark_errors(
                 processor.tokenizer, inputs["input_ids"][0].tolist(), correction.tags
             )
             alone = classify(row, return_correction=True)
-            assert {**alone, "scores": None} == {**answer, "scores": None}
+            assert {**alone, "scores": None} == {**output, "scores": None}
             assert set(classify(row, return_transcript=True)) == {"scores", "transcript"}
 
-    def test_embeddings_are_the_models(self, tiny_folder, classify):
+    def test_returns_embeddings(self, tiny_folder, classify):
         rows = [{"raw": noise(4000 + 999 * seed), "sampling_rate": 16000, "text": TEXT} for seed in range(3)]
         model, processor = AutoModel.from_pretrained(tiny_folder), AutoProcessor.from_pretrained(tiny_folder)
-        for row, answer in zip(rows, classify(rows, batch_size=2, return_embeddings=True), strict=True):
+        for row, output in zip(rows, classify(rows, batch_size=2, return_embeddings=True), strict=True):
             with torch.no_grad():
                 expected = model.eval()(**processor(row["raw"], TEXT, sampling_rate=16000)).embeddings[0]
-            assert answer["embeddings"] == pytest.approx(expected.tolist(), abs=1e-5)
-            assert_same(answer["scores"], classify(row))
+            assert output["embeddings"] == pytest.approx(expected.tolist(), abs=1e-5)
+            assert_same(output["scores"], classify(row))
 
-    def test_errors_are_marked_where_they_are(self):
+    def test_mark_errors(self):
         tokenizer = train_tokenizer(SENTENCES, vocab_size=500)
         token_ids = tokenizer("he was not ill")["input_ids"]
         words = tokenizer.convert_ids_to_tokens(token_ids)
@@ -182,37 +182,37 @@ class TestWhatIsAskedFor:
         assert mark_errors(tokenizer, token_ids, tags) == "he ~was~ [not] ill"
         assert mark_errors(tokenizer, token_ids, [CHANGE, *tags[1:]]) == "[] he ~was~ [not] ill"
 
-    def test_a_model_without_correction_refuses_to_correct(self, tmp_path):
+    def test_correction_needs_corrector(self, tmp_path):
         save_tiny_model(tmp_path, auxiliary_tasks=["detection"])
         with pytest.raises(ValueError, match="return_correction needs a model"):
             M4SERPipeline.from_pretrained(tmp_path)(noise(16000), return_correction=True)
 
 
-class TestRecognizer:
-    def test_without_a_text_or_a_recognizer_it_answers_from_speech_and_says_so_once(self, tiny_folder):
+class TestASRModel:
+    def test_falls_back_to_speech_alone_and_warns_once(self, tiny_folder):
         classify = M4SERPipeline.from_pretrained(tiny_folder)
         with pytest.warns(UserWarning, match="from speech alone"):
-            answer = classify(noise(16000))
+            output = classify(noise(16000))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert classify(noise(16000)) == answer
+            assert classify(noise(16000)) == output
         classify = M4SERPipeline.from_pretrained(tiny_folder)
-        with pytest.warns(UserWarning, match="A text is empty: M4SER answers from speech alone"):
-            assert classify({"raw": noise(16000), "sampling_rate": 16000, "text": ""}) == answer
+        with pytest.warns(UserWarning, match="A text is empty: M4SER predicts from speech alone"):
+            assert classify({"raw": noise(16000), "sampling_rate": 16000, "text": ""}) == output
 
     @pytest.mark.parametrize("by_id", [False, True])
-    def test_a_recognizer_of_ones_own_is_asked_where_there_is_no_text(self, tiny_folder, classify, whisper, by_id):
+    def test_given_asr_model_transcribes_missing_texts(self, tiny_folder, classify, whisper, by_id):
         asr = pipeline("automatic-speech-recognition", whisper, num_beams=1)
-        hears = M4SERPipeline.from_pretrained(tiny_folder, asr=whisper if by_id else asr)
-        heard = asr(noise(16000))["text"].strip()
-        assert heard
-        answer = hears(noise(16000), return_transcript=True)
-        assert answer["transcript"] == heard
-        assert_same(answer["scores"], classify({"raw": noise(16000), "sampling_rate": 16000, "text": heard}))
+        transcribing = M4SERPipeline.from_pretrained(tiny_folder, asr=whisper if by_id else asr)
+        text = asr(noise(16000))["text"].strip()
+        assert text
+        output = transcribing(noise(16000), return_transcript=True)
+        assert output["transcript"] == text
+        assert_same(output["scores"], classify({"raw": noise(16000), "sampling_rate": 16000, "text": text}))
         row = {"raw": noise(16000), "sampling_rate": 16000, "text": TEXT}
-        assert hears(row, return_transcript=True)["transcript"] == TEXT
+        assert transcribing(row, return_transcript=True)["transcript"] == TEXT
 
-    def test_the_processors_recognizer_is_loaded_when_it_is_first_needed(self, tmp_path, whisper):
+    def test_processors_asr_model_is_loaded_lazily(self, tmp_path, whisper):
         save_tiny_model(tmp_path, asr_model_id=whisper)
         classify = M4SERPipeline.from_pretrained(tmp_path)
         classify([{"raw": noise(16000), "sampling_rate": 16000, "text": TEXT}])
@@ -220,32 +220,32 @@ class TestRecognizer:
         expected = pipeline("automatic-speech-recognition", whisper, num_beams=1)(noise(16000))["text"].strip()
         assert classify([noise(16000)], return_transcript=True)[0]["transcript"] == expected
 
-    def test_the_recognizer_hears_a_batch_at_once_and_each_text_finds_its_recording(self, tiny_folder, whisper):
+    def test_texts_are_transcribed_in_batches_and_keep_order(self, tiny_folder, whisper):
         asr = pipeline("automatic-speech-recognition", whisper)
-        hears = M4SERPipeline.from_pretrained(tiny_folder, asr=asr)
+        classify = M4SERPipeline.from_pretrained(tiny_folder, asr=asr)
         rows = [noise(8000 + 999 * seed, seed) for seed in range(4)]
         rows[1] = {"raw": rows[1], "sampling_rate": 16000, "text": TEXT}
         rows.insert(2, np.zeros(0))
-        alone = [hears([row], return_transcript=True)[0] for row in rows]
+        alone = [classify([row], return_transcript=True)[0] for row in rows]
         sizes = []
         asr.model.get_encoder().register_forward_hook(lambda encoder, inputs, output: sizes.append(len(output[0])))
-        together = hears((row for row in rows), return_transcript=True, batch_size=5)
-        for answer, expected in zip(together, alone, strict=True):
-            assert answer.get("transcript") == expected.get("transcript")
-            assert ("error" in answer) == ("error" in expected)
+        together = classify((row for row in rows), return_transcript=True, batch_size=5)
+        for output, expected in zip(together, alone, strict=True):
+            assert output.get("transcript") == expected.get("transcript")
+            assert ("error" in output) == ("error" in expected)
         assert sizes[0] == 3
 
-    def test_recordings_longer_than_whispers_window_are_heard_to_their_end(self, tiny_folder, whisper):
+    def test_recordings_beyond_whispers_window_are_transcribed_whole(self, tiny_folder, whisper):
         asr = pipeline("automatic-speech-recognition", whisper)
-        hears = M4SERPipeline.from_pretrained(tiny_folder, asr=asr)
+        classify = M4SERPipeline.from_pretrained(tiny_folder, asr=asr)
         long, short = noise(16000 * (2 * WINDOW_SECONDS + 1)), noise(16000)
-        answers = hears([short, long], return_transcript=True, batch_size=2)
-        assert answers[0]["transcript"] == asr(short)["text"].strip()
-        assert answers[1]["transcript"] == asr(long, return_timestamps=True)["text"].strip()
+        outputs = classify([short, long], return_transcript=True, batch_size=2)
+        assert outputs[0]["transcript"] == asr(short)["text"].strip()
+        assert outputs[1]["transcript"] == asr(long, return_timestamps=True)["text"].strip()
 
 
 SPEECH = wav(noise(16000))
-ODD = {
+UNUSUAL = {
     "one sample": noise(1),
     "100 samples": noise(100),
     "399 samples": noise(399),
@@ -272,7 +272,7 @@ FILES = {
     "nan.wav": (wav(np.full(1000, np.nan), subtype="FLOAT"), "NaN"),
     "infinite.wav": (wav(np.full(1000, np.inf), subtype="FLOAT"), "infinite"),
 }
-REFUSED = {
+UNUSABLE = {
     "no samples": (noise(0), "no samples"),
     "NaN": (np.full(16000, np.nan), "NaN"),
     "infinite": (np.full(16000, np.inf), "infinite"),
@@ -297,96 +297,96 @@ class TestDamagedModels:
         change(weights)
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
-    def refusal(self, folder):
-        with pytest.raises(ValueError) as refusal:
+    def load_error(self, folder):
+        with pytest.raises(ValueError) as error:
             M4SERPipeline.from_pretrained(folder)
-        assert "\n" not in str(refusal.value) and str(folder) in str(refusal.value)
-        return str(refusal.value)
+        assert "\n" not in str(error.value) and str(folder) in str(error.value)
+        return str(error.value)
 
-    def test_missing_weights_are_refused_and_not_made_up(self, folder):
+    def test_missing_weights_raise(self, folder):
         self.change_weights(folder, lambda weights: weights.pop("classifier.bias"))
-        assert "1 of its weights are missing, such as classifier.bias" in self.refusal(folder)
+        assert "1 of its weights are missing, such as classifier.bias" in self.load_error(folder)
 
-    def test_unexpected_weights_are_left_out(self, folder, classify):
+    def test_unexpected_weights_are_ignored(self, folder, classify):
         self.change_weights(folder, lambda weights: weights.update(another=torch.zeros(3)))
         assert_same(M4SERPipeline.from_pretrained(folder)(noise(16000)), classify(noise(16000)))
 
-    def test_weights_of_another_shape_are_refused(self, folder):
+    def test_weights_of_another_shape_raise(self, folder):
         self.change_weights(folder, lambda weights: weights.update({"classifier.bias": torch.zeros(5)}))
-        assert "cannot be loaded" in self.refusal(folder)
+        assert "cannot be loaded" in self.load_error(folder)
 
-    def test_a_cut_file_of_weights_is_refused(self, folder):
+    def test_truncated_weights_raise(self, folder):
         data = (folder / "model.safetensors").read_bytes()
         (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
-        assert "cannot be loaded" in self.refusal(folder)
+        assert "cannot be loaded" in self.load_error(folder)
 
-    def test_no_weights_and_no_config_are_refused(self, folder):
+    def test_missing_weights_file_or_config_raises(self, folder):
         (folder / "model.safetensors").unlink()
-        assert "There is no model" in self.refusal(folder)
+        assert "There is no model" in self.load_error(folder)
         (folder / "config.json").write_text("{")
-        assert "There is no model" in self.refusal(folder)
+        assert "There is no model" in self.load_error(folder)
 
-    def test_a_model_without_a_processor_is_refused(self, folder):
+    def test_missing_processor_raises(self, folder):
         for file in ("processor_config.json", "tokenizer.json", "tokenizer_config.json"):
             (folder / file).unlink()
-        assert "has no processor" in self.refusal(folder)
+        assert "has no processor" in self.load_error(folder)
 
-    def test_a_recognizer_that_is_not_there_is_named(self, tiny_folder):
+    def test_missing_asr_model_is_named(self, tiny_folder):
         classify = M4SERPipeline.from_pretrained(tiny_folder, asr="org/gone")
-        with pytest.raises(ValueError, match="recognizer 'org/gone' cannot be loaded; give each recording a text"):
+        with pytest.raises(ValueError, match="ASR model 'org/gone' cannot be loaded; give each recording a text"):
             classify(noise(16000))
 
-    def test_a_tokenizer_without_a_limit_does_not_overrun_the_text_encoder(self, folder):
+    def test_text_is_truncated_to_text_encoder(self, folder):
         settings = json.loads((folder / "tokenizer_config.json").read_text())
         del settings["model_max_length"]
         (folder / "tokenizer_config.json").write_text(json.dumps(settings))
         assert AutoProcessor.from_pretrained(folder).tokenizer.model_max_length > 10_000
-        assert_scores(M4SERPipeline.from_pretrained(folder)(ODD["a long text"]))
+        assert_scores(M4SERPipeline.from_pretrained(folder)(UNUSUAL["a long text"]))
 
 
 class TestBadInput:
-    @pytest.mark.parametrize("name", ODD)
-    def test_what_is_odd_is_answered(self, classify, name):
-        assert_scores(classify(ODD[name]))
+    @pytest.mark.parametrize("name", UNUSUAL)
+    def test_unusual_input_gets_scores(self, classify, name):
+        assert_scores(classify(UNUSUAL[name]))
 
     @pytest.mark.parametrize("name", FILES)
-    def test_a_bad_file_is_refused_in_one_sentence_that_names_it(self, classify, tmp_path, name):
+    def test_bad_file_raises_with_name(self, classify, tmp_path, name):
         data, reason = FILES[name]
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(AudioError, match=reason) as refusal:
+        with pytest.raises(AudioError, match=reason) as error:
             classify(str(tmp_path / name))
-        assert str(refusal.value).startswith(str(tmp_path / name)) and "\n" not in str(refusal.value)
+        assert str(error.value).startswith(str(tmp_path / name)) and "\n" not in str(error.value)
 
-    def test_no_file_and_a_folder_are_refused_by_name(self, classify, tmp_path):
+    def test_bad_path_raises_with_name(self, classify, tmp_path):
         with pytest.raises(AudioError, match=r"gone\.wav: there is no such file"):
             classify(str(tmp_path / "gone.wav"))
         with pytest.raises(AudioError, match=f"{tmp_path.name}: this is a folder"):
             classify(tmp_path)
 
-    @pytest.mark.parametrize("name", REFUSED)
-    def test_what_is_no_recording_is_refused_in_one_sentence(self, classify, name):
-        source, reason = REFUSED[name]
-        with pytest.raises(AudioError, match=reason) as refusal:
+    @pytest.mark.parametrize("name", UNUSABLE)
+    def test_unusable_input_raises(self, classify, name):
+        source, reason = UNUSABLE[name]
+        with pytest.raises(AudioError, match=reason) as error:
             classify(source)
-        assert "\n" not in str(refusal.value)
+        assert "\n" not in str(error.value)
 
     @pytest.mark.parametrize("batch_size", [1, 3, 64])
-    def test_the_others_of_a_batch_keep_their_answers_in_their_order(self, classify, tmp_path, batch_size):
+    def test_rest_of_batch_keeps_predictions_and_order(self, classify, tmp_path, batch_size):
         for name, (data, _) in FILES.items():
             (tmp_path / name).write_bytes(data)
         bad = [str(tmp_path / name) for name in FILES]
-        bad += [str(tmp_path / "gone.wav"), str(tmp_path), *(source for source, _ in REFUSED.values())]
+        bad += [str(tmp_path / "gone.wav"), str(tmp_path), *(source for source, _ in UNUSABLE.values())]
         good = [{"raw": noise(4000 + 500 * seed, seed), "sampling_rate": 16000} for seed in range(len(bad))]
         mixed = [item for pair in zip(good, bad, strict=True) for item in pair]
-        answers = classify(mixed, batch_size=batch_size)
-        for answer, row in zip(answers[::2], good, strict=True):
-            assert_same(answer, classify(row))
-        for answer, source in zip(answers[1::2], bad, strict=True):
-            with pytest.raises(AudioError) as refusal:
+        outputs = classify(mixed, batch_size=batch_size)
+        for output, row in zip(outputs[::2], good, strict=True):
+            assert_same(output, classify(row))
+        for output, source in zip(outputs[1::2], bad, strict=True):
+            with pytest.raises(AudioError) as error:
                 classify(source)
-            assert answer == {"error": str(refusal.value)}
+            assert output == {"error": str(error.value)}
 
-    def test_weights_that_are_not_numbers_give_an_error_and_no_score(self, tiny_folder):
+    def test_nan_weights_raise(self, tiny_folder):
         classify = M4SERPipeline.from_pretrained(tiny_folder)
         torch.nn.init.constant_(classify.model.classifier.bias, math.nan)
         with pytest.raises(ValueError, match="scores are not finite"):

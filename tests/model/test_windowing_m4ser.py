@@ -1,9 +1,9 @@
-"""Pieces of a stream, and what overlaps among them, worked out by hand."""
+"""Windows and segments of a stream, and the mean where windows overlap, worked out by hand."""
 
 import numpy as np
 import pytest
 
-from m4ser.model.windowing_m4ser import mean_scores, segments, windows, without_overlap
+from m4ser.model.windowing_m4ser import cut_segments, cut_windows, mean_scores, without_overlap
 
 
 def stream(samples, *lengths):
@@ -29,42 +29,45 @@ def stream(samples, *lengths):
         (9, 4, 3, [(0, 4), (3, 7), (6, 9)]),
     ],
 )
-def test_windows_cover_the_stream_whatever_its_blocks(samples, length, hop, expected, lengths):
-    cut = [(start, samples.tolist()) for start, samples in windows(stream(samples, *lengths), length, hop)]
+def test_windows_cover_stream_of_any_blocks(samples, length, hop, expected, lengths):
+    cut = [(start, samples.tolist()) for start, samples in cut_windows(stream(samples, *lengths), length, hop)]
     assert cut == [(start, list(range(start, end))) for start, end in expected]
 
 
 @pytest.mark.parametrize("lengths", [(100,), (1,), (3, 4)])
-def test_a_segment_that_may_go_on_is_heard_again_with_what_follows(lengths):
-    heard = []
+def test_segment_at_window_end_is_transcribed_again(lengths):
+    windows = []
 
-    def hear(samples):
-        heard.append((int(samples[0]), int(samples[-1]) + 1))
-        start = heard[-1][0]
-        words = [(1, 3, "a"), (3, 7, "b"), (8, 9, "c"), (9, 12, "d")]  # by their places in the stream
-        inside = [(max(first - start, 0), min(last, heard[-1][1]) - start, text) for first, last, text in words]
+    def transcribe_segments(samples):
+        windows.append((int(samples[0]), int(samples[-1]) + 1))
+        start, end = windows[-1]
+        words = [(1, 3, "a"), (3, 7, "b"), (8, 9, "c"), (9, 12, "d")]  # by their positions in the stream
+        inside = [(max(first - start, 0), min(last, end) - start, text) for first, last, text in words]
         return [word for word in inside if word[0] < word[1]]
 
-    cut = [(start, len(samples), text) for start, samples, text in segments(stream(12, *lengths), hear, 5)]
-    assert heard == [(0, 5), (3, 8), (8, 12)]
+    cut = [
+        (start, len(samples), text)
+        for start, samples, text in cut_segments(stream(12, *lengths), transcribe_segments, 5)
+    ]
+    assert windows == [(0, 5), (3, 8), (8, 12)]
     assert cut == [(1, 2, "a"), (3, 4, "b"), (8, 1, "c"), (9, 3, "d")]
 
 
-def test_where_nothing_is_heard_the_stream_goes_on():
-    assert list(segments(stream(12, 5), lambda samples: [], 4)) == []
+def test_stream_without_segments_ends_without_one():
+    assert list(cut_segments(stream(12, 5), lambda _: [], 4)) == []
 
 
 def piece(start, end, score):
     return {"start": start, "end": end, "scores": {"sad": score, "glad": 1 - score}, "text": f"from {start}"}
 
 
-def test_pieces_side_by_side_stay_as_they_are():
+def test_adjacent_pieces_are_unchanged():
     pieces = [piece(0, 2, 0.25), piece(3, 4, 1.0)]
     assert list(without_overlap(pieces)) == pieces
     assert list(without_overlap([])) == []
 
 
-def test_overlapping_pieces_share_the_time_they_overlap():
+def test_overlapping_pieces_are_averaged():
     # Of 0-4, 2-6 and 4-7: 2-4 belongs to two of them alike, 4-7 to the third, and the second reaches 2 s into it.
     joined = list(without_overlap([piece(0, 4, 1.0), piece(2, 6, 0.5), piece(4, 7, 0.0)]))
     assert [(one["start"], one["end"], one["text"]) for one in joined] == [
@@ -75,5 +78,5 @@ def test_overlapping_pieces_share_the_time_they_overlap():
     assert [one["scores"]["sad"] for one in joined] == pytest.approx([1.0, 0.75, (2 * 0.5 + 3 * 0.0) / 5])
 
 
-def test_the_mean_of_scores_is_weighted():
+def test_mean_scores_are_weighted():
     assert mean_scores([{"sad": 1.0}, {"sad": 0.5}], [1, 3]) == {"sad": 0.625}

@@ -18,7 +18,7 @@ from transformers import get_scheduler
 from m4ser.training.arguments import Arguments, DataArguments, ModelArguments, ObjectiveArguments, TrainingArguments
 from m4ser.training.discriminator import ModalityDiscriminator
 from m4ser.training.loop import train_step
-from m4ser.training.state import Part, TrainingState
+from m4ser.training.state import TrainableModule, TrainingState
 from tests.tiny import WIDTH, collate, randomize, recordings, tiny_model
 
 STEPS = 20
@@ -54,7 +54,7 @@ def main():
         losses.append(train_step(state, window, arguments, accelerator))
     weights = {
         f"{name}/{key}": whole(value)
-        for name, part in state.parts.items()
+        for name, part in state.trainable.items()
         for key, value in accelerator.unwrap_model(part.module).state_dict().items()
     }
     if accelerator.is_main_process:
@@ -81,10 +81,10 @@ def shard(model, arguments, total_steps, accelerator):
             fully_shard(layer)
     fully_shard(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
-    network = Part(model, accelerator.prepare_optimizer(optimizer), get_scheduler("constant", optimizer))
+    network = TrainableModule(model, accelerator.prepare_optimizer(optimizer), get_scheduler("constant", optimizer))
     discriminator = ModalityDiscriminator(WIDTH)
     shared = arguments.training, total_steps, accelerator
-    return TrainingState(network, Part.create(discriminator, *shared, replicated=True))
+    return TrainingState(network, TrainableModule.create(discriminator, *shared, replicated=True))
 
 
 def whole(value):
@@ -93,7 +93,7 @@ def whole(value):
 
 def watch_gradients(state, gradients):
     """Copy what the first step of each side learns from, before it is spent."""
-    for name, part in state.parts.items():
+    for name, part in state.trainable.items():
         update = part.update
 
         def spy(accelerator, name=name, part=part, update=update):

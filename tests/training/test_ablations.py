@@ -14,6 +14,7 @@ from m4ser.data.synthetic import write_corpus
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
 from m4ser.training.setup import build_experiment
+from tests.ablations import ABLATIONS, ADVERSARIAL, LOSSES, MODULES
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "ablations"
 ROWS = {
@@ -34,35 +35,10 @@ config:
   speech_config: {hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2, conv_dim: [8, 8, 8]}
   text_config: {hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2}
 """
-SPECIFIC = {"fusion.text_query_cme", "fusion.speech_query_cme", "fusion.text_specific"}
-INVARIANT = {"fusion.combination", "fusion.generator"}
-TASKS = {"error_detector", "error_corrector"}
-MODULES = {"speech_encoder", "text_encoder", "classifier", *SPECIFIC, *INVARIANT, *TASKS}
-GAN = {"generator", "discriminator"}
-LOSSES = {"emotion", "error_detection", "error_correction", "contrastive", "total", *GAN}
-TASK_LOSSES = {"error_detection", "error_correction"}
-STRATEGIES = {"contrastive", *GAN}
-# By config: modules that are not built, and losses that are not computed.
-OFF = {
-    "speech_only": ({"text_encoder", *SPECIFIC, *INVARIANT, *TASKS}, TASK_LOSSES | STRATEGIES),
-    "text_only": ({"speech_encoder", *SPECIFIC, *INVARIANT, *TASKS}, TASK_LOSSES | STRATEGIES),
-    "concat": ({*SPECIFIC, "fusion.generator", *TASKS}, TASK_LOSSES | STRATEGIES),
-    "representations_only": (TASKS, TASK_LOSSES | STRATEGIES),
-    "without_specific": (SPECIFIC, GAN),
-    "without_invariant": (INVARIANT, GAN),
-    "without_representations": ({*SPECIFIC, "fusion.generator"}, GAN),
-    "without_detection": ({"error_detector"}, {"error_detection"}),
-    "without_correction": ({"error_corrector"}, {"error_correction"}),
-    "without_auxiliary_tasks": (TASKS, TASK_LOSSES),
-    "without_gan": (set(), GAN),
-    "without_contrastive": (set(), {"contrastive"}),
-    "without_strategies": (set(), STRATEGIES),
-    "human_transcripts": (TASKS, TASK_LOSSES),
-}
 
 
 def test_there_is_a_config_for_each_row():
-    assert {path.stem for path in CONFIGS.iterdir()} == OFF.keys()
+    assert {path.stem for path in CONFIGS.iterdir()} == ABLATIONS.keys()
     named = [row for path in CONFIGS.iterdir() for row in rows_of(path)]
     assert Counter(named) == Counter(ROWS)
 
@@ -73,10 +49,16 @@ def rows_of(path):
     return re.findall(r'Table IV [A-D]\(\d\)|Table V "[^"]*"|Table VI\b', comment)
 
 
-def test_each_is_a_few_lines_with_a_name_of_its_own():
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_config_sets_its_row_and_a_name(name):
+    settings = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    assert settings.pop("name")
+    assert settings == ABLATIONS[name].yaml
+
+
+def test_names_are_unique():
     names = [yaml.safe_load(path.read_text())["name"] for path in CONFIGS.iterdir()]
     assert len(set(names)) == len(names)
-    assert all(len(path.read_text().splitlines()) <= 6 for path in CONFIGS.iterdir())
 
 
 @pytest.fixture(scope="session")
@@ -117,27 +99,28 @@ def losses_of(run):
     return rows[0].keys() - {"step", "epoch", "invariant_probability", "learning_rate", "seconds"}
 
 
-@pytest.mark.parametrize("name", OFF)
-def test_what_is_switched_off_is_not_built(name, folder, full):
-    missing, silent = OFF[name]
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_ablated_modules_are_not_built(name, folder, full):
+    ablation = ABLATIONS[name]
     arguments = arguments_of(folder, name)
     results = train(arguments)
     run = folder / name
-    assert losses_of(run) == LOSSES - silent
-    expected = {module: count for module, count in full.items() if module not in missing}
-    if name == "without_detection":  # it writes 64 tokens, not 10, each place an embedding of the text's width
+    assert losses_of(run) == LOSSES - ablation.missing_losses
+    expected = {module: count for module, count in full.items() if module not in ablation.modules}
+    if name == "without_detection":  # it writes 64 tokens, not 10, each position an embedding of the text's width
         expected["error_corrector"] += (64 - 10) * 8
     assert parameters_of(run) == expected
     assert full.keys() == MODULES
     assert results["parameters"] == sum(expected.values())
     (checkpoint,) = (run / "checkpoints").glob("*/state.safetensors")
     with safe_open(checkpoint, "pt") as tensors:
-        assert any(name.startswith("discriminator/") for name in tensors.keys()) == (not silent >= GAN)  # noqa: SIM118
+        has_discriminator = any(name.startswith("discriminator/") for name in tensors.keys())  # noqa: SIM118
+    assert has_discriminator == ablation.missing_losses.isdisjoint(ADVERSARIAL)
     assert 0 <= results["splits"]["test"]["weighted_accuracy"] <= 1
     assert json.loads((run / "results.json").read_text())["name"] == arguments.training.name
 
 
-def test_the_human_transcript_stands_for_the_hypothesis(folder):
+def test_human_transcripts_replace_hypotheses(folder):
     whole, human = (build_experiment(arguments_of(folder, *names)) for names in ((), ("human_transcripts",)))
     assert human.corpus["train"]["hypothesis"] == whole.corpus["train"]["transcript"]
     assert human.corpus["train"]["hypothesis"] != whole.corpus["train"]["hypothesis"]

@@ -16,18 +16,18 @@ from m4ser import M4SERConfig, M4SERModel
 from tests.tiny_corpus import SIZES, SMALL, write_tiny_corpus
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted((ROOT / "configs" / "accelerate").glob("*.yaml"))
+FILES = sorted((ROOT / "configs" / "launch").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_accelerate_reads_it(path):
+def test_accelerate_loads_launch_files(path):
     config = load_config_from_file(str(path))
     assert config.num_processes >= 1
     assert config.mixed_precision == "bf16"
 
 
 def test_fsdp_wraps_the_layers_of_both_encoders():
-    config = yaml.safe_load((ROOT / "configs" / "accelerate" / "fsdp.yaml").read_text())
+    config = yaml.safe_load((ROOT / "configs" / "launch" / "fsdp.yaml").read_text())
     wrapped = config["fsdp_config"]["fsdp_transformer_layer_cls_to_wrap"].split(",")
     with torch.device("meta"):
         models = [M4SERModel(M4SERConfig.preset(name)) for name in ("base", "large")]
@@ -40,7 +40,7 @@ def test_two_processes_train_one_model(tmp_path):
     corpus = write_tiny_corpus(tmp_path / "corpus")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no", "--config_file"]
     script = ["train.py", SMALL, "--batch_size", "2", "--dataset", corpus, "--output_dir", tmp_path / "run"]
-    command = [*launch, ROOT / "configs" / "accelerate" / "several_gpus.yaml", *script]
+    command = [*launch, ROOT / "configs" / "launch" / "several_gpus.yaml", *script]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr[-2000:]

@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from transformers import AutoModelForAudioClassification, AutoProcessor
 
-from m4ser.losses import network_losses
+from m4ser.losses import LossInputs, compute_losses, objective_of
 from m4ser.training.arguments import (
     Arguments,
     DataArguments,
@@ -22,14 +22,14 @@ from m4ser.training.arguments import (
     TrainingArguments,
     parse_arguments,
 )
-from m4ser.training.loop import NonFiniteError, discriminate, forward, frozen_generator_loss, train, train_step
+from m4ser.training.loop import NonFiniteError, forward, train, train_step
 from m4ser.training.setup import build_experiment
 from m4ser.training.state import TrainingState
+from tests.ablations import ABLATIONS, LOSSES, LOSSES_OF_WEIGHT, OTHERS
 from tests.tiny import collate, recordings, tiny_model
 from tests.tiny_corpus import LABELS, SIZES, SMALL, write_tiny_corpus
 
 ROOT = Path(__file__).parents[2]
-LOSSES = {"emotion", "error_detection", "error_correction", "contrastive", "generator", "discriminator", "total"}
 WATCHED = LOSSES | {"invariant_probability"}
 STEPS = 3  # of an epoch: 11 recordings in batches of 4
 
@@ -69,18 +69,22 @@ def has_gradient(module):
     return any(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
 
 
-def test_the_discriminators_loss_leaves_the_network_alone(batch):
-    state, _, accelerator = start()
-    loss, _ = discriminate(state, forward(state.model, batch))
-    accelerator.backward(loss)
+def one_loss(name, state, batch, arguments, accelerator):
+    output = forward(state.model, batch, accelerator)
+    inputs = LossInputs(output, batch, arguments.objective, discriminator=state.discriminator.module)
+    return objective_of(name).compute(inputs)
+
+
+def test_discriminator_loss_does_not_reach_the_network(batch):
+    state, arguments, accelerator = start()
+    accelerator.backward(one_loss("discriminator", state, batch, arguments, accelerator))
     assert all(parameter.grad is None for parameter in state.model.parameters())
     assert has_gradient(state.discriminator.module)
 
 
-def test_the_networks_loss_leaves_the_discriminator_alone(batch):
-    state, _, _ = start()
-    output = forward(state.model, batch)
-    frozen_generator_loss(state, output).backward()
+def test_generator_loss_does_not_reach_the_discriminator(batch):
+    state, arguments, accelerator = start()
+    one_loss("generator", state, batch, arguments, accelerator).backward()
     assert all(parameter.grad is None for parameter in state.discriminator.module.parameters())
     assert all(parameter.requires_grad for parameter in state.discriminator.module.parameters())
     # L_G reaches the generator and, through it, both encoders.
@@ -88,7 +92,7 @@ def test_the_networks_loss_leaves_the_discriminator_alone(batch):
         assert has_gradient(module)
 
 
-def test_a_step_is_lines_15_to_25():
+def test_step_is_algorithm_1():
     """Against Alg. 1 by hand, on a copy: all losses first, then an update of each side with its own optimizer."""
     batch = small_batch(dtype=torch.float64)
     state, arguments, accelerator = start({"adversarial_weight": 0.5}, {"max_grad_norm": 0.0})
@@ -96,13 +100,13 @@ def test_a_step_is_lines_15_to_25():
     update_network, update_discriminator = (
         torch.optim.AdamW(part.parameters(), lr=1e-3, weight_decay=0.0).step for part in (model, discriminator)
     )
-    output = forward(model, batch)
+    output = forward(model, batch, accelerator)
 
     def log_probabilities(stream):
         probability = torch.sigmoid(discriminator(stream))[output.frame_mask]
         return probability.log().mean(), (1 - probability).log().mean()
 
-    losses = network_losses(output, batch, arguments.objective)
+    losses = compute_losses(LossInputs(output, batch | {"all_labels": batch["labels"]}, arguments.objective))
     total = (
         losses["emotion"]
         + 0.1 * (3 * losses["error_detection"] + losses["error_correction"])
@@ -114,7 +118,7 @@ def test_a_step_is_lines_15_to_25():
     is_speech, _ = log_probabilities(output.speech_specific.detach())
     _, is_text = log_probabilities(output.text_specific.detach())
     l_gan = is_speech + is_text - sum(log_probabilities(output.invariant.detach()))
-    (-l_gan).backward()  # line 23 maximises it
+    (-l_gan).backward()  # line 23 maximizes it
     update_discriminator()
     update_network()
 
@@ -123,14 +127,14 @@ def test_a_step_is_lines_15_to_25():
     assert named["total"] == pytest.approx(total.item(), abs=1e-6)
     assert named["discriminator"] == pytest.approx(-l_gan.item(), abs=1e-6)
     assert 0 < named["invariant_probability"] < 1
-    for expected, learnt in ((model, state.model), (discriminator, state.discriminator.module)):
-        for (name, value), other in zip(expected.named_parameters(), learnt.parameters(), strict=True):
+    for expected, trained in ((model, state.model), (discriminator, state.discriminator.module)):
+        for (name, value), other in zip(expected.named_parameters(), trained.parameters(), strict=True):
             torch.testing.assert_close(other, value, rtol=0, atol=1e-6, msg=name)
     assert not has_gradient(state.model)
     assert not has_gradient(state.discriminator.module)
 
 
-def test_one_forward_of_the_network_a_step(batch):
+def test_one_forward_of_the_network_per_step(batch):
     state, arguments, accelerator = start()
     calls = []
     state.model.register_forward_hook(lambda *_: calls.append("network"))
@@ -141,20 +145,20 @@ def test_one_forward_of_the_network_a_step(batch):
 
 
 @pytest.mark.parametrize("side", ["network", "discriminator"])
-def test_a_loss_that_is_no_number_changes_nothing(side, batch):
+def test_nonfinite_loss_changes_nothing(side, batch):
     state, arguments, accelerator = start()
     with torch.no_grad():
-        next(state.parts[side].module.parameters()).view(-1)[0] = float("nan")
-    before = {name: values(part.module) for name, part in state.parts.items()}
+        next(state.trainable[side].module.parameters()).view(-1)[0] = float("nan")
+    before = {name: values(part.module) for name, part in state.trainable.items()}
     with pytest.raises(NonFiniteError, match=r"step 1, on the recordings a, b, c, d; the state before it is saved"):
         train_step(state, [batch], arguments, accelerator)
-    for name, part in state.parts.items():
+    for name, part in state.trainable.items():
         assert not has_gradient(part.module)
         for key, value in part.module.state_dict().items():
             assert torch.equal(value, before[name][key]) or value.isnan().any()
 
 
-def test_parts_learn_at_their_own_rates_and_frozen_ones_not(batch):
+def test_learning_rates_by_module(batch):
     rates = {"speech_encoder": 0, "text_encoder": 1e-4, "text_encoder.encoder.embeddings": 0}
     state, arguments, accelerator = start(training={"learning_rates": rates})
     assert [group["lr"] for group in state.network.optimizer.param_groups] == [1e-4, 1e-3]
@@ -165,24 +169,13 @@ def test_parts_learn_at_their_own_rates_and_frozen_ones_not(batch):
     assert {"text_encoder.encoder.encoder.layer.0.output.dense.weight", "classifier.weight"} < changed
 
 
-SWITCHES = {
-    "without GAN": ({"adversarial_weight": 0.0}, {}, {"generator", "discriminator"}),
-    "without LCL": ({"contrastive_weight": 0.0}, {}, {"contrastive"}),
-    "speech only": (
-        {},
-        {"modalities": ["speech"]},
-        {"generator", "discriminator", "error_detection", "error_correction"},
-    ),
-    "text only": ({}, {"modalities": ["text"]}, {"generator", "discriminator"}),
-    "without AED": ({}, {"auxiliary_tasks": ["correction"]}, {"error_detection"}),
-    "without AEC": ({}, {"auxiliary_tasks": ["detection"]}, {"error_correction"}),
-    "specific only": ({}, {"representations": ["specific"]}, {"generator", "discriminator"}),
-    "concat baseline": ({}, {"representations": []}, {"generator", "discriminator"}),
-}
+# Each config with the weights as they are by default, and each weight at 0 with the whole network.
+SWITCHES = {name: (row.config, {}, row.losses) for name, row in (ABLATIONS | OTHERS).items() if row.config}
+SWITCHES |= {name: ({}, {name: 0.0}, losses) for name, losses in LOSSES_OF_WEIGHT.items()}
 
 
-@pytest.mark.parametrize(("objective", "switches", "left_out"), SWITCHES.values(), ids=SWITCHES)
-def test_every_ablation_trains_on_what_is_left(objective, switches, left_out, batch):
+@pytest.mark.parametrize(("switches", "objective", "left_out"), SWITCHES.values(), ids=SWITCHES)
+def test_ablations_train_on_their_losses(switches, objective, left_out, batch):
     state, arguments, accelerator = start(objective, **switches)
     before = values(state.model)
     adversarial = {"invariant_probability"} if state.discriminator else set()
@@ -276,7 +269,7 @@ def test_the_folder_loads_as_it_is(run):
     assert not list(run.glob("*discriminator*"))  # it never ships
 
 
-def test_what_the_best_epoch_predicts(run):
+def test_predictions_are_those_of_the_best_epoch(run):
     rows = read_csv(run / "predictions.csv")
     assert [row["split"] for row in rows] == ["validation"] * SIZES["validation"] + ["test"] * SIZES["test"]
     tested = [row for row in rows if row["split"] == "test"]
@@ -293,7 +286,7 @@ def test_loss_curves_are_drawn_at_the_end(run):
     assert (run / "losses.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_run_that_is_not_resumed_starts_its_logs_anew(train_here, tmp_path):
+def test_logs_start_anew_unless_resumed(train_here, tmp_path):
     (tmp_path / "metrics.csv").write_text("step,epoch,generator\n1,1,0.5\n")
     train_here(tmp_path, "--epochs", "1", "--adversarial_weight", "0")
     rows = read_csv(tmp_path / "metrics.csv")
@@ -301,8 +294,8 @@ def test_a_run_that_is_not_resumed_starts_its_logs_anew(train_here, tmp_path):
     assert not {"generator", "discriminator"} & set(rows[0])
 
 
-def test_the_human_text_has_no_errors(corpus, config):
-    """Table VI: the network reads the transcript, so its tokens are all to be kept."""
+def test_transcripts_as_text_have_no_errors(corpus, config):
+    """Table VI: the text is the transcript, so all of its tokens are to be kept."""
     argv = [SMALL, str(config), "--dataset", str(corpus), "--output_dir", "unused", "--text_column", "transcript"]
     experiment = build_experiment(parse_arguments(argv))
     for rows in experiment.corpus.values():

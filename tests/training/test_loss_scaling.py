@@ -10,14 +10,15 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from m4ser.training.loss_scaling import loss_scales
+from m4ser.losses import OBJECTIVES
+from m4ser.training.loss_scaling import LossScales
 
 ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-5
 
 
 def learn(output, processes, *options):
-    """What `processes.py` leaves behind."""
+    """Return the tensors that `processes.py` writes."""
     module = ["-m", "tests.training.processes", str(output), *map(str, options)]
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     command = [sys.executable, *(launcher if processes > 1 else []), *module]
@@ -39,22 +40,22 @@ def assert_same(one, other):
         torch.testing.assert_close(other[name], one[name], rtol=0, atol=TOLERANCE, msg=name)
 
 
-def test_two_processes_are_one_with_the_larger_batch(alone, tmp_path):
+def test_two_processes_equal_the_larger_batch(alone, tmp_path):
     """Every loss, the contrastive one included, with shares of different sizes; gradients, losses, weights."""
     assert_same(alone, learn(tmp_path / "two.safetensors", 2))
 
 
-def test_weights_spread_over_two_processes_too(alone, tmp_path):
+def test_sharded_weights_over_two_processes(alone, tmp_path):
     """As FSDP does on GPUs; the second half goes on from a checkpoint of the first."""
     assert_same(alone, learn(tmp_path / "two.safetensors", 2, "--sharded", "--checkpoints", tmp_path / "checkpoints"))
 
 
-def test_accumulated_batches_are_the_larger_batch_but_for_the_contrastive_loss(tmp_path):
+def test_accumulation_equals_the_larger_batch(tmp_path):
     whole = learn(tmp_path / "whole.safetensors", 1, "--contrastive_weight", "0")
     assert_same(whole, learn(tmp_path / "parts.safetensors", 1, "--contrastive_weight", "0", "--accumulation", "2"))
 
 
-def test_two_processes_accumulate_too(alone, tmp_path):
+def test_accumulation_on_two_processes(alone, tmp_path):
     both = learn(tmp_path / "both.safetensors", 2, "--contrastive_weight", "0", "--accumulation", "2")
     whole = learn(tmp_path / "whole.safetensors", 1, "--contrastive_weight", "0")
     assert_same(whole, both)
@@ -66,20 +67,20 @@ def test_scales_by_hand():
     window = [
         {
             "labels": torch.tensor([0, 0, 1]),
+            "all_labels": torch.tensor([0, 0, 1]),
             "aed_labels": torch.tensor([[0, 1, -100], [2, -100, -100], [0, -100, -100]]),
             "correction_ids": torch.empty(0, 1, dtype=torch.long),
-            "input_values": None,
-            "attention_mask": torch.tensor([2, 3, 5]),
+            "frame_lengths": torch.tensor([2, 3, 5]),
         },
         {
             "labels": torch.tensor([0]),
+            "all_labels": torch.tensor([0]),
             "aed_labels": torch.tensor([[0, 0, 0, 1, 2, 0, -100]]),
             "correction_ids": torch.tensor([[5, 1, -100]]),
-            "input_values": None,
-            "attention_mask": torch.tensor([30]),
+            "frame_lengths": torch.tensor([30]),
         },
     ]
-    first, second = loss_scales(window, lambda _, mask: mask, Accelerator(cpu=True))
+    scales = LossScales(window, Accelerator(cpu=True))
     expected = {
         "emotion": (0.75, 0.25),
         "error_detection": (0.4, 0.6),
@@ -87,6 +88,9 @@ def test_scales_by_hand():
         "discriminator": (0.25, 0.75),
         "generator": (0.25, 0.75),
         "contrastive": (1.0, 0.0),
-        "spaces": (0.75, 0.25),
+        "of_a_system": (0.75, 0.25),
     }
-    assert {name: (round(float(first[name]), 6), round(float(second[name]), 6)) for name in first} == expected
+    assert {
+        name: tuple(round(float(scales.scale(index, name)), 6) for index in (0, 1)) for name in expected
+    } == expected
+    assert set(OBJECTIVES) < set(expected)

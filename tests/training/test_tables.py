@@ -30,12 +30,12 @@ def argv(tmp_path_factory):
     (folder / "table.yaml").write_text("full:\nconcat: concat.yaml\ntwice: --adversarial_weight 0.01\n")
     (folder / "concat.yaml").write_text((ROOT / "configs" / "ablations" / "concat.yaml").read_text())
     write_tiny_corpus(folder / "corpus")
-    return [str(folder / "table.yaml"), SMALL, "--dataset", str(folder / "corpus")]
+    return [folder / "table.yaml", SMALL, "--dataset", str(folder / "corpus")]
 
 
-def test_a_table_is_trained_its_cut_row_resumed_and_reported(argv, tmp_path):
+def test_table_trains_resumes_and_is_reported(argv, tmp_path):
     runs = tmp_path / "runs"
-    command = [sys.executable, "train_table.py", *argv, "--output_dir", str(runs)]
+    command = [sys.executable, "train.py", "--table", *map(str, argv), "--output_dir", str(runs)]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
@@ -45,11 +45,13 @@ def test_a_table_is_trained_its_cut_row_resumed_and_reported(argv, tmp_path):
     # A run that was cut has a checkpoint and no results: it goes on from there, and the finished one is not touched.
     files = {name: runs / name / "seed0" / "results.json" for name in ("concat", "full")}
     before = {name: (file.read_text(), file.stat().st_mtime_ns) for name, file in files.items()}
-    scores = {name: summary["splits"] for name, summary in train_table([*argv, "--output_dir", str(runs)])}
+    scores = {
+        name: summary["splits"] for name, summary in train_table(argv[0], [*argv[1:], "--output_dir", str(runs)])
+    }
     assert {name: file.stat().st_mtime_ns for name, file in files.items()} == {n: at for n, (_, at) in before.items()}
     files["concat"].unlink()
     steps = (runs / "concat" / "seed0" / "metrics.csv").read_text()
-    again = dict(train_table([*argv, "--output_dir", str(runs)]))
+    again = dict(train_table(argv[0], [*argv[1:], "--output_dir", str(runs)]))
     assert {name: summary["splits"] for name, summary in again.items()} == scores
     assert (runs / "concat" / "seed0" / "metrics.csv").read_text() == steps  # seconds included: no step was repeated
     assert files["full"].stat().st_mtime_ns == before["full"][1]
@@ -61,23 +63,23 @@ def test_a_table_is_trained_its_cut_row_resumed_and_reported(argv, tmp_path):
         (row,) = [row for row in report.splitlines() if row.startswith(line)]
         assert not row.endswith("| - |")
 
-    other = [*argv[:2], "--dataset", str(tmp_path / "another"), "--output_dir", str(runs)]
+    other = [SMALL, "--dataset", str(tmp_path / "another"), "--output_dir", str(runs)]
     with pytest.raises(DataError, match="seed0 is finished, but its dataset was"):
-        list(train_table(other))
+        list(train_table(argv[0], other))
 
 
 @pytest.mark.parametrize("number", ["IV", "V", "VI", "VIII", "IX"])
-def test_the_report_knows_every_row_of_the_papers_tables(number):
+def test_report_knows_every_row_of_the_tables(number):
     table = TABLES / f"table_{dict(IV=4, V=5, VI=6, VIII=8, IX=9)[number]}.yaml"
-    variants = [variant_name(row.as_dict()) for row in rows([str(table), RAVDESS, *REQUIRED]).values()]
+    variants = [variant_name(row.as_dict()) for row in rows(table, [RAVDESS, *REQUIRED]).values()]
     assert len(set(variants)) == len(variants)
     assert set(variants) == {row["variant"] for row in published()[number]}
 
 
 @pytest.mark.parametrize("corpus", ["ravdess", "iemocap"])
-def test_the_report_draws_every_row_of_figure_7(corpus, tmp_path):
+def test_report_draws_every_row_of_figure_7(corpus, tmp_path):
     config = str(ROOT / "configs" / f"{corpus}.yaml")
-    found = rows([str(TABLES / "figure_7.yaml"), config, "--dataset", "corpus", "--output_dir", str(tmp_path)])
+    found = rows(TABLES / "figure_7.yaml", [config, "--dataset", "corpus", "--output_dir", str(tmp_path)])
     for arguments in found.values():
         finished_run(Path(arguments.training.output_dir), config=arguments.as_dict())
     groups, _ = find_runs([tmp_path])
@@ -96,8 +98,8 @@ def test_the_report_draws_every_row_of_figure_7(corpus, tmp_path):
     assert len(found) == 13  # the corpus's own four weights are one run
 
 
-def test_tables_share_the_rows_that_they_have_in_common():
-    every = [rows([str(path), RAVDESS, *REQUIRED]) for path in sorted(TABLES.iterdir())]
+def test_tables_share_rows():
+    every = [rows(path, [RAVDESS, *REQUIRED]) for path in sorted(TABLES.iterdir())]
     for table in every:
         for name, arguments in table.items():
             assert arguments.training.output_dir == f"run/{name}"
@@ -105,7 +107,7 @@ def test_tables_share_the_rows_that_they_have_in_common():
 
 
 def test_options_go_to_every_row():
-    found = rows([str(TABLES / "table_6.yaml"), RAVDESS, *REQUIRED, "--epochs", "2", "--seeds", "0", "1"])
+    found = rows(TABLES / "table_6.yaml", [RAVDESS, *REQUIRED, "--epochs", "2", "--seeds", "0", "1"])
     assert [(row.training.epochs, row.training.seeds) for row in found.values()] == [(2, [0, 1])] * 2
 
 
@@ -127,17 +129,15 @@ def test_options_go_to_every_row():
         ("", [], "is no table"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said(text, options, message, tmp_path):
+def test_invalid_tables_are_refused(text, options, message, tmp_path):
     (tmp_path / "one.yaml").write_text("contrastive_weight: 0")
     (tmp_path / "table.yaml").write_text(text)
     with pytest.raises(ValueError, match=message):
-        rows([str(tmp_path / "table.yaml"), *REQUIRED, *options])
+        rows(tmp_path / "table.yaml", [*REQUIRED, *options])
 
 
-def test_no_table_and_no_data_set():
+def test_missing_table_or_dataset():
     with pytest.raises(ValueError, match=r"There is no table nowhere\.yaml"):
-        rows(["nowhere.yaml", *REQUIRED])
-    with pytest.raises(ValueError, match="Name a table first"):
-        rows(REQUIRED)
+        rows("nowhere.yaml", REQUIRED)
     with pytest.raises(ValueError, match="row human_transcripts: No dataset: give --dataset FOLDER"):
-        rows([str(TABLES / "table_6.yaml")])
+        rows(TABLES / "table_6.yaml", [])

@@ -1,19 +1,23 @@
-"""From recordings to a hypotheses file: read, cut, batched, recognized, guarded, written.
+"""From recordings to a hypotheses file: loaded, cut, batched, transcribed, guarded, written.
 
 The file that is written does not depend on how often the run was killed, nor on the number of its processes. Batches
-are made from all recordings before anyone looks at what is done, because a log-probability's last digits, and with
-them now and then a word, depend on who shares a batch. A batch that was cut off is computed again as it was.
+are made from all recordings before the cache is looked up, because a log-probability's last digits, and with them now
+and then a word, depend on the rest of the batch. A batch that was cut off is computed again as it was.
 """
 
 import hashlib
 import json
+import logging
 import os
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Any
 
+import datasets
 import numpy as np
 import torch
 from accelerate import PartialState
@@ -27,13 +31,15 @@ from m4ser.data.builders.builder_cli import json_object, numbered_lines
 from m4ser.data.schema import SAMPLING_RATE, DataError
 from m4ser.model.audio_m4ser import AudioError, load_audio
 
+logger = logging.getLogger(__name__)
+
 # How long one process may wait for the others: their shares are the same number of batches, not of hours.
 PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Samples `start` to `stop` of recording `row`, as many as Whisper hears at once at most.
+    """Samples `start` to `stop` of recording `row`, at most one window of Whisper's.
 
     `key` is a hash of the samples, `level` their `loudest_level`.
     """
@@ -46,15 +52,24 @@ class Piece:
     level: float
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         return (self.stop - self.start) / SAMPLING_RATE
 
 
-def transcribe(recordings, asr, output_file, *, revision=None, language=None, batch_size=16, cache_dir=None):
-    """Write `output_file`, a JSON line for each recording in their order; what the cache holds is not heard again.
+def transcribe(
+    recordings: Sequence[Mapping[str, Any]] | datasets.Dataset,
+    asr: str | Path,
+    output_file: str | Path,
+    *,
+    revision: str | None = None,
+    language: str | None = None,
+    batch_size: int = 16,
+    cache_dir: str | Path | None = None,
+) -> tuple[dict[str, str], Counter[str]]:
+    """Write `output_file`, a JSON line for each recording in their order; what the cache holds is not computed again.
 
     A line has `id`; `hypothesis`; `mean_log_probability`, `no_speech_probability`, `token_ids` and
-    `token_log_probabilities` of all that was recognized; and, where the guard (`m4ser.asr.guard`) has emptied the
+    `token_log_probabilities` of all that was transcribed; and, where the guard (`m4ser.asr.guard`) has emptied the
     hypothesis or a part of it, `rejected`: a list of {"reason", "text"}. A recording longer than Whisper's window is
     cut where it is quiet; its numbers are those of its pieces, the highest `no_speech_probability` among them.
 
@@ -62,58 +77,62 @@ def transcribe(recordings, asr, output_file, *, revision=None, language=None, ba
         recordings: a sequence of {"id", "audio"}, the audio in any form that `load_audio` takes.
         asr, revision, language: as [`Whisper`] takes them.
         output_file: written at the end and at once; it and its folder are made where they do not exist.
-        batch_size: recordings recognized at once by each process.
-        cache_dir: where the answers are kept; the Hugging Face cache by default. Of several machines the same.
+        batch_size: recordings transcribed at once by each process.
+        cache_dir: where transcriptions are kept; the Hugging Face cache by default. Of several machines the same.
 
     Returns:
-        The recordings that cannot be read, {id: why}, and how many texts were rejected, {reason: number}; of several
-        processes one tells, the others return none.
+        The recordings that cannot be loaded, {id: why}, and how many texts were rejected, {reason: number}; of several
+        processes the main one returns them, the others return none.
 
     Raises:
-        DataError: no such recognizer, no recording that can be read, or `output_file` holds something else.
+        DataError: no such ASR model, no recording that can be loaded, or `output_file` holds something else.
     """
     _refuse_other_file(output_file)
-    # Without an accelerator, several processes find each other only if they are told so.
+    # Without an accelerator, several processes find each other only with cpu=True.
     state = PartialState(cpu=not torch.accelerator.is_available(), timeout=PATIENCE)
     whisper = Whisper(asr, state.device, revision, language)
-    pieces, unreadable = read_pieces(recordings, whisper.window, quiet=not state.is_main_process)
+    pieces, unreadable = load_pieces(recordings, whisper.window, quiet=not state.is_main_process)
     if not pieces:
-        raise DataError(f"There is no recording to hear. {next(iter(unreadable.values()), '')}".strip())
+        raise DataError(f"There is no recording to transcribe. {next(iter(unreadable.values()), '')}".strip())
     cache_dir = cache_dir or cached_assets_path("m4ser", "transcripts")
     cache = TranscriptCache(cache_dir, whisper.settings, state.process_index)
     keys = {piece.key for piece in pieces}
-    done = set(cache.read(keys))
+    done = set(cache.load(keys))
     unfinished = [batch for batch in make_batches(pieces, batch_size) if any(p.key not in done for p in batch)]
-    state.wait_for_everyone()  # all have read the cache before one writes to it
-    recognize(unfinished[state.process_index :: state.num_processes], recordings, whisper, cache, done, state)
+    logger.info("%d pieces, %d of them in the cache %s", len(keys), len(done), cache.folder)
+    state.wait_for_everyone()  # all have loaded the cache before one writes to it
+    transcribe_batches(unfinished[state.process_index :: state.num_processes], recordings, whisper, cache, done, state)
     state.wait_for_everyone()
     if not state.is_main_process:
         return {}, Counter()
-    return unreadable, write_transcripts(pieces, cache.read(keys), Path(output_file))
+    return unreadable, write_transcripts(pieces, cache.load(keys), Path(output_file))
 
 
-def read_pieces(recordings, window, quiet=False):
-    """Every recording's pieces, in order, and {id: why} for those that cannot be read.
+def load_pieces(
+    recordings: Sequence[Mapping[str, Any]] | datasets.Dataset, window: int, quiet: bool = False
+) -> tuple[list[Piece], dict[str, str]]:
+    """Return every recording's pieces, in order, and {id: why} for those that cannot be loaded.
 
     Args:
-        window: the most samples of a piece. quiet: shows no progress.
+        window: the most samples of a piece. quiet: show no progress.
     """
-    pieces, unreadable = [], {}
-    for row, recording in enumerate(tqdm(recordings, desc="reading", unit="recording", disable=quiet)):
+    pieces: list[Piece] = []
+    unreadable: dict[str, str] = {}
+    for row, recording in enumerate(tqdm(recordings, desc="Loading audio", unit="recording", disable=quiet)):
         try:
             samples = load_audio(recording["audio"])
         except AudioError as error:
             unreadable[recording["id"]] = str(error)
             continue
-        for start, stop in pairwise(cuts(samples, window)):
+        for start, stop in pairwise(cut_points(samples, window)):
             piece = samples[start:stop]
             key = hashlib.sha256(piece.tobytes()).hexdigest()
             pieces.append(Piece(row, recording["id"], start, stop, key, loudest_level(piece)))
     return pieces, unreadable
 
 
-def cuts(samples, window):
-    """Where to cut, from 0 to the end: in the quietest tenth of a second of the last third of each window."""
+def cut_points(samples: np.ndarray, window: int) -> list[int]:
+    """Return where to cut, from 0 to the end: in the quietest tenth of a second of the last third of each window."""
     points = [0]
     while len(samples) - points[-1] > window:
         start, stop = points[-1] + 2 * window // 3, points[-1] + window
@@ -122,65 +141,73 @@ def cuts(samples, window):
     return [*points, len(samples)]
 
 
-def make_batches(pieces, batch_size):
-    """Batches of similar lengths, the longest first: what does not fit into the memory fails at once."""
+def make_batches(pieces: Iterable[Piece], batch_size: int) -> list[list[Piece]]:
+    """Make batches of similar lengths, the longest first: what does not fit into the memory fails at once."""
     different = {piece.key: piece for piece in pieces}.values()
     ordered = sorted(different, key=lambda piece: (piece.start - piece.stop, piece.key))
     return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
 
 
-def recognize(batches, recordings, whisper, cache, done, state):
-    """Recognize batches and add to the cache, batch by batch, the answers to keys that are not `done`."""
+def transcribe_batches(
+    batches: list[list[Piece]],
+    recordings: Sequence[Mapping[str, Any]] | datasets.Dataset,
+    whisper: Whisper,
+    cache: TranscriptCache,
+    done: Collection[str],
+    state: PartialState,
+) -> None:
+    """Transcribe batches and add to the cache, batch by batch, the transcriptions of keys that are not `done`."""
     others = f" (1 of {state.num_processes} processes)" if state.num_processes > 1 else ""
     total = sum(map(len, batches))
     with tqdm(
-        total=total, desc=f"transcribing{others}", unit="recording", disable=not state.is_main_process
+        total=total, desc=f"Transcribing{others}", unit="recording", disable=not state.is_main_process
     ) as progress:
         for batch in batches:
             samples = [load_audio(recordings[piece.row]["audio"])[piece.start : piece.stop] for piece in batch]
-            answers = zip(batch, whisper.recognize(samples), strict=True)
-            cache.append({piece.key: answer for piece, answer in answers if piece.key not in done})
+            transcribed = zip(batch, whisper.transcribe_batch(samples), strict=True)
+            cache.append({piece.key: transcription for piece, transcription in transcribed if piece.key not in done})
+            logger.debug("Transcribed %d pieces of at most %.1f s", len(batch), max(piece.seconds for piece in batch))
             progress.update(len(batch))
 
 
-def write_transcripts(pieces, answers, output_file):
-    """Write a line for each recording, all at once; returns how many texts were rejected, by reason."""
+def write_transcripts(
+    pieces: Iterable[Piece], transcriptions: Mapping[str, Mapping[str, Any]], output_file: Path
+) -> Counter[str]:
+    """Write a line for each recording, all at once; return how many texts were rejected, by reason."""
     output_file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = output_file.with_name(f".{output_file.name}.unfinished")
-    rejected = Counter()
+    rejected: Counter[str] = Counter()
     with unfinished.open("w", encoding="utf-8") as file:
         for _, group in groupby(pieces, key=lambda piece: piece.row):
-            row = transcript(list(group), answers)
+            row = transcript(list(group), transcriptions)
             rejected.update(item["reason"] for item in row.get("rejected", ()))
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     os.replace(unfinished, output_file)
     return rejected
 
 
-def transcript(pieces, answers):
-    """The line of one recording, from its pieces and the answers by key."""
-    heard = [answers[piece.key] for piece in pieces]
-    reasons = [
-        reason_to_reject(answer, piece.level, piece.seconds) for piece, answer in zip(pieces, heard, strict=True)
-    ]
-    believed = [answer["text"] for answer, reason in zip(heard, reasons, strict=True) if not reason]
-    log_probabilities = [value for answer in heard for value in answer["token_log_probabilities"]]
+def transcript(pieces: Sequence[Piece], transcriptions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Make the line of one recording, from its pieces and the transcriptions by key."""
+    parts = [transcriptions[piece.key] for piece in pieces]
+    reasons = [reason_to_reject(part, piece.level, piece.seconds) for piece, part in zip(pieces, parts, strict=True)]
+    kept = [part["text"] for part, reason in zip(parts, reasons, strict=True) if not reason]
+    log_probabilities = [value for part in parts for value in part["token_log_probabilities"]]
     row = {
         "id": pieces[0].id,
-        "hypothesis": " ".join(filter(None, believed)),
+        "hypothesis": " ".join(filter(None, kept)),
         "mean_log_probability": round(mean_log_probability(log_probabilities), DECIMALS),
-        "no_speech_probability": max(answer["no_speech_probability"] for answer in heard),
-        "token_ids": [token for answer in heard for token in answer["token_ids"]],
+        "no_speech_probability": max(part["no_speech_probability"] for part in parts),
+        "token_ids": [token for part in parts for token in part["token_ids"]],
         "token_log_probabilities": log_probabilities,
     }
     rejected = [
-        {"reason": reason, "text": answer["text"]} for answer, reason in zip(heard, reasons, strict=True) if reason
+        {"reason": reason, "text": part["text"]} for part, reason in zip(parts, reasons, strict=True) if reason
     ]
     return row | ({"rejected": rejected} if rejected else {})
 
 
-def _refuse_other_file(output_file):
-    """Only a file that `transcribe` wrote is written over."""
+def _refuse_other_file(output_file: str | Path) -> None:
+    """Refuse to write over a file that `transcribe` did not write."""
     if not Path(output_file).exists():
         return
     try:

@@ -1,4 +1,4 @@
-"""Any recording, in any of the forms it comes in, to 16 kHz mono float32 samples, or one clear refusal.
+"""Any recording, in any of the forms it comes in, to 16 kHz mono float32 samples, or one clear error.
 
 The one place that decodes, resamples and refuses audio: for the builders, the commands and the pipeline.
 It travels to the Hub with the weights, so it needs numpy alone until a file is decoded or resampled.
@@ -6,8 +6,10 @@ It travels to the Hub with the weights, so it needs numpy alone until a file is 
 
 import io
 import math
+from collections.abc import Iterable, Iterator
 from http.client import HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -21,6 +23,12 @@ try:
 except ImportError:
     soxr = None
 
+if TYPE_CHECKING:
+    import torch
+
+AudioSource: TypeAlias = (
+    "str | Path | bytes | bytearray | io.BufferedIOBase | dict[str, Any] | list[Any] | np.ndarray | torch.Tensor"
+)
 # 7.1 surround. An array with more rows is a batch or a spectrogram, and averaging those would be wrong.
 MAX_CHANNELS = 8
 FRAMES_PER_READ = 2**20
@@ -32,7 +40,13 @@ class AudioError(ValueError):
     """A recording that cannot be used; the message names it and says what to do."""
 
 
-def load_audio(source, sampling_rate=None, target_sampling_rate=16000, name=None, max_seconds=math.inf):
+def load_audio(
+    source: AudioSource,
+    sampling_rate: float | None = None,
+    target_sampling_rate: int = 16000,
+    name: str | None = None,
+    max_seconds: float = math.inf,
+) -> np.ndarray:
     """Load one recording as float32 mono samples in -1..1, shape (samples,), at `target_sampling_rate` Hz.
 
     Silence, a constant and clips as short as one sample are returned as they are: the processor pads them.
@@ -56,7 +70,7 @@ def load_audio(source, sampling_rate=None, target_sampling_rate=16000, name=None
         length += len(block)
         if length > max_seconds * rate:
             raise AudioError(
-                f"{name}: the recording is longer than {max_seconds:g} s; cut it, or ask for a timeline of windows."
+                f"{name}: the recording is longer than {max_seconds:g} s; cut it, or use a timeline of windows."
             )
     samples = np.concatenate(blocks)
     if rate == target_sampling_rate:
@@ -67,10 +81,15 @@ def load_audio(source, sampling_rate=None, target_sampling_rate=16000, name=None
     return resampled if len(resampled) else samples[:1]
 
 
-def stream_audio(source, sampling_rate=None, target_sampling_rate=16000, name=None):
-    """The samples of [`load_audio`] in blocks, (samples,) each: of a file of any length, a minute is held at a time.
+def stream_audio(
+    source: AudioSource,
+    sampling_rate: float | None = None,
+    target_sampling_rate: int = 16000,
+    name: str | None = None,
+) -> Iterator[np.ndarray]:
+    """Load one recording in blocks (samples,): of a file of any length, a minute is held at a time.
 
-    Takes and raises the same, but damage inside a file only when it is reached.
+    Takes and raises the same as [`load_audio`], but damage inside a file only when it is reached.
     """
     name, rate, blocks = _open(source, sampling_rate, name)
     if rate == target_sampling_rate:
@@ -79,8 +98,8 @@ def stream_audio(source, sampling_rate=None, target_sampling_rate=16000, name=No
     return _resample_blocks(blocks, rate, target_sampling_rate)
 
 
-def _open(source, sampling_rate, name):
-    """What to call a recording, its rate in Hz, and its samples: one or more finite float32 blocks (samples,)."""
+def _open(source: Any, sampling_rate: float | None, name: str | None) -> tuple[str, float, Iterator[np.ndarray]]:
+    """Return a recording's name, its rate in Hz, and its samples: one or more finite float32 blocks (samples,)."""
     if isinstance(source, dict):
         source, sampling_rate, name = _unpack(source, sampling_rate, name)
     if isinstance(source, (str, Path)):
@@ -98,7 +117,9 @@ def _open(source, sampling_rate, name):
     return name, _check_rate(sampling_rate, name), _check(blocks, name)
 
 
-def _unpack(row, sampling_rate, name):
+def _unpack(
+    row: dict[str, Any], sampling_rate: float | None, name: str | None
+) -> tuple[Any, float | None, str | None]:
     name = name or row.get("path")
     if row.get("sampling_rate") is not None:
         sampling_rate = row["sampling_rate"]
@@ -109,15 +130,15 @@ def _unpack(row, sampling_rate, name):
     raise AudioError(f"{name}: no audio in it; give 'bytes', 'path', or 'array' and 'sampling_rate'.")
 
 
-def _fetch(address, name):
+def _fetch(address: str | Path, name: str) -> io.BytesIO:
     try:
-        with urlopen(Request(address, headers={"User-Agent": "m4ser"}), timeout=SECONDS_TO_WAIT) as response:
+        with urlopen(Request(str(address), headers={"User-Agent": "m4ser"}), timeout=SECONDS_TO_WAIT) as response:
             return io.BytesIO(response.read())
     except (OSError, ValueError, HTTPException) as error:
         raise AudioError(f"{name}: cannot be downloaded ({error}); check the address and the connection.") from error
 
 
-def _open_file(path, name):
+def _open_file(path: str | Path, name: str) -> io.BufferedIOBase:
     try:
         file = Path(path).open("rb")  # noqa: SIM115  it is closed where it has been decoded
     except IsADirectoryError as error:
@@ -132,7 +153,7 @@ def _open_file(path, name):
         return io.BytesIO(file.read())
 
 
-def _decode(file, name):
+def _decode(file: io.BufferedIOBase, name: str) -> Iterator[Any]:
     """Yield the rate of an audio file, then its samples, float32 blocks of shape (samples,)."""
     with file:
         if soundfile is None:
@@ -152,8 +173,8 @@ def _decode(file, name):
             ) from error
 
 
-def _check(blocks, name):
-    """The same blocks, or a refusal where there is none or one holds what is no number."""
+def _check(blocks: Iterable[np.ndarray], name: str) -> Iterator[np.ndarray]:
+    """Yield the same blocks; refuse where there is none or one holds what is no number."""
     block = None
     for block in blocks:
         if not np.isfinite(block).all():
@@ -163,7 +184,7 @@ def _check(blocks, name):
         raise AudioError(f"{name}: the recording holds no samples; record it again or leave it out.")
 
 
-def _to_array(source, name):
+def _to_array(source: Any, name: str) -> np.ndarray:
     if hasattr(source, "detach"):  # a torch tensor: numpy knows neither gradients, devices nor bfloat16
         source = source.detach().cpu()
         source = source.float() if source.is_floating_point() else source
@@ -178,7 +199,7 @@ def _to_array(source, name):
     return samples
 
 
-def _to_float(samples, name):
+def _to_float(samples: np.ndarray, name: str) -> np.ndarray:
     if samples.dtype.kind == "f" or samples.size == 0:
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which is refused later
             return samples.astype(np.float32)
@@ -189,7 +210,7 @@ def _to_float(samples, name):
     return ((samples.astype(np.float64) - silence) / full_scale).astype(np.float32)
 
 
-def _to_mono(samples, name):
+def _to_mono(samples: np.ndarray, name: str) -> np.ndarray:
     if samples.ndim == 1:
         return samples
     if samples.ndim != 2 or min(samples.shape) > MAX_CHANNELS:
@@ -197,7 +218,7 @@ def _to_mono(samples, name):
     return samples.mean(axis=0 if samples.shape[0] < samples.shape[1] else 1)
 
 
-def _check_rate(sampling_rate, name):
+def _check_rate(sampling_rate: Any, name: str) -> float:
     if sampling_rate is None:
         raise AudioError(f"{name}: samples without a sampling rate; pass sampling_rate in Hz.")
     try:
@@ -209,12 +230,12 @@ def _check_rate(sampling_rate, name):
     return rate
 
 
-def _check_soxr(rate, target_rate, name):
+def _check_soxr(rate: float, target_rate: float, name: str) -> None:
     if soxr is None:
         raise AudioError(f"{name}: install soxr to resample from {rate:g} to {target_rate:g} Hz (pip install soxr).")
 
 
-def _resample_blocks(blocks, rate, target_rate):
+def _resample_blocks(blocks: Iterable[np.ndarray], rate: float, target_rate: float) -> Iterator[np.ndarray]:
     stream, count = soxr.ResampleStream(rate, target_rate, num_channels=1), 0
     for block in blocks:
         resampled = stream.resample_chunk(block)

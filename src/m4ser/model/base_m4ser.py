@@ -1,4 +1,4 @@
-"""What every system shares: encoders, masks, pretrained parts, the emotion head, and what a forward returns."""
+"""The base of every system: encoders, masks, pretrained parts, the emotion head, and the output of a forward."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -56,7 +56,7 @@ class EmotionModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
 
-    # What the system is called in tables.
+    # The system's name in tables.
     title: ClassVar[str] = ""
     # Arguments of `forward` that training sets and inference does not.
     training_options: ClassVar[dict[str, Any]] = {}
@@ -72,7 +72,7 @@ class EmotionModel(PreTrainedModel):
     def add_head(self, width: int) -> None:
         """Add the emotion head on embeddings of this width, and initialize what is not pretrained."""
         self.dropout = nn.Dropout(self.config.classifier_dropout)
-        self.classifier = nn.Linear(width, self.config.num_labels)
+        self.classifier = nn.Linear(width, self.config.num_emotions)
         self.post_init()
 
     @classmethod
@@ -141,9 +141,19 @@ class EmotionModel(PreTrainedModel):
     def predict_emotions(
         self, embeddings: torch.Tensor, labels: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return logits (B, e) of embeddings (B, width), eq. 18, and their cross-entropy against labels (B,), if any."""
+        """Return logits (B, e) of embeddings (B, width), eq. 18, and their cross-entropy against labels (B,)."""
         logits = self.classifier(self.dropout(embeddings))
         return logits, None if labels is None else F.cross_entropy(logits, labels)
+
+    @property
+    def can_correct(self) -> bool:
+        """Whether the model has a `correct` that corrects hypotheses."""
+        return self.error_corrector is not None
+
+    @property
+    def max_text_length(self) -> int | None:
+        """The most tokens of a hypothesis; None where nothing limits them."""
+        return None if self.text_encoder is None else self.text_encoder.max_length
 
     # None of a model without text, which transformers' own type does not foresee.
     def get_input_embeddings(self) -> nn.Embedding | None:  # type: ignore[override]

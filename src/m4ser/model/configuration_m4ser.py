@@ -116,6 +116,15 @@ class EmotionConfig(PreTrainedConfig):
     sub_configs = {"speech_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
 
+    def __init_subclass__(cls, **kwargs: Any):
+        if "__init__" not in cls.__dict__:
+            # transformers makes a dataclass of a config without an __init__ of its own, whose __init__ sets no field.
+            def __init__(self: EmotionConfig, *args: Any, **fields: Any) -> None:
+                super(cls, self).__init__(*args, **fields)
+
+            cls.__init__ = __init__  # type: ignore[method-assign]
+        super().__init_subclass__(**kwargs)
+
     def __init__(
         self,
         speech_config: PreTrainedConfig | dict[str, Any] | None = None,
@@ -175,6 +184,11 @@ class EmotionConfig(PreTrainedConfig):
     def tokenizer_fields(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         """Return the fields of this config that a text encoder's tokenizer decides on."""
         return {}
+
+    @property
+    def num_emotions(self) -> int:
+        """`num_labels`, which always is a number here."""
+        return len(self.id2label or {})
 
     @property
     def is_adversarial(self) -> bool:

@@ -1,64 +1,106 @@
 """`pipeline("audio-classification")` for M4SER: a recording, with or without its hypothesis, to emotions."""
 
 import io
+import logging
 import warnings
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
-from types import GeneratorType, SimpleNamespace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol, cast
 
-from torch.utils.data import Dataset
-from transformers import AudioClassificationPipeline, AutoModelForAudioClassification, AutoProcessor, pipeline
+import numpy as np
+import torch
+from transformers import (
+    AutoModelForAudioClassification,
+    AutoProcessor,
+    Pipeline,
+    PreTrainedTokenizerBase,
+    pipeline,
+)
 
 from .asr_m4ser import ASRTranscriber
-from .audio_m4ser import AudioError, load_audio, stream_audio
+from .audio_m4ser import AudioError, load_audio
 from .correction_m4ser import CHANGE, DELETE
-from .windowing_m4ser import mean_scores, segments, windows, without_overlap
+from .windowing_m4ser import MAX_SECONDS, WindowedClassificationPipeline, split_source
 
-RETURNED = ("return_transcript", "return_correction", "return_embeddings")
+logger = logging.getLogger(__name__)
+
+RETURN_OPTIONS = ("return_transcript", "return_correction", "return_embeddings")
+FORWARD_OPTIONS = ("return_correction", "return_embeddings")
 HUB_OPTIONS = ("revision", "token", "local_files_only", "trust_remote_code")
 # Iterable, but one recording.
-ONE = (str, bytes, bytearray, Mapping, tuple, io.IOBase)
-# What is answered at once. Attention takes memory by the square of the length: at two minutes eager attention in
-# HuBERT base takes 1.7 GB a layer.
-MAX_SECONDS = 120
-MIN_SECONDS = 0.1
-# Batches that are read before the recognizer hears them, so that it finds recordings of like length.
+SINGLE_RECORDING_TYPES = (str, bytes, bytearray, Mapping, tuple, io.IOBase)
+# Batches that are loaded before they are transcribed, so that the ASR model gets recordings of like length together.
 BATCHES_AHEAD = 4
 
 
 @dataclass
-class Recording:
-    """One input as it was read: samples, its hypothesis (None: not heard yet), and why it cannot be used."""
+class LoadedRecording:
+    """One loaded input: samples, its hypothesis (None: not transcribed yet), and why it cannot be used."""
 
-    waveform: Sequence
+    waveform: np.ndarray
     text: str | None = None
     error: str | None = None
 
 
-class M4SERPipeline(AudioClassificationPipeline):
+class PipelineModel(Protocol):
+    """Interface of the models that [`M4SERPipeline`] takes: all of [`EmotionModel`]'s, and a graph that m4ser exports.
+
+    Attributes:
+        can_correct: whether there is a `correct`, as of [`M4SERModel`].
+        max_text_length: the most tokens of a hypothesis; None to leave that to the tokenizer.
+    """
+
+    config: Any
+    name_or_path: str
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    @property
+    def can_correct(self) -> bool: ...
+
+    @property
+    def max_text_length(self) -> int | None: ...
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Take the processor's inputs and return an [`EmotionOutput`]."""
+
+    def eval(self) -> Any: ...
+
+    def to(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    def can_generate(self) -> bool: ...
+
+
+class M4SERPipeline(WindowedClassificationPipeline):
     """Classify recordings by emotion.
 
     ```python
     classify = pipeline("audio-classification", model="org/m4ser-iemocap", trust_remote_code=True)
-    classify("speech.wav")                                    # transcribed first, where the model names a recognizer
+    classify("speech.wav")                                    # transcribed first, where the model names an ASR model
     classify({"path": "speech.wav", "text": "so heart"})      # with a hypothesis of your own
     classify(["a.wav", "b.wav"], batch_size=8, top_k=1)
-    classify("meeting.flac", window=5, hop=2.5)               # of any length: what is heard when
+    classify("meeting.flac", window=5, hop=2.5)               # of any length: the emotions over time
     ```
 
     Args:
         asr (*optional*): an automatic-speech-recognition pipeline, or the Hub id or folder of one, where the
-            processor's own recognizer (`asr_model_id`) is not wanted. Without either, and without a text, speech
-            alone answers.
+            processor's own ASR model (`asr_model_id`) is not wanted. Without either, and without a text, the
+            prediction is made from speech alone.
     """
 
-    _load_processor = True
-    _load_feature_extractor = False
-    _load_tokenizer = False
+    model: Any  # a PipelineModel
+    # Any: the types of both parents contradict each other.
+    _load_processor: Any = True
+    _load_feature_extractor: Any = False
 
-    def __init__(self, *args, asr=None, **kwargs):
+    def __init__(self, *args: Any, asr: Pipeline | str | None = None, **kwargs: Any):
         kwargs.setdefault("top_k", None)
         super().__init__(*args, **kwargs)
         self.model.eval()
@@ -66,13 +108,17 @@ class M4SERPipeline(AudioClassificationPipeline):
         asr = self.processor.asr_model_id if asr is None else asr
         self._transcriber = ASRTranscriber(asr, self._rate, self.device)
         self._warned = False
-        encoder, tokenizer = self.model.text_encoder, self.processor.tokenizer
-        if encoder is not None and encoder.max_length is not None:  # a tokenizer may know no limit of its own
-            tokenizer.model_max_length = min(tokenizer.model_max_length, encoder.max_length)
+        tokenizer, longest = self.processor.tokenizer, self.model.max_text_length
+        if longest is not None:  # a tokenizer may know no limit of its own
+            tokenizer.model_max_length = min(tokenizer.model_max_length, longest)
+        logger.info(
+            "Predicting with %s in %s on %s; ASR model: %s",
+            type(self.model).__name__, self.dtype, self.device, asr if isinstance(asr, str) else bool(asr),
+        )  # fmt: skip
 
     @classmethod
-    def from_pretrained(cls, name_or_path, **kwargs):
-        """The pipeline of a saved model, by this class's own code: no `trust_remote_code` where m4ser is installed.
+    def from_pretrained(cls, name_or_path: str | Path, **kwargs: Any) -> "M4SERPipeline":
+        """Load the pipeline of a saved model by this class's own code, without `trust_remote_code`.
 
         Args:
             name_or_path: folder or Hub id. kwargs: of transformers' `pipeline`.
@@ -83,6 +129,7 @@ class M4SERPipeline(AudioClassificationPipeline):
         name = str(name_or_path)
         hub = {key: kwargs.pop(key) for key in HUB_OPTIONS if key in kwargs}
         loading = {"dtype": "auto", **{key: kwargs.pop(key) for key in ("dtype", "device_map") if key in kwargs}}
+        logger.info("Loading the model %s (%s)", name, loading)
         try:
             model, report = AutoModelForAudioClassification.from_pretrained(
                 name, output_loading_info=True, **loading, **hub
@@ -102,9 +149,19 @@ class M4SERPipeline(AudioClassificationPipeline):
                 f"The model {name!r} has no processor; save one beside it (M4SERProcessor.save_pretrained): "
                 f"{_first_line(error)}"
             ) from error
-        return pipeline("audio-classification", model=model, processor=processor, pipeline_class=cls, **kwargs)
+        loaded = pipeline("audio-classification", model=model, processor=processor, pipeline_class=cls, **kwargs)
+        return cast(M4SERPipeline, loaded)
 
-    def __call__(self, inputs, window=None, hop=None, **kwargs):
+    def __call__(
+        self,
+        inputs: Any,
+        window: float | str | None = None,
+        hop: float | None = None,
+        *args: Any,
+        num_workers: int | None = None,
+        batch_size: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Classify one recording or many.
 
         Args:
@@ -112,189 +169,115 @@ class M4SERPipeline(AudioClassificationPipeline):
                 "sampling_rate"} or {"path"} or {"bytes"} or {"audio": any of these}, each dict with an optional
                 "text" (or "hypothesis", as m4ser's datasets call it); or a list, generator or dataset of them.
             window (`float`, *optional*): seconds, at most 120; gives a timeline of a recording of any length, as
-                [`timeline`] does. "segments" cuts where Whisper hears one stretch of speech end.
+                [`timeline`] does. "segments" cuts at the ends of Whisper's segments of speech.
             hop (`float`, *optional*): seconds from the start of a window to the start of the next; `window` by
                 default.
-            batch_size (`int`, *optional*): recordings at once, for the recognizer too; 1 by default.
+            batch_size (`int`, *optional*): recordings or windows at once, for the ASR model too; 1 by default.
             top_k (`int`, *optional*): the best so many emotions; all by default.
             abstain_below (`float`, *optional*): give a dict with "scores" and "label", which is None where the best
                 score is below this.
             return_transcript, return_correction (`bool`): give a dict with "scores" and the hypothesis
                 ("transcript"), or the hypothesis with its errors marked ("marked") and corrected ("correction").
-            return_embeddings (`bool`): give a dict with "scores" and "embeddings", what the emotion head looks at
+            return_embeddings (`bool`): give a dict with "scores" and "embeddings", the input of the emotion head
                 (eq. 17), as a list of `hidden_size` numbers.
 
         Returns:
             For each recording a list of {"label", "score"}, best first; with a window {"scores", "timeline"}, where
-            "scores" is the mean over time. Among many, one that cannot be used gives {"error": sentence} in its
-            place, and the others keep their answers.
+            "scores" is the mean over time. Among many, one that cannot be used gives {"error": sentence} at its
+            index, and the others keep their predictions.
 
         Raises:
             AudioError: a single recording that cannot be used.
         """
         if isinstance(inputs, list) and not inputs:
             return []
-        if isinstance(inputs, Iterable) and not isinstance(inputs, (list, *ONE)) and not hasattr(inputs, "ndim"):
+        many = isinstance(inputs, Iterable) and not isinstance(inputs, (list, *SINGLE_RECORDING_TYPES))
+        if many and not hasattr(inputs, "ndim"):
             inputs = (item for item in inputs)  # a dataset, or a column of it
+        kwargs |= {"num_workers": num_workers, "batch_size": batch_size}
         if window is not None or hop is not None:
             return self._predict_windows(inputs, window=window, hop=hop, **kwargs)
-        answer = super().__call__(inputs, **kwargs)
-        if isinstance(answer, dict) and "error" in answer:
-            raise AudioError(answer["error"])
-        return answer
+        output = super().__call__(inputs, *args, **kwargs)
+        if isinstance(output, dict) and "error" in output:
+            raise AudioError(output["error"])
+        return output
 
-    def timeline(self, source, window, hop=None, batch_size=None, **kwargs):
-        """What is heard when in a recording of any length, found and forgotten piece by piece.
-
-        Args:
-            source: one recording, as the pipeline takes it; its text, where given, must be empty.
-            window, hop, batch_size, kwargs: as of a call.
-
-        Yields:
-            {"start", "end" (seconds), "scores", "text"}, without overlap. Where windows overlap, an entry begins with
-            a window and ends where the next begins; its scores are the mean over the windows that reach into it, and
-            its text (and "marked", "correction", "embeddings") is that of the window that begins with it.
-
-        Raises:
-            AudioError: a recording that cannot be used, when the damage is reached.
-        """
-        ranking = self._ranking(kwargs)
-        for entry in self._window_scores(source, window, hop, **kwargs):
-            yield {**entry, **rank(entry["scores"], **ranking)}
-
-    def _predict_windows(self, inputs, **kwargs):
-        """The timeline of each recording, and the mean over it."""
-        if isinstance(inputs, (GeneratorType, Dataset)):
-            return (self._predict_windows([item], **kwargs)[0] for item in inputs)
-        if isinstance(inputs, list):
-            return [self._predict_windows_or_error(item, **kwargs) for item in inputs]
-        ranking = self._ranking(kwargs)
-        entries = list(self.timeline(inputs, **{**kwargs, **ranking, "top_k": None}))
-        answer = {**aggregate(entries, ranking["abstain_below"]), "timeline": entries}
-        for part in (answer, *entries):
-            part["scores"] = part["scores"][: ranking["top_k"]]
-        return answer
-
-    def _predict_windows_or_error(self, source, **kwargs):
-        try:
-            return self._predict_windows(source, **kwargs)
-        except AudioError as refusal:
-            return {"error": str(refusal)}
-
-    def _ranking(self, kwargs):
-        """`top_k` and `abstain_below`, taken out of a call's options, or as the pipeline was built."""
-        given = {name: kwargs.pop(name) for name in ("top_k", "abstain_below") if name in kwargs}
-        options = {**self._postprocess_params, **self._sanitize_parameters(**given)[2]}
-        return {name: options.get(name) for name in ("top_k", "abstain_below")}
-
-    def _window_scores(self, source, window, hop=None, **kwargs):
-        """[`timeline`] with scores that are {label: score} of all emotions."""
-        _check_window(window, hop)
-        places = deque()
-
-        def pieces():
-            for start, waveform, text in self._cut(source, window, hop):
-                places.append((start / self._rate, (start + len(waveform)) / self._rate))
-                yield {"raw": waveform, "sampling_rate": self._rate, "text": text}
-
-        def found():
-            for answer in self(pieces(), **{**kwargs, "top_k": None, "return_transcript": True}):
-                if "error" in answer:
-                    raise AudioError(answer["error"])
-                start, end = places.popleft()
-                scores = {item["label"]: item["score"] for item in answer.pop("scores")}
-                answer.pop("label", None)  # said of the stretch, whose scores are others
-                yield {"start": start, "end": end, "scores": scores, "text": answer.pop("transcript"), **answer}
-
-        return without_overlap(found())
-
-    def _cut(self, source, window, hop):
-        """Yield (start in samples, waveform, text or None) of the pieces of one recording."""
-        source, text, name = _unpack(source)
-        if text:
-            raise AudioError(f"{name}: one text does not say what was said when; leave it out, or give an empty one.")
-        blocks = stream_audio(source, self._rate, target_sampling_rate=self._rate)
-        if window == "segments":
-            if not self._transcriber:
-                raise ValueError("Segments are a recognizer's; give asr=, or window= in seconds.")
-            yield from segments(blocks, self._transcriber.segments, self._transcriber.window)
-            return
-        hop = window if hop is None else hop
-        for start, waveform in windows(blocks, round(window * self._rate), round(hop * self._rate)):
-            yield start, waveform, text
-
-    def _sanitize_parameters(self, **kwargs):
-        returned = {name: kwargs.pop(name) for name in RETURNED if name in kwargs}
-        if returned.get("return_correction") and self.model.error_corrector is None:
+    def _sanitize_parameters(self, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        returned = {name: kwargs.pop(name) for name in RETURN_OPTIONS if name in kwargs}
+        if returned.get("return_correction") and not self.model.can_correct:
             raise ValueError("return_correction needs a model that was built with detection and correction.")
         if kwargs.get("top_k") is not None and kwargs["top_k"] < 1:
-            raise ValueError(f"top_k is how many emotions to answer, at least 1, not {kwargs['top_k']}.")
+            raise ValueError(f"top_k is how many emotions to return, at least 1, not {kwargs['top_k']}.")
         threshold = kwargs.pop("abstain_below", None)
         if threshold is not None:
             if not 0 <= threshold <= 1:
                 raise ValueError(f"abstain_below is a score from 0 to 1, not {threshold}.")
             returned["abstain_below"] = threshold
-        _, _, postprocess = super()._sanitize_parameters(**kwargs)
+        _, _, postprocess = super()._sanitize_parameters(*args, **kwargs)
         if "top_k" not in kwargs:
             del postprocess["top_k"]  # a call that does not name it leaves it as the pipeline was built
-        forward = {name: returned[name] for name in ("return_correction", "return_embeddings") if name in returned}
+        forward = {name: value for name, value in returned.items() if name in FORWARD_OPTIONS}
         return {}, forward, {**postprocess, **returned}
 
-    def check_model_type(self, supported_models):
-        """transformers' list has its own models only, and an error would be logged that M4SER is not on it."""
+    def check_model_type(self, supported_models: Any) -> None:
+        """Accept any model: transformers' list has its own only, and it would log an error that M4SER is not on it."""
 
-    def get_iterator(self, inputs, num_workers, batch_size, *parameters):
+    def get_iterator(self, inputs: Any, num_workers: int, batch_size: int, *parameters: Any) -> Iterator[Any]:
         if self._transcriber:
-            inputs, num_workers = self._read_in_batches(inputs, batch_size), 0
+            inputs, num_workers = self._load_in_batches(inputs, batch_size), 0
         return super().get_iterator(inputs, num_workers, batch_size, *parameters)
 
-    def _read_in_batches(self, inputs, batch_size):
-        items = (inputs[index] for index in range(len(inputs))) if isinstance(inputs, Sized) else iter(inputs)
+    def _load_in_batches(self, inputs: Any, batch_size: int) -> Iterator[LoadedRecording]:
+        items = (inputs[index] for index in range(len(inputs))) if hasattr(inputs, "__len__") else iter(inputs)
         count = batch_size * BATCHES_AHEAD if batch_size > 1 else 1
         while batch := list(islice(items, count)):
-            yield from self._read(batch, batch_size)
+            yield from self._load_and_transcribe(batch, batch_size)
 
-    def _read(self, inputs, batch_size=1):
-        """Inputs to [`Recording`]s; the recognizer hears those without a text, `batch_size` at once."""
+    def _load_and_transcribe(self, inputs: Sequence[Any], batch_size: int = 1) -> list[LoadedRecording]:
+        """Load inputs; those without a text are transcribed, `batch_size` at once."""
         recordings = [self._load(item) for item in inputs]
-        unheard = [recording for recording in recordings if recording.text is None]
-        texts = self._transcribe([recording.waveform for recording in unheard], batch_size)
-        for recording, text in zip(unheard, texts, strict=True):
+        without_text = [recording for recording in recordings if recording.text is None]
+        texts = self._transcribe([recording.waveform for recording in without_text], batch_size)
+        for recording, text in zip(without_text, texts, strict=True):
             recording.text = text
         return recordings
 
-    def _load(self, source):
-        source, text, name = _unpack(source)
+    def _load(self, source: Any) -> LoadedRecording:
+        audio, text, name = split_source(source)
         try:
             if not isinstance(text, (str, type(None))):
                 raise AudioError(f"{name}: its text is a {type(text).__name__}; give a string.")
             if text is not None and not text.strip():
                 self._warn_once("A text is empty")
-            waveform = load_audio(source, self._rate, target_sampling_rate=self._rate, max_seconds=MAX_SECONDS)
-            return Recording(waveform, text)
-        except AudioError as refusal:
-            # A batch goes on without this recording; a moment of silence holds its place.
-            return Recording([0.0], "", str(refusal))
+            waveform = load_audio(audio, self._rate, target_sampling_rate=self._rate, max_seconds=MAX_SECONDS)
+            return LoadedRecording(waveform, text)
+        except AudioError as error:
+            # A batch goes on without this recording; a moment of silence keeps its index.
+            return LoadedRecording(np.zeros(1, np.float32), "", str(error))
 
-    def _transcribe(self, waveforms, batch_size):
-        """What the recognizer hears in each, or nothing where there is no recognizer."""
+    def _transcribe(self, waveforms: list[np.ndarray], batch_size: int) -> list[str]:
+        """Transcribe each waveform; the texts are empty where there is no ASR model."""
         if waveforms and not self._transcriber:
-            self._warn_once("No text and no recognizer were given")
+            self._warn_once("No text and no ASR model were given")
         return self._transcriber.transcribe(waveforms, batch_size) if self._transcriber else [""] * len(waveforms)
 
-    def _warn_once(self, reason):
+    def _warn_once(self, reason: str) -> None:
         if not self._warned and "text" in self.model.config.modalities:
-            warnings.warn(f"{reason}: M4SER answers from speech alone.", stacklevel=2)
+            warnings.warn(f"{reason}: M4SER predicts from speech alone.", stacklevel=2)
             self._warned = True
 
-    def preprocess(self, inputs):
-        recording = inputs if isinstance(inputs, Recording) else self._read([inputs])[0]
+    # As transformers' own pipelines, these take their options by name where the base class has **parameters.
+    def preprocess(self, inputs: Any) -> dict[str, Any]:  # type: ignore[override]
+        recording = inputs if isinstance(inputs, LoadedRecording) else self._load_and_transcribe([inputs])[0]
         features = self.processor(recording.waveform, recording.text, sampling_rate=self._rate)
         return {**features.to(self.dtype), "text": recording.text, "error": recording.error}
 
-    def _forward(self, model_inputs, return_correction=False, return_embeddings=False):
+    def _forward(  # type: ignore[override]
+        self, model_inputs: dict[str, Any], return_correction: bool = False, return_embeddings: bool = False
+    ) -> dict[str, Any]:
         text, error = model_inputs.pop("text"), model_inputs.pop("error")
         output = self.model(**model_inputs)
+        logger.debug("Predicted for a batch of %d", len(output.logits))
         outputs = {
             "logits": output.logits.float(),
             "input_ids": model_inputs["input_ids"],
@@ -311,48 +294,37 @@ class M4SERPipeline(AudioClassificationPipeline):
             outputs["correction"] = corrections if isinstance(text, list) else corrections[0]
         return outputs
 
-    def postprocess(
+    def postprocess(  # type: ignore[override]
         self,
-        model_outputs,
-        return_transcript=False,
-        return_correction=False,
-        return_embeddings=False,
-        abstain_below=None,
-        **kwargs,
-    ):
+        model_outputs: dict[str, Any],
+        return_transcript: bool = False,
+        return_correction: bool = False,
+        return_embeddings: bool = False,
+        abstain_below: float | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any] | list[dict[str, Any]]:
         if model_outputs["error"] is not None:
             return {"error": model_outputs["error"]}
         if not model_outputs["logits"].isfinite().all():
             return {"error": "The model's scores are not finite: its weights are damaged, or overflow in this dtype."}
         logits = model_outputs["logits"] / self.model.config.calibration_temperature
-        answer = {"scores": super().postprocess(SimpleNamespace(logits=logits), **kwargs)}
+        output: dict[str, Any] = {"scores": super().postprocess(SimpleNamespace(logits=logits), **kwargs)}
         if abstain_below is not None:
-            best = answer["scores"][0]
-            answer["label"] = best["label"] if best["score"] >= abstain_below else None
+            best = output["scores"][0]
+            output["label"] = best["label"] if best["score"] >= abstain_below else None
         if return_transcript or return_correction:
-            answer["transcript"] = model_outputs["text"]
+            output["transcript"] = model_outputs["text"]
         if return_correction:
             correction, tokenizer = model_outputs["correction"], self.processor.tokenizer
-            answer["marked"] = mark_errors(tokenizer, model_outputs["input_ids"][0].tolist(), correction.tags)
-            answer["correction"] = tokenizer.decode(correction.token_ids)
+            output["marked"] = mark_errors(tokenizer, model_outputs["input_ids"][0].tolist(), correction.tags)
+            output["correction"] = tokenizer.decode(correction.token_ids)
         if return_embeddings:
-            answer["embeddings"] = model_outputs["embeddings"][0].tolist()
-        return answer if len(answer) > 1 else answer["scores"]
+            output["embeddings"] = model_outputs["embeddings"][0].tolist()
+        return output if len(output) > 1 else output["scores"]
 
 
-def rank(scores, top_k=None, abstain_below=None):
-    """Of {label: score}: {"scores"}, the best `top_k`, and where `abstain_below` is given "label", as of a call."""
-    ranked = sorted(
-        ({"score": score, "label": label} for label, score in scores.items()), key=lambda one: -one["score"]
-    )
-    answer = {"scores": ranked[:top_k]}
-    if abstain_below is not None:
-        answer["label"] = ranked[0]["label"] if ranked[0]["score"] >= abstain_below else None
-    return answer
-
-
-def mark_errors(tokenizer, token_ids, tags):
-    """The hypothesis with [what is to be replaced] in brackets and ~what is to go~ between tildes.
+def mark_errors(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int], tags: Sequence[int]) -> str:
+    """Mark a hypothesis's errors: [to be replaced] in brackets and ~to be deleted~ between tildes.
 
     Args:
         token_ids, tags: n each, [CLS] first and [SEP] last; padding after them is left out.
@@ -364,39 +336,5 @@ def mark_errors(tokenizer, token_ids, tags):
     return " ".join(["[]", *runs] if tags[0] == CHANGE else runs)
 
 
-def aggregate(entries, abstain_below=None):
-    """The answer to a whole recording: the mean over the entries of its timeline, weighted by their lengths.
-
-    Raises:
-        AudioError: there is no entry.
-    """
-    if not entries:
-        raise AudioError('The recognizer heard no speech; give window= in seconds instead of "segments".')
-    scores = [{item["label"]: item["score"] for item in entry["scores"]} for entry in entries]
-    return rank(mean_scores(scores, [entry["end"] - entry["start"] for entry in entries]), abstain_below=abstain_below)
-
-
-def _unpack(source):
-    """A recording without its text, the text (None where it is to be heard), and what to call it."""
-    if not isinstance(source, dict):
-        return source, None, "the recording"
-    row = dict(source)
-    hypothesis = row.pop("hypothesis", None)
-    text = row.pop("text", hypothesis)
-    text = text.get("text") if isinstance(text, dict) else text
-    return row.get("audio", row), text, row.get("path") or "the recording"
-
-
-def _check_window(window, hop):
-    if window == "segments" and hop is None:
-        return
-    if not isinstance(window, (int, float)) or not MIN_SECONDS <= window <= MAX_SECONDS:
-        raise ValueError(
-            f'window is a length of {MIN_SECONDS} to {MAX_SECONDS} seconds, or "segments" and no hop, not {window!r}.'
-        )
-    if hop is not None and not (isinstance(hop, (int, float)) and MIN_SECONDS <= hop <= window):
-        raise ValueError(f"hop is a length of {MIN_SECONDS} seconds to that of the window ({window:g}), not {hop!r}.")
-
-
-def _first_line(error):
+def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,7 +1,7 @@
 """The systems that can be trained, by name: M4SER, and one network for each file of this folder.
 
-A file defines a config and one [`EmotionModel`]; the config's `model_type` is the name of `--system`. Nothing else has
-to be told of it: registration with transformers, the command line, the trainer and the report read `SYSTEMS`.
+A file defines a config and one [`EmotionModel`]; the config's `model_type` is the name of `--system`. Nothing else
+has to know it: registration with transformers, the command line, the trainer and the report iterate `SYSTEMS`.
 """
 
 import pkgutil

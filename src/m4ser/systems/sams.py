@@ -63,8 +63,8 @@ class SAMSModel(EmotionModel):
         super().__init__(config)
         self.speech_spaces = Spaces(config)
         self.text_spaces = Spaces(config)
-        self.speech_classifier = nn.Linear(config.hidden_size, config.num_labels)
-        self.text_classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.speech_classifier = nn.Linear(config.hidden_size, config.num_emotions)
+        self.text_classifier = nn.Linear(config.hidden_size, config.num_emotions)
         self.add_head(2 * config.hidden_size)
 
     def forward(

@@ -47,13 +47,11 @@ class ModelArguments:
 class DataArguments:
     """The corpus and how its text is normalized."""
 
-    dataset: str | None = field(default=None, metadata={"help": "folder of a builder, or Hub id"})
+    dataset: str = field(default="", metadata={"help": "folder of a builder, or Hub id"})
     protocol: str = field(
         default="held_out", metadata={"help": f"which recordings are tested: {', '.join(PROTOCOLS)}"}
     )
-    fold: str | int | None = field(
-        default=None, metadata={"help": "of a protocol with folds: from 1, or all, one by one"}
-    )
+    fold: str | None = field(default=None, metadata={"help": "of a protocol with folds: from 1, or all, one by one"})
     shots: int | None = field(
         default=None, metadata={"help": "train on so many recordings an emotion of the validation split (Table IX)"}
     )
@@ -65,13 +63,13 @@ class DataArguments:
     augment_speed: float = field(default=0.0, metadata={"help": "largest change of speed, 0.1 for 10 %%"})
     augment_noise: float = field(default=0.0, metadata={"help": "share of recordings with noise"})
     augment_crop: float = field(default=0.0, metadata={"help": "largest share cut off a recording"})
-    augment_mask: float = field(default=0.0, metadata={"help": "share of the hypothesis's tokens that are hidden"})
+    augment_mask: float = field(default=0.0, metadata={"help": "share of the hypothesis's tokens that are masked"})
 
     def __post_init__(self) -> None:
         if self.fold is not None and self.fold != "all":
             if not str(self.fold).isdecimal():
                 raise ValueError(f"--fold is a number from 1 or all, not {self.fold}.")
-            self.fold = int(self.fold)
+            self.fold = int(self.fold)  # type: ignore[assignment]  # a string to the command line's parser only
 
 
 def _weight(name: str, default: float, text: str) -> float:
@@ -93,7 +91,7 @@ class ObjectiveArguments:
 class TrainingArguments:
     """The run; the defaults are Table I's and Sec. IV-B's."""
 
-    output_dir: str | None = field(default=None, metadata={"help": "folder of the run"})
+    output_dir: str = field(default="", metadata={"help": "folder of the run"})
     name: str | None = field(default=None, metadata={"help": "of the run in tables; the folder's by default"})
     epochs: int = 100
     batch_size: int = field(default=16, metadata={"help": "recordings a device and batch"})
@@ -122,7 +120,7 @@ class TrainingArguments:
     selection_metric: str = field(
         default="unweighted_accuracy", metadata={"help": f"chooses the best epoch: {', '.join(SELECTION_METRICS)}"}
     )
-    resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
+    resume: bool = field(default=False, metadata={"help": "resume from the last checkpoint in output_dir"})
     checkpoint_steps: int = field(default=0, metadata={"help": "steps between checkpoints; 0 for one an epoch"})
     keep_checkpoints: int = field(default=2, metadata={"help": "how many of the newest stay"})
     on_nonfinite: str = field(default="stop", metadata={"help": "where a loss is NaN or infinite: stop or skip"})
@@ -178,7 +176,7 @@ class Arguments:
         return {group.name: asdict(getattr(self, group.name)) for group in fields(self)}
 
 
-GROUPS = (ModelArguments, DataArguments, ObjectiveArguments, TrainingArguments)
+GROUPS: list[Any] = [ModelArguments, DataArguments, ObjectiveArguments, TrainingArguments]
 MAPPINGS = ("config", "learning_rates")
 
 
@@ -190,6 +188,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     """
     parser = HfArgumentParser(GROUPS, description="Train a system (Alg. 1).")
     parser.add_argument("configs", nargs="*", help="YAML files of the arguments below, such as configs/ravdess.yaml")
+    # Taken before this parser sees it (`m4ser.training.main`); here for --help.
+    parser.add_argument("--table", help="YAML file of a table's rows, such as configs/tables/table_4.yaml: train each")
     given, unknown = parser.parse_known_args(argv)
     if unknown:
         raise ValueError(f"There is no option {unknown[0]}; see train.py --help.")

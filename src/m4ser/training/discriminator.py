@@ -24,11 +24,11 @@ class ModalityDiscriminator(nn.Module):
 
 
 @torch.no_grad()
-def invariant_probability(discriminator: nn.Module, invariant: Tensor, mask: Tensor) -> Tensor:
+def invariant_probability(invariant_logits: Tensor, mask: Tensor) -> Tensor:
     """Return the mean of D(H_inv) over the valid frames: 0.5 where D cannot tell the modalities apart.
 
     Args:
-        invariant: (B, m, d). mask: (B, m), True where valid.
+        invariant_logits: (B, m), before the sigmoid. mask: (B, m), True where valid.
     """
-    probabilities = discriminator(invariant).float().sigmoid() * mask
+    probabilities = invariant_logits.float().sigmoid() * mask
     return probabilities.sum() / mask.sum().clamp(min=1)

@@ -38,10 +38,11 @@ def add_speech_states(
     max_seconds: float,
     device: torch.device | str,
 ) -> datasets.DatasetDict:
-    """Return the corpus with `speech_states`, each recording's frames as float32 bytes, and `speech_width`, their width.
+    """Return the corpus with each recording's frames: `speech_states`, float32 bytes, and `speech_width`, their width.
 
     `datasets` keeps them in its cache, by what they depend on: the recordings, the weights, the window.
     """
+    assert model.speech_encoder is not None  # `check_cacheable`
     encoder = model.speech_encoder.eval().to(device)
     weights = hashlib.sha256()
     for _, tensor in sorted(encoder.encoder.state_dict().items()):

@@ -37,26 +37,31 @@ class Loaders:
             data.augment_speed, data.augment_noise, data.augment_crop, data.augment_mask, options.seed
         )
 
-        def load(split: str, seed: int | None, augmentation: Augmentation | None) -> DataLoader:
+        def sample(split: str, seed: int | None) -> LengthGroupedBatchSampler:
             """Give each process its share of the same batches; Accelerate's own would lose or repeat rows."""
+            return LengthGroupedBatchSampler(
+                [min(duration, data.max_seconds) for duration in corpus[split]["duration"]],
+                options.batch_size,
+                seed,
+                options.max_batch_seconds,
+                accelerator.num_processes,
+                accelerator.process_index,
+            )
+
+        def load(
+            split: str, sampler: LengthGroupedBatchSampler, augmentation: Augmentation | None = None
+        ) -> DataLoader:
             return DataLoader(
                 corpus[split],
-                batch_sampler=LengthGroupedBatchSampler(
-                    [min(duration, data.max_seconds) for duration in corpus[split]["duration"]],
-                    options.batch_size,
-                    seed,
-                    options.max_batch_seconds,
-                    accelerator.num_processes,
-                    accelerator.process_index,
-                ),
+                batch_sampler=sampler,
                 collate_fn=M4SERCollator(processor, augmentation, data.max_seconds),
                 num_workers=options.num_workers,
                 pin_memory=accelerator.device.type == "cuda",
             )
 
-        train = load("train", options.seed, augmentation)
-        held_out = [load(split, None, None) for split in ("validation", "test")]
-        return cls(train, *held_out, train.batch_sampler, augmentation)
+        sampler = sample("train", options.seed)
+        validation, test = (load(split, sample(split, None)) for split in ("validation", "test"))
+        return cls(load("train", sampler, augmentation), validation, test, sampler, augmentation)
 
     def total_steps(self, epochs: int, accumulation: int) -> int:
         """Count the optimizer steps of all epochs, whose batches may differ in number."""

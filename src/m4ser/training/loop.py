@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader
 
 from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.losses import LossInputs, compute_losses, joint_loss, objective_of
-from m4ser.model.base_m4ser import EmotionOutput
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.model.speech_encoder_m4ser import SpeechEncoder
 from m4ser.run_folder import CHECKPOINTS, write_predictions
@@ -221,15 +220,13 @@ def _backward(
     total = joint_loss(losses, arguments.objective)
     accelerator.backward(total)
     if discriminator is not None:
-        share = scale("discriminator")
-        losses["invariant_probability"] = share * invariant_probability(
-            discriminator, output.invariant, output.frame_mask
-        )
+        probability = invariant_probability(inputs.invariant_logits, output.frame_mask)
+        losses["invariant_probability"] = scale("discriminator") * probability
     return {name: value.detach().float() for name, value in {**losses, "total": total}.items()}
 
 
-def forward(model: nn.Module, batch: Mapping[str, Any], accelerator: Accelerator) -> EmotionOutput:
-    """Run the network's one forward of a batch, on the columns that the system's forward takes."""
+def forward(model: nn.Module, batch: Mapping[str, Any], accelerator: Accelerator) -> Any:
+    """Run the network's one forward of a batch, on the columns that the system's forward takes; return its output."""
     system = accelerator.unwrap_model(model, keep_torch_compile=False)
     taken = signature(system.forward).parameters
     return model(**{name: batch[name] for name in taken if name in batch}, **system.training_options)
@@ -251,7 +248,7 @@ def _describe(window: list[dict[str, Any]], step: int, accelerator: Accelerator)
     ids = gather_object([row for batch in window for row in batch["ids"]])
     return (
         f"A loss or a gradient is NaN or infinite in step {step + 1}, on the recordings {', '.join(ids)}; the state "
-        "before it is saved. Look at them, lower the learning rate, or go on by --resume true --on_nonfinite skip."
+        "before it is saved. Inspect them, lower the learning rate, or resume with --resume true --on_nonfinite skip."
     )
 
 

@@ -42,7 +42,7 @@ class LossScales:
 
 
 def gather_rows(values: Tensor) -> Tensor:
-    """Return the rows of all processes, (B, ...) with a B of its own each, in the same order everywhere, with gradients."""
+    """Return the rows of all processes, (B, ...) with a B of its own each, in one order everywhere, with gradients."""
     if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
         return values
     size = torch.tensor([len(values)], device=values.device)
@@ -54,7 +54,7 @@ def gather_rows(values: Tensor) -> Tensor:
 
 
 class _AllGather(torch.autograd.Function):
-    """All processes' values, stacked; the gradients that each of them sends back are added up (torch's own is deprecated)."""
+    """All processes' values, stacked; the gradients that come back are added up (torch's own is deprecated)."""
 
     @staticmethod
     def forward(_, values):

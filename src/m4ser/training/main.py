@@ -16,7 +16,7 @@ TABLE = "--table"
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run `[--table TABLE.yaml] [CONFIG.yaml ...] [--name value ...]`; mistakes end in one sentence and exit code 1."""
+    """Run `[--table TABLE.yaml] [CONFIG.yaml ...] [--name value ...]`; a mistake is one sentence and exit code 1."""
     try:
         table, argv = _take_table(argv)
         if table is None or {"-h", "--help"} & set(argv):

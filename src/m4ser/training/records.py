@@ -1,32 +1,45 @@
-"""What a run shows while it goes on and what it leaves behind: progress, CSV rows, results, predictions."""
+"""The records of a run: live progress, logs in CSV, results and loss curves."""
 
 import csv
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
+from accelerate import Accelerator
 from tqdm.auto import tqdm
 
 from m4ser import run_folder
 from m4ser.environment import hardware, versions
-from m4ser.evaluation.protocols import shared_transcripts
+from m4ser.evaluation.protocols import Partition, shared_transcripts
 from m4ser.evaluation.report import plot_losses
 from m4ser.files import write_whole
+from m4ser.training.arguments import Arguments
+from m4ser.training.state import Progress, TrainingState
 
 LIBRARIES = ("m4ser", "torch", "transformers", "datasets", "accelerate")
 
 
 class RunLog:
-    """The live display, metrics.csv, validation.csv and the trackers of a run; silent on all processes but the first.
+    """The progress bar, metrics.csv, validation.csv and the trackers of a run; silent on all processes but the first.
 
     Args:
-        output_dir: of the run. progress: where it goes on. total_steps: of the whole run.
+        output_dir: of the run. progress: where it resumes. total_steps: of the whole run.
     """
 
-    def __init__(self, output_dir, progress, total_steps, arguments, accelerator):
+    def __init__(
+        self,
+        output_dir: Path,
+        progress: Progress,
+        total_steps: int,
+        arguments: Arguments,
+        accelerator: Accelerator,
+    ):
         self._accelerator = accelerator
         self._epochs = arguments.training.epochs
-        self._files = None
+        self._files: list[CsvLog] = []
         if accelerator.is_main_process:
             output_dir.mkdir(parents=True, exist_ok=True)
             run_folder.discard_results(output_dir)  # whatever is there, this run has not finished
@@ -45,8 +58,14 @@ class RunLog:
         if arguments.training.log_with:
             accelerator.init_trackers(arguments.training.project or output_dir.name)
 
-    def step(self, state, window, losses, seconds):
-        """One optimizer step; `losses` is None where it was skipped."""
+    def step(
+        self,
+        state: TrainingState,
+        window: Sequence[Mapping[str, Any]],
+        losses: dict[str, float] | None,
+        seconds: float,
+    ) -> None:
+        """Log one optimizer step; `losses` is None where it was skipped."""
         progress = state.progress
         self._bar.update()
         if losses is None:
@@ -66,22 +85,22 @@ class RunLog:
         if self._files:
             self._files[0].append(row)
 
-    def epoch(self, progress, scores):
-        """The validation split after an epoch."""
+    def epoch(self, progress: Progress, scores: Mapping[str, Any]) -> None:
+        """Log the scores of the validation split after an epoch."""
         scores = {name: value for name, value in scores.items() if isinstance(value, (int, float))}
         self._bar.set_description(f"epoch {min(progress.epoch + 1, self._epochs)}/{self._epochs}")
         self._accelerator.log({f"validation/{name}": value for name, value in scores.items()}, step=progress.step)
         if self._files:
             self._files[1].append({"step": progress.step, "epoch": progress.epoch, **scores})
 
-    def __enter__(self):
+    def __enter__(self) -> "RunLog":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._bar.close()
         for tracker in self._accelerator.trackers:  # end_training() would take the processes apart, too
             tracker.finish()
-        for file in self._files or ():
+        for file in self._files:
             file.close()
 
 
@@ -90,10 +109,10 @@ class CsvLog:
 
     Args:
         path: the file. counter: the column that counts steps or epochs. done: how many of them were done when the
-            run was cut; rows beyond, written after the checkpoint that it goes on from, are dropped.
+            run was cut; rows beyond, written after the checkpoint that it resumes from, are dropped.
     """
 
-    def __init__(self, path, counter, done=0):
+    def __init__(self, path: Path, counter: str, done: int = 0):
         rows = read_rows(path) if done and path.is_file() else []
         kept = [row for row in rows if int(row[counter]) <= done]
         text = StringIO(newline="")
@@ -105,25 +124,41 @@ class CsvLog:
         self._names = list(kept[0]) if kept else None
         self._file = path.open("a", newline="", buffering=1)
 
-    def append(self, row):
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add a row.
+
+        Raises:
+            ValueError: it has other columns than the rows before it.
+        """
+        if self._names is not None and (other := sorted(set(row) ^ set(self._names))):
+            raise ValueError(f"{self._file.name}: {other[0]} is not in every row; log the same losses in each step.")
         writer = csv.DictWriter(self._file, self._names or list(row))
         if self._names is None:
             self._names = list(row)
             writer.writeheader()
         writer.writerow(row)
 
-    def close(self):
+    def close(self) -> None:
         self._file.close()
 
 
-def read_rows(path):
-    """A CSV file's rows as dicts, without one that a kill has cut short."""
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return a CSV file's rows as dicts, without one that a kill has cut short."""
     with path.open(newline="") as file:
         return [row for row in csv.DictReader(file) if None not in row.values()]
 
 
-def write_results(output_dir, arguments, progress, accelerator, parameters, labels, splits, partition):
-    """results.json, scores by split with all it takes to repeat them, and losses.png. Returns what it writes."""
+def write_results(
+    output_dir: Path,
+    arguments: Arguments,
+    progress: Progress,
+    accelerator: Accelerator,
+    parameters: int,
+    labels: Sequence[str],
+    splits: Mapping[str, Mapping[str, Any]],
+    partition: Partition,
+) -> dict[str, Any]:
+    """Write results.json, the scores by split with all it takes to repeat them, and losses.png; return the results."""
     training = arguments.training
     results = {
         "name": training.name or output_dir.name,

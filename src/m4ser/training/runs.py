@@ -1,4 +1,4 @@
-"""Every fold and every seed of an experiment, one run each: finished ones are kept, cut ones go on."""
+"""Every fold and every seed of an experiment, one run each: finished ones are kept, cut ones resume."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,8 +24,8 @@ def train_all(arguments: Arguments) -> dict[str, Any]:
     """Train each fold and seed that the arguments name in a folder of its own, `fold1_seed0`, and sum up.
 
     Returns:
-        The content of `output_dir`/summary.json: each run's measures, and over all runs their mean and standard deviation
-        (of a sample: over n - 1; 0 for one run).
+        The content of `output_dir`/summary.json: each run's measures, and over all runs their mean and standard
+        deviation (of a sample: over n - 1; 0 for one run).
 
     Raises:
         DataError: as of `train`, or a finished run in the folder that had other arguments.
@@ -46,7 +46,7 @@ def train_all(arguments: Arguments) -> dict[str, Any]:
 def runs(arguments: Arguments) -> Iterator[Arguments]:
     """Yield the arguments of each single run."""
     data, training = arguments.data, arguments.training
-    folds: Iterable[str | int | None] = [data.fold]
+    folds: Iterable[Any] = [data.fold]
     if data.fold == "all":
         folds = range(1, fold_count(load_dataset(data.dataset), data.protocol) + 1)
     for fold, seed in product(folds, training.seeds or [training.seed]):

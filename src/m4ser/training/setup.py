@@ -79,7 +79,7 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
     if accelerator.state.dynamo_plugin.use_regional_compilation:
         # accelerate takes the list of a weight's parametrizations, which HuBERT's position embedding has, for layers.
         raise ValueError("HuBERT cannot be compiled region by region; leave --dynamo_use_regional_compilation out.")
-    # `accelerate launch` leaves a process on a CPU one thread, unless it is told another number.
+    # `accelerate launch` leaves a process on a CPU one thread, unless another number is given.
     launched = "ACCELERATE_USE_CPU" in os.environ
     if accelerator.device.type == "cpu" and launched and torch.get_num_threads() == 1:
         # Those that a scheduler or `taskset` gave this job, where the system can tell.
@@ -138,7 +138,7 @@ def add_error_labels(
 
 
 def load_corpus(arguments: DataArguments, seed: int = 0) -> Partition:
-    """Load the three splits of a dataset by the protocol that the arguments name, a [`Partition`]; `seed` draws shots."""
+    """Load the three splits of a dataset by the protocol that the arguments name; `seed` draws shots."""
     if arguments.text_column not in ("hypothesis", "transcript"):
         raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
     corpus = load_dataset(arguments.dataset)
@@ -216,7 +216,7 @@ def build_model(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, labels
 
 
 def _freeze_unused(encoder: PreTrainedModel) -> None:
-    """Freeze the mask embedding that nothing uses without SpecAugment: several processes would wait for its gradient."""
+    """Freeze the mask embedding, unused without SpecAugment: several processes would wait for its gradient."""
     masks = encoder.config.mask_time_prob > 0
     if not masks and hasattr(encoder, "masked_spec_embed"):
         encoder.masked_spec_embed.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Everything that changes while a run goes on, saved and resumed as one."""
+"""The state of a run, saved and resumed as one."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -116,11 +116,12 @@ class TrainingState:
         return {name: module for name, module in modules.items() if module is not None}
 
     def save(self, folder: Path, identity: Mapping[str, Any], accelerator: Accelerator, keep: int) -> None:
-        """Write a checkpoint that only a run of the same `identity` (a mapping that JSON can hold) can go on from."""
+        """Write a checkpoint that only a run of the same `identity` (a mapping that JSON can hold) can resume from."""
         tensors: dict[str, Tensor] = {}
         values: dict[str, Any] = {}
         for name, trained in self.trainable.items():
-            weights, learning = get_state_dict(trained.module, _plain(trained.optimizer), options=FULL_STATE)
+            state: Any = get_state_dict(trained.module, _plain(trained.optimizer), options=FULL_STATE)
+            weights, learning = state
             tensors |= {f"{name}/module/{key}": value for key, value in weights.items()}
             for parameter, moments in learning.get("state", {}).items():
                 tensors |= {f"{name}/optimizer/{parameter}/{key}": value for key, value in moments.items()}
@@ -163,13 +164,13 @@ class TrainingState:
         self.progress = Progress(**values["progress"])
 
 
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _by_parameter(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+def _by_parameter(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """{"layer.weight/exp_avg": ...} to {"layer.weight": {"exp_avg": ...}}."""
-    states: dict[str, dict[str, Tensor]] = {}
+    states: dict[str, Any] = {}
     for key, value in tensors.items():
         parameter, name = key.split("/")
         states.setdefault(parameter, {})[name] = value

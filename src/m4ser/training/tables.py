@@ -1,4 +1,4 @@
-"""The rows of a table of the paper, trained one after the other: finished ones are kept, a cut one goes on."""
+"""The rows of a table of the paper, trained one after the other: finished ones are kept, a cut one resumes."""
 
 import re
 import shlex

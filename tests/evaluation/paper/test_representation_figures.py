@@ -84,7 +84,7 @@ def test_figures_and_table_of_a_trained_run(groups, corpus):
     assert all(plot.png.startswith(b"\x89PNG") and plot.sources for plot in plots)
     assert "without_gan.yaml" in plots[1].caption  # the panel that is not there
     assert [row[0].split(",")[0] for row in table.rows] == ["paper", "paper", *["corpus"] * 3]
-    assert all(0 <= cell.value <= 1 for row in table.rows[2:] for cell in row[1:])
+    assert all(0 <= entry.value <= 1 for row in table.rows[2:] for entry in row[1:])
     again, _ = representations(groups, corpus)
     assert [plot.svg for plot in again] == [plot.svg for plot in plots]
 

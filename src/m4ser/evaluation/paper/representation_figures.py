@@ -10,7 +10,7 @@ from m4ser.evaluation.paper.published import published
 from m4ser.evaluation.paper.representations import STREAMS, RunEncoder, Vectors, Weights, warping_distance
 from m4ser.evaluation.report.figures import MARKERS, PALETTE, Plot, finished, new_figure, styled
 from m4ser.evaluation.report.runs import Group, Run, representative
-from m4ser.evaluation.report.table import Cell, Table
+from m4ser.evaluation.report.table import Entry, Table
 
 if TYPE_CHECKING:
     import datasets
@@ -170,13 +170,13 @@ def _draw_weights(panels: "Sequence[Axes]", found: Weights, title: str) -> None:
 
 def consistency_table(run: Run, encoder: RunEncoder, indices: Sequence[int], corpus: str) -> Table:
     """Show Table VII: distance between the speech and the text representation, under ASR and under human text."""
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | Entry]] = []
     ours: list[bool] = []
     for row in published()["VII"]:
-        cells = [
-            Cell(row[name], form="{:.2f}", source=f"{published()['paper']}, Table VII") for name in COLUMNS.values()
+        entries = [
+            Entry(row[name], form="{:.2f}", source=f"{published()['paper']}, Table VII") for name in COLUMNS.values()
         ]
-        rows.append([f"paper, example ({row['example']})", *cells])
+        rows.append([f"paper, example ({row['example']})", *entries])
         ours.append(False)
     source = (run.folder / "model.safetensors").as_posix()
     distances = []
@@ -185,11 +185,11 @@ def consistency_table(run: Run, encoder: RunEncoder, indices: Sequence[int], cor
         distances.append([warping_distance(item.speech_specific, item.text_specific) for item in found])
     for number, pair in enumerate(distances[:EXAMPLES]):
         name = f"{corpus}, example ({'ab'[number]}): {encoder.rows[indices[number]]['id']}"
-        rows.append([name, *(Cell(value, form="{:.3f}", source=source) for value in pair)])
+        rows.append([name, *(Entry(value, form="{:.3f}", source=source) for value in pair)])
     mean, spread = np.mean(distances, axis=0), np.std(distances, axis=0)
     rows.append(
         [f"{corpus}, mean of {len(distances)} test recordings"]
-        + [Cell(float(m), float(s), form="{:.3f}", source=source) for m, s in zip(mean, spread, strict=True)]
+        + [Entry(float(m), float(s), form="{:.3f}", source=source) for m, s in zip(mean, spread, strict=True)]
     )
     closer = sum(asr < human for asr, human in distances)
     notes = [

@@ -6,7 +6,7 @@ from statistics import mean, stdev
 
 from m4ser.evaluation.paper.published import published
 from m4ser.evaluation.report.runs import PAPER_PROTOCOL, Group, row_groups
-from m4ser.evaluation.report.table import F1, NOTHING, TITLES, UA, WA, Cell, Table, runs_text, score_cell, sources_of
+from m4ser.evaluation.report.table import F1, NOTHING, TITLES, UA, WA, Entry, Table, runs_text, score_entry, sources_of
 from m4ser.run_folder import LATENCY, MEASURES
 
 CORPORA = {"II": "IEMOCAP", "III": "MELD"}
@@ -19,18 +19,18 @@ def system_table(number: str, groups: Sequence[Group]) -> Table:
     """Show Tables II and III: the paper's systems, and ours where a run is on that corpus."""
     corpus = CORPORA[number]
     names = ("WA", "UA") if number == "II" else ("ACC", "W-F1")
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | Entry]] = []
     ours: list[bool] = []
     for row in published()[number]:
-        cells = [published_cell(row[name], f"Table {number}") for name in names]
+        entries = [published_entry(row[name], f"Table {number}") for name in names]
         rows.append(
-            [row["method"], str(row["year"]), row["modality"], published()["protocols"][row["protocol"]], *cells]
+            [row["method"], str(row["year"]), row["modality"], published()["protocols"][row["protocol"]], *entries]
         )
         ours.append(False)
     for group in groups:
         if corpus.lower() in group.corpus.lower():
-            cells = [score_cell(group, measure) for measure in ((WA, UA) if number == "II" else (WA, F1))]
-            rows.append([f"ours: {group.name}", "", modality(group), _protocol_text(group), *cells])
+            entries = [score_entry(group, measure) for measure in ((WA, UA) if number == "II" else (WA, F1))]
+            rows.append([f"ours: {group.name}", "", modality(group), _protocol_text(group), *entries])
             ours.append(True)
     notes = ["Published rows: the paper's text. It does not repeat the protocols of the systems it cites."]
     if True not in ours:
@@ -41,15 +41,15 @@ def system_table(number: str, groups: Sequence[Group]) -> Table:
 
 def ablation_table(corpus: str, groups: Sequence[Group]) -> Table:
     """Show Table IV: each row as published on both corpora and as measured here."""
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | Entry]] = []
     ours: list[bool] = []
     for row in published()["IV"]:
         paper = [
-            published_cell(row[on][name], "Table IV")
+            published_entry(row[on][name], "Table IV")
             for on, name in (("IEMOCAP", "WA"), ("IEMOCAP", "UA"), ("MELD", "ACC"), ("MELD", "W-F1"))
         ]
         for found in _row_groups(groups, row["variant"]):
-            mine = [score_cell(found, measure) if found else Cell(None) for measure in MEASURES]
+            mine = [score_entry(found, measure) if found else Entry(None) for measure in MEASURES]
             rows.append([row["method"], *paper, *mine, found.name if found else NOTHING])
             ours.append(found is not None)
     columns = ["method", "IEMOCAP WA", "IEMOCAP UA", "MELD ACC", "MELD W-F1"]
@@ -60,17 +60,17 @@ def ablation_table(corpus: str, groups: Sequence[Group]) -> Table:
 
 def cost_table(corpus: str, groups: Sequence[Group]) -> Table:
     """Show Table V: parameters, time of training and of inference."""
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | Entry]] = []
     ours: list[bool] = []
     for row in published()["V"]:
         paper = [
-            published_cell(row["parameters"], "Table V"),
-            published_cell(row["training"], "Table V"),
-            Cell(row["inference"], row["spread"], source=f"{published()['paper']}, Table V"),
+            published_entry(row["parameters"], "Table V"),
+            published_entry(row["training"], "Table V"),
+            Entry(row["inference"], row["spread"], source=f"{published()['paper']}, Table V"),
         ]
         for found in _row_groups(groups, row["variant"]):
-            unknown: list[str | Cell] = [*[Cell(None)] * 3, NOTHING, NOTHING]
-            rows.append([row["method"], *paper, *(_cost_cells(found) if found else unknown)])
+            unknown: list[str | Entry] = [*[Entry(None)] * 3, NOTHING, NOTHING]
+            rows.append([row["method"], *paper, *(_cost_entries(found) if found else unknown)])
             ours.append(found is not None)
     columns = ["model", "paper: parameters (M)", "paper: training (h)", "paper: inference (ms)"]
     columns += ["parameters (M)", "training (h)", "inference (ms)", "hardware", "our run"]
@@ -85,12 +85,12 @@ def cost_table(corpus: str, groups: Sequence[Group]) -> Table:
 
 def text_table(corpus: str, groups: Sequence[Group]) -> Table:
     """Show Table VI: the ASR hypothesis or the human transcript."""
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | Entry]] = []
     ours: list[bool] = []
     for row in published()["VI"]:
-        paper = [published_cell(row[name], "Table VI") for name in ("WA", "UA")]
+        paper = [published_entry(row[name], "Table VI") for name in ("WA", "UA")]
         for found in _row_groups(groups, row["variant"]):
-            mine = [score_cell(found, measure) if found else Cell(None) for measure in (WA, UA)]
+            mine = [score_entry(found, measure) if found else Entry(None) for measure in (WA, UA)]
             rows.append([row["method"], row["modality"], *paper, *mine, found.name if found else NOTHING])
             ours.append(found is not None)
     columns = ["method", "modality", "IEMOCAP WA", "IEMOCAP UA", f"{corpus} WA", f"{corpus} UA", "our run"]
@@ -100,23 +100,23 @@ def text_table(corpus: str, groups: Sequence[Group]) -> Table:
 
 def transfer_table(number: str, groups: Sequence[Group]) -> Table:
     """Show Tables VIII and IX: trained on one corpus, tested on another, without and with shots of it."""
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | Entry]] = []
     ours: list[bool] = []
     for row in published()[number]:
         shots = [str(row["shots"])] if number == "IX" else []
-        cells = [
-            published_cell(row[way][name], f"Table {number}") for way, names in DIRECTIONS.items() for name in names
+        entries = [
+            published_entry(row[way][name], f"Table {number}") for way, names in DIRECTIONS.items() for name in names
         ]
-        rows.append([row["method"], *shots, *cells, *[Cell(None)] * 3, ""])
+        rows.append([row["method"], *shots, *entries, *[Entry(None)] * 3, ""])
         ours.append(False)
     for group in groups:
         found = TRANSFER.fullmatch(group.corpus)
         if found is None or bool(found["shots"]) != (number == "IX"):
             continue
         shots = [found["shots"]] if number == "IX" else []
-        scores = [score_cell(group, measure) for measure in MEASURES]
+        scores = [score_entry(group, measure) for measure in MEASURES]
         way = f"{found['source']} -> {found['target']}"
-        rows.append([f"ours: {group.name}", *shots, *[Cell(None)] * 4, *scores, way])
+        rows.append([f"ours: {group.name}", *shots, *[Entry(None)] * 4, *scores, way])
         ours.append(True)
     columns = ["method", *(["shots"] if number == "IX" else [])]
     columns += [f"{way} {name}" for way, names in DIRECTIONS.items() for name in names]
@@ -128,9 +128,9 @@ def transfer_table(number: str, groups: Sequence[Group]) -> Table:
     return Table(number, title, [*columns, *TITLES.values(), "ours, from -> to"], rows, notes, ours)
 
 
-def published_cell(value: float | None, where: str) -> Cell:
+def published_entry(value: float | None, where: str) -> Entry:
     """Return a number of the paper; `where` names its table."""
-    return Cell(value, source=f"{published()['paper']}, {where}")
+    return Entry(value, source=f"{published()['paper']}, {where}")
 
 
 def modality(group: Group) -> str:
@@ -146,21 +146,21 @@ def _row_groups(groups: Sequence[Group], variant: str) -> list[Group | None]:
     return [*row_groups(groups, variant)] or [None]
 
 
-def _cost_cells(group: Group) -> list[str | Cell]:
+def _cost_entries(group: Group) -> list[str | Entry]:
     runs, source = group.runs, sources_of(group)
     parameters = group.first.results.get("parameters")
     hours = [run.results["seconds"] / 3600 for run in runs]
     timed = [(run.folder / LATENCY, run.latency) for run in runs if run.latency]
-    inference = Cell(None)
+    inference = Entry(None)
     if timed:
-        inference = Cell(
+        inference = Entry(
             mean(found["milliseconds"] for _, found in timed),
             mean(found["spread"] for _, found in timed),
             source=", ".join(path.as_posix() for path, _ in timed),
         )
     return [
-        Cell(parameters / 1e6 if parameters else None, form="{:.2f}", source=source),
-        Cell(mean(hours), stdev(hours) if len(hours) > 1 else None, form="{:.3f}", source=source),
+        Entry(parameters / 1e6 if parameters else None, form="{:.2f}", source=source),
+        Entry(mean(hours), stdev(hours) if len(hours) > 1 else None, form="{:.3f}", source=source),
         inference,
         group.first.results.get("hardware", NOTHING),
         group.name,

@@ -114,7 +114,7 @@ def losses(group: Group) -> Plot:
             " L_G settles at 2 ln 2 = 1.386 where the discriminator cannot tell the modalities apart. L_D is logged "
             "as D minimizes it, with eq. 20's sign turned."
         )
-    return finished(figure, f"losses-{group.name}", f"losses of {group.name} on {group.corpus}", caption, sources)
+    return finished(figure, group.name, f"losses of {group.name} on {group.corpus}", caption, sources)
 
 
 @styled
@@ -197,7 +197,7 @@ def confusion(corpus: str, groups: Sequence[Group]) -> Plot | None:
         axis.set(title=group.name, xlabel="predicted", ylabel="true")
     sources = [run.source for group in shown for run in group.runs]
     caption = "Share of each true emotion's test recordings (a row adds up to 100 %), mean over folds and seeds."
-    return finished(figure, f"confusion-{corpus}", f"confusion matrices on {corpus}", caption, sources)
+    return finished(figure, corpus, f"confusion matrices on {corpus}", caption, sources)
 
 
 def _row_shares(matrix: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from m4ser.evaluation.report import result_tables
 from m4ser.evaluation.report.caveats import DEFINITIONS, warnings
 from m4ser.evaluation.report.figures import Plot
 from m4ser.evaluation.report.runs import Group, find_runs
-from m4ser.evaluation.report.table import Cell, Table
+from m4ser.evaluation.report.table import Entry, Table
 
 TITLE = "M4SER: evaluation"
 CSV_COLUMNS = ("table", "row", "column", "value", "spread", "low", "high", "source")
@@ -78,7 +78,7 @@ def render(content: Mapping[str, Any]) -> str:
     """Return the HTML page, figures inside."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["data_uri"] = lambda svg: f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-    environment.tests["cell"] = lambda value: isinstance(value, Cell)
+    environment.tests["entry"] = lambda value: isinstance(value, Entry)
     template = (resources.files(__package__) / "page.html.jinja").read_text(encoding="utf-8")
     return environment.from_string(template).render(content)
 
@@ -101,11 +101,11 @@ def markdown(content: Mapping[str, Any]) -> str:
 def markdown_table(table: Table) -> str:
     """Return a table as Markdown, columns of numbers on the right."""
     rule = [
-        "---:" if any(isinstance(row[index], Cell) for row in table.rows) else "---"
+        "---:" if any(isinstance(row[index], Entry) for row in table.rows) else "---"
         for index in range(len(table.columns))
     ]
-    lines: list[Sequence[str | Cell]] = [table.columns, rule, *table.rows]
-    return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    lines: list[Sequence[str | Entry]] = [table.columns, rule, *table.rows]
+    return "".join("| " + " | ".join(str(entry).replace("|", "\\|") for entry in line) + " |\n" for line in lines)
 
 
 def tidy_csv(tables: Sequence[Table]) -> str:
@@ -115,11 +115,11 @@ def tidy_csv(tables: Sequence[Table]) -> str:
     writer.writerow(CSV_COLUMNS)
     for table in tables:
         for row in table.rows:
-            name = " | ".join(cell for cell in row if isinstance(cell, str))
-            for column, cell in zip(table.columns, row, strict=True):
-                if isinstance(cell, Cell) and cell.value is not None:
-                    numbers = (cell.value, cell.spread, cell.low, cell.high)
-                    writer.writerow([table.key, name, column, *numbers, cell.source])
+            name = " | ".join(entry for entry in row if isinstance(entry, str))
+            for column, entry in zip(table.columns, row, strict=True):
+                if isinstance(entry, Entry) and entry.value is not None:
+                    numbers = (entry.value, entry.spread, entry.low, entry.high)
+                    writer.writerow([table.key, name, column, *numbers, entry.source])
     return buffer.getvalue()
 
 

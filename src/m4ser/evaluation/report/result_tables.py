@@ -9,13 +9,13 @@ from m4ser.evaluation.report.table import (
     TITLES,
     UA,
     WA,
-    Cell,
+    Entry,
     Table,
     aligned,
     intervals,
     pooled,
     runs_text,
-    score_cell,
+    score_entry,
     sources_of,
 )
 from m4ser.evaluation.significance import holm, mcnemar, permutation_test
@@ -26,10 +26,10 @@ SESSION_PROTOCOLS = ("paper", "loso", "improvised", "script_disjoint")
 
 def results_table(corpus: str, groups: Sequence[Group]) -> Table:
     """Show every group of runs on one corpus: WA, UA, weighted F1 with spread and interval."""
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | Entry]] = []
     for group in groups:
         n = sum(run.scores["n"] for run in group.runs)
-        scores = [score_cell(group, *pair) for pair in zip(MEASURES, intervals(group), strict=True)]
+        scores = [score_entry(group, *pair) for pair in zip(MEASURES, intervals(group), strict=True)]
         rows.append([group.name, group.variant or "", group.protocol, runs_text(group), str(n), *scores])
     notes = [
         "Per cent. ± is the standard deviation over the runs of a row (folds and seeds); none where there is one run.",
@@ -61,15 +61,15 @@ def comparison_table(corpus: str, groups: Sequence[Group]) -> Table:
         for one, _, labels, first, second in pairs
     ]
     adjusted = [holm(values) for values in zip(*tests, strict=True)]
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | Entry]] = []
     for number, (one, other, labels, _, _) in enumerate(pairs):
         source = f"{sources_of(one)}, {sources_of(other)}"
-        row: list[str | Cell] = [one.name, other.name, str(len(labels))]
+        row: list[str | Entry] = [one.name, other.name, str(len(labels))]
         for measure, chances in zip((WA, UA), adjusted, strict=True):
             difference = 100 * (mean(one.values(measure)) - mean(other.values(measure)))
             row += [
-                Cell(difference, form="{:+.1f}", source=source),
-                Cell(chances[number], form="{:.3f}", source=source),
+                Entry(difference, form="{:+.1f}", source=source),
+                Entry(chances[number], form="{:.3f}", source=source),
             ]
         rows.append(row)
     notes = [
@@ -92,14 +92,14 @@ def protocol_table(corpus: str, groups: Sequence[Group]) -> Table:
     there = dict.fromkeys(group.protocol for group in groups)
     of_sessions = SESSION_PROTOCOLS if any(name in SESSION_PROTOCOLS for name in there) else ()
     protocols = [*of_sessions, *(name for name in there if name not in SESSION_PROTOCOLS)]
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | Entry]] = []
     for name in dict.fromkeys(group.variant or group.name for group in groups):
-        cells: list[str | Cell] = []
+        entries: list[str | Entry] = []
         for protocol in protocols:
             found = [g for g in groups if (g.variant or g.name) == name and g.protocol == protocol]
             chosen = max(found, key=lambda group: len(group.runs), default=None)
-            cells.append(score_cell(chosen, UA) if chosen else Cell(None))
-        rows.append([name, *cells])
+            entries.append(score_entry(chosen, UA) if chosen else Entry(None))
+        rows.append([name, *entries])
     notes = [
         "UA in per cent; the row's group with the most runs. held_out: the dataset's own splits. paper: leave "
         "one session out, and the test session itself chooses the epoch. loso: another session chooses it. "
@@ -112,7 +112,7 @@ def protocol_table(corpus: str, groups: Sequence[Group]) -> Table:
 
 def runs_table(groups: Sequence[Group]) -> Table:
     """Show where every number comes from: a row a run, with what it takes to repeat it."""
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | Entry]] = []
     for group in groups:
         for run in group.runs:
             results = run.results
@@ -124,7 +124,7 @@ def runs_table(groups: Sequence[Group]) -> Table:
                     results.get("protocol_description", results["protocol"]),
                     str(results["seed"]),
                     epochs,
-                    Cell(results["seconds"] / 60, source=run.source),
+                    Entry(results["seconds"] / 60, source=run.source),
                     results.get("hardware", NOTHING),
                     results.get("command", NOTHING),
                 ]

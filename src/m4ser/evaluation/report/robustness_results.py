@@ -7,7 +7,7 @@ import numpy as np
 
 from m4ser.evaluation.report.figures import MARKERS, PALETTE, Plot, finished, new_figure, styled
 from m4ser.evaluation.report.runs import Group, Run
-from m4ser.evaluation.report.table import Cell, Table
+from m4ser.evaluation.report.table import Entry, Table
 from m4ser.run_folder import ROBUSTNESS
 
 WER = "WER "
@@ -41,16 +41,16 @@ def robustness_tables(corpora: Mapping[str, Sequence[Group]]) -> list[Table]:
 
 def _criteria_table(corpus: str, tested: Tested) -> Table:
     kinds = dict.fromkeys(criterion["group"] for _, _, found in tested for criterion in found["criteria"])
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | Entry]] = []
     for kind in kinds:
-        cells: list[str | Cell] = []
+        entries: list[str | Entry] = []
         for _, run, found in tested:
             judged = [item for item in found["criteria"] if item["group"] == kind and item["passed"] is not None]
             source = (run.folder / ROBUSTNESS).as_posix()
             for what in ("passed", "chance"):
                 share = 100 * float(np.mean([criterion[what] for criterion in judged])) if judged else None
-                cells.append(Cell(share, form="{:.0f}", source=source))
-        rows.append([kind, *cells])
+                entries.append(Entry(share, form="{:.0f}", source=source))
+        rows.append([kind, *entries])
     notes = [
         "Per cent of the criteria that are met; by chance: those that random predictions meet, each emotion as often. "
         "Criteria and thresholds: Derington et al., Testing Correctness, Fairness, and Robustness of Speech "
@@ -62,14 +62,14 @@ def _criteria_table(corpus: str, tested: Tested) -> Table:
 
 def _texts_table(corpus: str, tested: Tested) -> Table:
     names = list(dict.fromkeys(name for _, _, found in tested for name in found["texts"]))
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | Entry]] = []
     for text in names:
-        cells: list[str | Cell] = []
+        entries: list[str | Entry] = []
         for _, run, found in tested:
             scores = found["texts"].get(text)
             value = 100 * scores["unweighted_accuracy"] if scores else None
-            cells.append(Cell(value, source=(run.folder / ROBUSTNESS).as_posix()))
-        rows.append([text, *cells])
+            entries.append(Entry(value, source=(run.folder / ROBUSTNESS).as_posix()))
+        rows.append([text, *entries])
     notes = ["UA in per cent. WER: that share of the human text's words was substituted, deleted or inserted after."]
     columns = ["text", *(name for name, _, _ in tested)]
     title = f"Wrong, missing and foreign texts on {corpus}"

@@ -16,7 +16,7 @@ NOTHING = "-"
 
 
 @dataclass(frozen=True)
-class Cell:
+class Entry:
     """A number as it was measured or published, and where it stands.
 
     Args:
@@ -44,22 +44,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """`rows` are lists of str or [`Cell`], one a column; `ours` says by row whether it was measured here."""
+    """`rows` are lists of str or [`Entry`], one a column; `ours` says by row whether it was measured here."""
 
     key: str
     title: str
     columns: list[str]
-    rows: list[list["str | Cell"]]
+    rows: list[list["str | Entry"]]
     notes: list[str] = field(default_factory=list)
     ours: list[bool] = field(default_factory=list)
 
 
-def score_cell(group: Group, measure: str, interval: Sequence[float | None] = (None, None)) -> Cell:
+def score_entry(group: Group, measure: str, interval: Sequence[float | None] = (None, None)) -> Entry:
     """Return the mean of a group's runs in per cent, with the standard deviation where there are several."""
     values = [100 * value for value in group.values(measure)]
     spread = stdev(values) if len(values) > 1 else None
     low, high = interval
-    return Cell(mean(values), spread, low, high, source=sources_of(group))
+    return Entry(mean(values), spread, low, high, source=sources_of(group))
 
 
 def intervals(group: Group) -> list[Sequence[float | None]]:
