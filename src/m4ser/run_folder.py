@@ -1,4 +1,4 @@
-"""The folder of a run: the names of its files, and the one place that writes and reads them.
+"""The folder of a run: the names of its files, and the one module that writes and reads them.
 
 =====================  ==================================================================================
 results.json           scores by split, and all it takes to repeat the run; there once a run has finished

@@ -1,13 +1,16 @@
 """Rows of a dataset to one padded batch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from m4ser.data.augmentation import Augmentation
 from m4ser.model.audio_m4ser import load_audio
+
+if TYPE_CHECKING:
+    from m4ser.model.processing_m4ser import M4SERProcessor
 
 IGNORED = -100
 
@@ -22,7 +25,9 @@ class M4SERCollator:
             each epoch.
     """
 
-    def __init__(self, processor, augmentation: Augmentation | None = None, max_seconds: float | None = None):
+    def __init__(
+        self, processor: "M4SERProcessor", augmentation: Augmentation | None = None, max_seconds: float | None = None
+    ):
         self.processor = processor
         self.augmentation = augmentation
         self.max_seconds = max_seconds

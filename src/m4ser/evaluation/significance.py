@@ -73,10 +73,10 @@ def permutation_test(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> float:
-    """Compute the two-sided p-value that two systems have the same UA, swapping their predictions at random.
+    """Compute the two-sided p-value that two systems have the same UA, exchanging their predictions at random.
 
     Args:
-        labels: (n,). first, second: (systems, n); those of a recording are swapped together.
+        labels: (n,). first, second: (systems, n); those of a recording are exchanged together.
     """
     truth, one, other = np.asarray(labels), np.atleast_2d(first), np.atleast_2d(second)
     support = np.bincount(truth, minlength=classes)

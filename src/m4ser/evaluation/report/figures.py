@@ -26,7 +26,7 @@ TOTAL = "total"  # the joint loss
 SCORES = {"weighted_accuracy": "WA", "unweighted_accuracy": "UA"}
 # Where the discriminator cannot tell the modalities apart, both of L_G's terms are ln 2 (the paper's Fig. 8).
 GENERATOR_EQUILIBRIUM = 2 * math.log(2)
-# Okabe and Ito's palette, told apart with any color vision; the markers tell classes apart without color.
+# Okabe and Ito's palette, for any color vision; the markers distinguish classes without color.
 BLUE, VERMILION = "#0072B2", "#D55E00"
 PALETTE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 MARKERS = "osD^vPX*"

@@ -74,7 +74,7 @@ def comparison_table(corpus: str, groups: Sequence[Group]) -> Table:
         rows.append(row)
     notes = [
         "WA: exact McNemar test of the first seed both have. UA: permutation test, the predictions of a recording "
-        "swapped at random 2,000 times. p is Holm's, adjusted for the number of pairs in this table.",
+        "exchanged at random 2,000 times. p is Holm's, adjusted for the number of pairs in this table.",
     ]
     if left_out:
         notes.append(f"Not comparable (other recordings tested, or no predictions.csv): {', '.join(left_out)}.")

@@ -12,7 +12,7 @@ FIELDS = ("modalities", "representations", "auxiliary_tasks")
 
 @dataclass(frozen=True)
 class Variant:
-    """What is switched on in a network: the columns by which Tables IV, V and VI tell their rows apart."""
+    """The parts that are switched on in a network: the columns by which Tables IV, V and VI tell their rows apart."""
 
     modalities: tuple[str, ...] = MODALITIES
     representations: tuple[str, ...] = REPRESENTATIONS
