@@ -165,7 +165,7 @@ def evaluate(
     dataset: Annotated[str, typer.Option(help="Folder of a builder, or Hub id.")],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 8,
-):
+) -> None:
     """Score a model on a split of a dataset, as JSON: accuracies, and how far its confidence is from them (ECE)."""
     from m4ser.evaluation.scoring import score_split
 
@@ -175,12 +175,12 @@ def evaluate(
 @app.command()
 def calibrate(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    dataset: Annotated[str, typer.Option(help="What it was trained on: folder of a builder, or Hub id.")],
+    dataset: Annotated[str, typer.Option(help="The dataset it was trained on: folder of a builder, or Hub id.")],
     batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 8,
-):
-    """Make a model's scores mean probabilities: fit a temperature on the run's validation split.
+) -> None:
+    """Calibrate a model's scores to probabilities: fit a temperature on the run's validation split.
 
-    The temperature goes into RUN/config.json, where predict, evaluate and the pipeline find it; the expected
+    The temperature goes into RUN/config.json, which predict, evaluate and the pipeline apply; the expected
     calibration error before and after goes into RUN/results.json and is printed.
     """
     from m4ser.evaluation.calibration import calibrate_run
@@ -213,8 +213,8 @@ def wer(
     hypotheses: Annotated[Path | None, typer.Option(help="JSON lines instead of the dataset's hypotheses.")] = None,
     asr: Annotated[str | None, typer.Option(help="Whisper model whose table of spellings is used.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-):
-    """Score what the recognizer heard: word error rates overall and by split, session, emotion and speaker."""
+) -> None:
+    """Score a dataset's ASR hypotheses: word error rates overall and by split, session, emotion and speaker."""
     from m4ser.data.builders.builder_cli import read_hypotheses
     from m4ser.evaluation import transcripts
 
@@ -233,11 +233,42 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, or folders of such folders.")],
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Where the report goes.")],
     dataset: Annotated[list[str] | None, typer.Option(help="Dataset of the runs; draws representations, too.")] = None,
-):
+) -> None:
     """Write the paper's tables and figures with these runs beside them: a page, Markdown, CSV, SVG and PNG."""
-    from m4ser.evaluation.report import write_report
+    from m4ser.evaluation.paper import write_report
 
     print(write_report(runs, output_dir, dataset or ()))
+
+
+@app.command()
+def baselines(
+    dataset: Annotated[str, typer.Option(help="Folder of a builder, or Hub id.")],
+    protocol: Annotated[str, typer.Option(help="Which recordings are tested, in all of its folds.")] = "held_out",
+    output_dir: Annotated[
+        Path | None, typer.Option("--output_dir", help="Write each baseline as a run below this folder.")
+    ] = None,
+) -> None:
+    """Train and test simple classifiers on a dataset, as JSON: majority, words (TF-IDF), voice (MFCC and SVM).
+
+    With --output_dir, `m4ser report` compares them with the networks.
+    """
+    from m4ser.evaluation.baselines import run_baselines
+
+    reports = run_baselines(dataset, protocol, output_dir)
+    print(json.dumps(reports if len(reports) > 1 else reports[0], indent=2))
+
+
+@app.command()
+def latency(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    dataset: Annotated[str, typer.Option(help="Folder of a builder, or Hub id.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    recordings: Annotated[int, typer.Option(min=1, help="The first so many of the split.")] = 100,
+) -> None:
+    """Measure a model's inference time of a recording, as JSON, and write it to RUN/latency.json for the report."""
+    from m4ser.evaluation.latency import measure_latency
+
+    print(json.dumps(measure_latency(run, dataset, split, recordings), indent=1))
 
 
 @app.command()
@@ -248,16 +279,17 @@ def robustness(
     batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 8,
     output: Annotated[Path | None, typer.Option(help="JSON file; RUN/robustness.json by default.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
-):
-    """Test what noise, rooms, telephones and wrong words do to a model, and write it beside the run."""
-    from m4ser.evaluation.robustness.suite import robustness_of, summary
+) -> None:
+    """Measure how noise, rooms, telephones and word errors change a model's predictions; write it beside the run."""
+    from m4ser.evaluation.robustness.suite import robustness_of, summarize
+    from m4ser.run_folder import ROBUSTNESS, write_json
 
-    output = output or Path(run) / "robustness.json"
+    output = output or Path(run) / ROBUSTNESS
     if not output.parent.is_dir():
         raise ValueError(f"There is no folder {output.parent} for the results; give --output FILE.")
     results = robustness_of(run, dataset, split, batch_size, seed)
-    output.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    print(summary(results))
+    write_json(output.parent, output.name, results)
+    print(summarize(results))
 
 
 @app.command()

@@ -20,6 +20,19 @@ from m4ser.evaluation.scoring import score_split
 from tests.tiny_whisper import save_tiny_whisper
 
 TEXT = "ask not what your country can do for you"
+COMMANDS = [
+    "demo",
+    "predict",
+    "evaluate",
+    "calibrate",
+    "export",
+    "wer",
+    "report",
+    "baselines",
+    "latency",
+    "robustness",
+    "doctor",
+]
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +253,19 @@ def test_doctor_names_what_is_installed(m4ser):
     assert "would be downloaded: org/gone" in m4ser("doctor", "--model", "org/gone").stdout
 
 
-@pytest.mark.parametrize("command", ["", "demo", "predict", "evaluate", "calibrate", "export", "report", "doctor"])
+def test_baselines_and_latency_print_json(m4ser, tiny_run, tmp_path):
+    corpus, run = tiny_run.parent / "corpus", tmp_path / "run"
+    result = m4ser("baselines", "--dataset", corpus, "--output_dir", tmp_path / "baselines")
+    assert result.returncode == 0, result.stderr
+    assert set(json.loads(result.stdout)["baselines"]) >= {"majority", "MFCC statistics + SVM"}
+    assert (tmp_path / "baselines" / "majority" / "seed0" / "results.json").is_file()
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("checkpoints"))
+    result = m4ser("latency", run, "--dataset", corpus, "--recordings", "2")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == json.loads((run / "latency.json").read_text())
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_every_command_explains_itself(m4ser, command):
     result = m4ser(*command.split(), "--help")
     assert result.returncode == 0 and f"Usage: m4ser {command}".strip() in result.stdout
