@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 AudioSource: TypeAlias = (
     "str | Path | bytes | bytearray | io.BufferedIOBase | dict[str, Any] | list[Any] | np.ndarray | torch.Tensor"
 )
+# Of files that are decoded, as folders are searched for them.
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 # 7.1 surround. An array with more rows is a batch or a spectrogram, and averaging those would be wrong.
 MAX_CHANNELS = 8
 FRAMES_PER_READ = 2**20
