@@ -236,7 +236,7 @@ def test_few_shots_come_from_the_validation_split(dyads):
         ("paper", 6, "The protocol paper has folds 1 to 5 here"),
     ],
 )
-def test_what_is_refused(dyads, protocol, fold, sentence):
+def test_invalid_arguments_are_refused(dyads, protocol, fold, sentence):
     with pytest.raises(DataError, match=sentence):
         partition(dyads, protocol, fold)
 

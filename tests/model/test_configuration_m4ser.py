@@ -4,6 +4,8 @@ import pytest
 from transformers import AutoConfig, BertConfig, HubertConfig, Wav2Vec2Config
 
 from m4ser import M4SERConfig
+from m4ser.model import configuration_m4ser
+from m4ser.model.configuration_m4ser import EmotionConfig
 
 PRESETS = ("base", "large", "tiny")
 # Encoder sizes of facebook/hubert-base-ls960, facebook/hubert-large-ls960-ft and google-bert/bert-base-uncased.
@@ -94,7 +96,7 @@ def test_lists_have_one_order():
     assert config.modalities == ["speech", "text"]
     assert config.auxiliary_tasks == ["detection", "correction"]
     assert config.is_multimodal
-    assert not M4SERConfig(modalities=["text"]).fuses
+    assert not M4SERConfig(modalities=["text"]).is_multimodal
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_lists_have_one_order():
         ({"num_attention_heads": 5}, "hidden_size (768) must be a multiple of num_attention_heads (5)."),
     ],
 )
-def test_what_is_refused(fields, sentence):
+def test_invalid_arguments_are_refused(fields, sentence):
     with pytest.raises(ValueError) as error:
         M4SERConfig(**fields)
     assert str(error.value) == sentence
@@ -118,3 +120,25 @@ def test_an_unknown_preset_is_refused():
     with pytest.raises(ValueError) as error:
         M4SERConfig.preset("huge")
     assert str(error.value) == "There is no preset 'huge': choose one of base, large, tiny."
+
+
+def test_known_task_is_not_on_by_default(monkeypatch):
+    monkeypatch.setattr(configuration_m4ser, "AUXILIARY_TASKS", ("detection", "correction", "recognition"))
+    assert M4SERConfig().auxiliary_tasks == ["detection", "correction"]
+    assert M4SERConfig(auxiliary_tasks=["recognition"]).auxiliary_tasks == ["recognition"]
+    with pytest.raises(ValueError, match="auxiliary_tasks knows detection, correction, recognition"):
+        M4SERConfig(auxiliary_tasks=["nonsense"])
+
+
+def test_config_without_an_init_keeps_the_fields():
+    class Config(EmotionConfig):
+        model_type = "toy"
+
+    assert Config(hidden_size=24, num_attention_heads=4).hidden_size == 24
+    assert Config.preset("tiny").speech_config.hidden_size == 96
+
+
+@pytest.mark.parametrize("changes", [{}, {"representations": ["specific"]}, {"modalities": ["speech"]}])
+def test_only_the_whole_fusion_is_adversarial(changes):
+    assert M4SERConfig(**changes).is_adversarial == (not changes)
+    assert not EmotionConfig().is_adversarial

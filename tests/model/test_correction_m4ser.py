@@ -62,7 +62,7 @@ def greedy(weights, table, state, memory, longest):
     return tokens[1:]
 
 
-@pytest.mark.parametrize(("bias", "lengths_seen"), [(0.0, {5}), (2.5, {0, 1, 5})], ids=["cut off", "ended by EOS"])
+@pytest.mark.parametrize(("bias", "lengths_seen"), [(0.0, {5}), (3.0, {0, 1, 5})], ids=["cut off", "ended by EOS"])
 def test_parallel_decoding_is_decoding_one_by_one(bias, lengths_seen):
     decoder, embeddings = built()
     with torch.no_grad():

@@ -303,7 +303,7 @@ ROWS = ABLATIONS | OTHERS
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_what_is_switched_off_is_not_built(row, rows):
+def test_ablated_modules_are_not_built(row, rows):
     length = {name: value for name, value in row.config.items() if name == "max_correction_length"}
     whole = M4SERModel(tiny_config(**length))
     model = M4SERModel(tiny_config(**row.config))

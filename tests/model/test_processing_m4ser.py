@@ -113,7 +113,7 @@ def test_a_text_of_ten_thousand_words_is_cut(processor):
     ],
     ids=["nothing", "a text too few", "a text too many", "one text for two", "a number"],
 )
-def test_what_is_refused(processor, audio, text, sentence):
+def test_invalid_arguments_are_refused(processor, audio, text, sentence):
     with pytest.raises(ValueError) as error:
         processor(audio, text, sampling_rate=16_000)
     assert str(error.value) == sentence

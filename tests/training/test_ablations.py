@@ -100,7 +100,7 @@ def losses_of(run):
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
-def test_what_is_switched_off_is_not_built(name, folder, full):
+def test_ablated_modules_are_not_built(name, folder, full):
     ablation = ABLATIONS[name]
     arguments = arguments_of(folder, name)
     results = train(arguments)
@@ -120,7 +120,7 @@ def test_what_is_switched_off_is_not_built(name, folder, full):
     assert json.loads((run / "results.json").read_text())["name"] == arguments.training.name
 
 
-def test_the_human_transcript_stands_for_the_hypothesis(folder):
+def test_human_transcripts_replace_hypotheses(folder):
     whole, human = (build_experiment(arguments_of(folder, *names)) for names in ((), ("human_transcripts",)))
     assert human.corpus["train"]["hypothesis"] == whole.corpus["train"]["transcript"]
     assert human.corpus["train"]["hypothesis"] != whole.corpus["train"]["hypothesis"]

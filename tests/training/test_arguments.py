@@ -60,7 +60,7 @@ def test_numbers_as_people_write_them_in_yaml(config, number):
     assert isinstance(rate, float)
 
 
-def test_required_arguments_may_stand_in_the_file(config):
+def test_required_arguments_from_a_file(config):
     arguments = parse_arguments([config(run="dataset: here\noutput_dir: there\n")])
     assert (arguments.data.dataset, arguments.training.output_dir) == ("here", "there")
 
@@ -80,7 +80,7 @@ def test_files_are_merged_key_by_key(config):
     }
 
 
-def test_a_config_as_json_on_the_command_line():
+def test_config_as_json():
     fields = {"hidden_size": 32, "modalities": ["text"]}
     assert parse_arguments([*REQUIRED, "--config", json.dumps(fields)]).model.config == fields
 
@@ -108,7 +108,7 @@ def test_a_config_as_json_on_the_command_line():
         "no measure",
     ],
 )
-def test_what_is_refused(argv, sentence):
+def test_invalid_arguments_are_refused(argv, sentence):
     with pytest.raises(ValueError, match=sentence):
         parse_arguments(argv)
 
@@ -119,7 +119,7 @@ def test_unknown_names_in_a_file_are_refused(config):
         parse_arguments([path, *REQUIRED])
 
 
-def test_as_dict_can_be_written_and_read_back(config):
+def test_as_dict_round_trip(config):
     arguments = parse_arguments([config(run="preset: tiny\nepochs: 3\nconfig: {hidden_size: 32}\n"), *REQUIRED])
     flat = {name: value for group in arguments.as_dict().values() for name, value in group.items()}
     again = parse_arguments([config(again=yaml.safe_dump(flat))])
@@ -148,7 +148,7 @@ def test_table_is_named_anywhere_on_the_command_line(tmp_path):
                 main(argv)
 
 
-def test_config_on_the_command_line_goes_on_top_of_the_files(config):
+def test_config_as_json_overrides_files(config):
     path = config(run="config: {hidden_size: 64, text_config: {hidden_size: 32}}")
     model = parse_arguments([path, *REQUIRED, "--config", '{"text_config": {"num_hidden_layers": 1}}']).model
     assert model.config == {"hidden_size": 64, "text_config": {"hidden_size": 32, "num_hidden_layers": 1}}

@@ -16,7 +16,7 @@ def test_logits_against_the_oracle():
     np.testing.assert_allclose(discriminator(frames).sigmoid().detach().numpy(), expected, rtol=0, atol=1e-9)
 
 
-def test_one_logit_a_frame_whatever_else_is_there():
+def test_one_logit_per_frame():
     discriminator = randomize(ModalityDiscriminator(24))
     frames = torch.randn(3, 5, 24)
     torch.testing.assert_close(discriminator(frames)[1:2, :2], discriminator(frames[1:2, :2]), rtol=0, atol=1e-6)

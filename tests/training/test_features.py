@@ -44,7 +44,7 @@ def losses(argv, folder, *options):
     return torch.tensor([list(row.values()) for row in rows]), results
 
 
-def test_kept_frames_teach_what_the_frozen_encoder_would(argv, tmp_path):
+def test_cached_frames_equal_the_frozen_encoder(argv, tmp_path):
     computed, results = losses(argv, tmp_path / "computed", *FROZEN)
     kept, others = losses(argv, tmp_path / "kept", *FROZEN, "--cache_features", "true")
     torch.testing.assert_close(kept, computed, rtol=1e-4, atol=1e-5)
@@ -61,12 +61,12 @@ def test_kept_frames_teach_what_the_frozen_encoder_would(argv, tmp_path):
         ([*FROZEN, "--augment_speed", "0.1"], "cache_features encodes each recording once: leave augment_speed out"),
     ],
 )
-def test_frames_that_change_are_not_kept(argv, tmp_path, options, complaint):
+def test_caching_changing_frames_is_refused(argv, tmp_path, options, complaint):
     with pytest.raises(ValueError, match=complaint):
         losses(argv, tmp_path, "--cache_features", "true", *options)
 
 
-def test_activations_computed_again_give_the_same(argv, tmp_path):
+def test_gradient_checkpointing_changes_nothing(argv, tmp_path):
     plain, _ = losses(argv, tmp_path / "plain")
     again, _ = losses(argv, tmp_path / "again", "--gradient_checkpointing", "true")
     torch.testing.assert_close(again, plain, rtol=1e-4, atol=1e-5)
@@ -82,23 +82,23 @@ def test_half_precision_trains(argv, tmp_path):
     AcceleratorState._reset_state()
 
 
-def test_workers_read_ahead_what_one_process_reads(argv, tmp_path):
+def test_workers_change_nothing(argv, tmp_path):
     alone, _ = losses(argv, tmp_path / "alone", "--epochs", "1")
     ahead, _ = losses(argv, tmp_path / "ahead", "--epochs", "1", "--num_workers", "2")
     torch.testing.assert_close(ahead, alone, rtol=0, atol=0)
 
 
-def test_a_cap_in_seconds_makes_smaller_batches(argv, tmp_path):
+def test_max_batch_seconds(argv, tmp_path):
     capped, _ = losses(argv, tmp_path, "--epochs", "1", "--max_batch_seconds", "0.6")
     assert len(capped) > 3  # 11 recordings of .1 to .4 s, which four a batch would make three steps
 
 
-def test_a_part_that_is_not_there_is_named(argv, tmp_path):
+def test_learning_rate_of_an_unknown_module_is_refused(argv, tmp_path):
     with pytest.raises(ValueError, match="the model has no part voice; it has speech_encoder, text_encoder, fusion"):
         losses(argv, tmp_path, "--learning_rates", '{"voice": 0}')
 
 
-def test_tensorboard_gets_what_the_csv_gets(argv, tmp_path):
+def test_tensorboard_equals_csv(argv, tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     losses(argv, tmp_path, "--epochs", "1", "--log_with", "tensorboard")
     (events,) = {path.parent for path in tmp_path.rglob("events.out.tfevents*")} or {None}
@@ -107,6 +107,6 @@ def test_tensorboard_gets_what_the_csv_gets(argv, tmp_path):
     assert [event.step for event in accumulator.Scalars("total")] == [1, 2, 3]
 
 
-def test_a_tracker_that_is_not_installed_is_named(argv, tmp_path):
+def test_missing_tracker_is_named(argv, tmp_path):
     with pytest.raises(ValueError, match="log_with is one of tensorboard, trackio, not wandb"):
         losses(argv, tmp_path, "--log_with", "wandb")

@@ -20,7 +20,7 @@ FILES = sorted((ROOT / "configs" / "launch").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_accelerate_reads_it(path):
+def test_accelerate_loads_launch_files(path):
     config = load_config_from_file(str(path))
     assert config.num_processes >= 1
     assert config.mixed_precision == "bf16"

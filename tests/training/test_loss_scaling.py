@@ -40,22 +40,22 @@ def assert_same(one, other):
         torch.testing.assert_close(other[name], one[name], rtol=0, atol=TOLERANCE, msg=name)
 
 
-def test_two_processes_are_one_with_the_larger_batch(alone, tmp_path):
+def test_two_processes_equal_the_larger_batch(alone, tmp_path):
     """Every loss, the contrastive one included, with shares of different sizes; gradients, losses, weights."""
     assert_same(alone, learn(tmp_path / "two.safetensors", 2))
 
 
-def test_weights_spread_over_two_processes_too(alone, tmp_path):
+def test_sharded_weights_over_two_processes(alone, tmp_path):
     """As FSDP does on GPUs; the second half goes on from a checkpoint of the first."""
     assert_same(alone, learn(tmp_path / "two.safetensors", 2, "--sharded", "--checkpoints", tmp_path / "checkpoints"))
 
 
-def test_accumulated_batches_are_the_larger_batch_but_for_the_contrastive_loss(tmp_path):
+def test_accumulation_equals_the_larger_batch(tmp_path):
     whole = learn(tmp_path / "whole.safetensors", 1, "--contrastive_weight", "0")
     assert_same(whole, learn(tmp_path / "parts.safetensors", 1, "--contrastive_weight", "0", "--accumulation", "2"))
 
 
-def test_two_processes_accumulate_too(alone, tmp_path):
+def test_accumulation_on_two_processes(alone, tmp_path):
     both = learn(tmp_path / "both.safetensors", 2, "--contrastive_weight", "0", "--accumulation", "2")
     whole = learn(tmp_path / "whole.safetensors", 1, "--contrastive_weight", "0")
     assert_same(whole, both)

@@ -90,7 +90,7 @@ def test_killed_at_ten_random_moments(arguments, whole, workers, tmp_path):
     assert_same_run(tmp_path, whole)
 
 
-def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_taken(arguments, whole, tmp_path):
+def test_damaged_checkpoint_falls_back(arguments, whole, tmp_path):
     argv = [*arguments, "--output_dir", str(tmp_path)]
     train(parse_arguments([*argv, "--epochs", "4", "--schedule", "linear"]))
     newest = sorted((tmp_path / "checkpoints").glob("step-*"))[-1] / "state.safetensors"
@@ -102,7 +102,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_taken(arguments, 
     assert [row["step"] for row in logged(tmp_path)] == [str(step + 1) for step in range(12)]
 
 
-def test_only_the_newest_checkpoints_stay_and_none_can_hold_code(whole):
+def test_checkpoints_are_pruned_and_hold_no_code(whole):
     folders = sorted((whole / "checkpoints").iterdir())
     assert [folder.name for folder in folders] == ["step-00000022", "step-00000024"]
     for folder in folders:
@@ -126,7 +126,7 @@ def test_checkpoints_of_another_run_are_refused(arguments, whole, option, value,
         train(parse_arguments(argv))
 
 
-def test_a_loss_that_is_no_number_stops_or_is_skipped(arguments, tmp_path):
+def test_nonfinite_loss_stops_or_is_skipped(arguments, tmp_path):
     argv = [*arguments, "--output_dir", str(tmp_path), "--epochs", "1", "--learning_rate", "1e30"]
     with pytest.raises(ValueError, match=r"NaN or infinite in step 3, on the recordings train-\d+, .* is saved"):
         train(parse_arguments(argv))

@@ -27,7 +27,7 @@ def argv(tmp_path_factory):
     return [SMALL, "--dataset", str(corpus), "--protocol", "loso"]
 
 
-def test_all_folds_and_seeds_then_what_is_missing(argv, tmp_path):
+def test_all_folds_and_seeds_then_the_missing_one(argv, tmp_path):
     command = [sys.executable, "train.py", *argv, "--fold", "all", "--seeds", "0", "1", "--output_dir", str(tmp_path)]
     on_cpu = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=on_cpu)
@@ -70,7 +70,7 @@ def test_all_folds_of_a_protocol_without_folds(argv, tmp_path):
         list(runs(arguments))
 
 
-def test_the_test_labels_reach_nothing_that_is_kept(argv, tmp_path):
+def test_test_labels_do_not_influence_training(argv, tmp_path):
     """Poisoned labels in the test session, identical checkpoint; with the protocol `paper` they do reach it."""
     poisoned = tmp_path / "poisoned"
     rows = (replace(row, emotion=LABELS[0]) if row.session == "1" else row for row in sessions(3))

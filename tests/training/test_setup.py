@@ -30,7 +30,7 @@ def test_protocol_and_fold_are_in_the_results(sessions, tmp_path):
     assert (results["config"]["data"]["protocol"], results["config"]["data"]["fold"]) == ("paper", 2)
 
 
-def test_the_transcript_in_the_place_of_the_hypothesis_in_a_fold(sessions):
+def test_text_column_in_a_fold(sessions):
     argv = ["--dataset", str(sessions), "--output_dir", "unused", "--protocol", "loso", "--fold", "4"]
     parts = load_corpus(parse_arguments([*argv, "--text_column", "transcript"]).data)
     assert set(parts.splits["test"]["session"]) == {"4"} and set(parts.splits["validation"]["session"]) == {"1"}
@@ -45,7 +45,7 @@ def test_without_a_protocol_its_folds_are_named(sessions):
         load_corpus(arguments)
 
 
-def test_a_few_shots_of_each_emotion_train(tmp_path):
+def test_few_shots(tmp_path):
     corpus = write_tiny_corpus(tmp_path)
     argv = ["--dataset", str(corpus), "--output_dir", "unused", "--shots", "1"]
     parts = load_corpus(parse_arguments(argv).data, seed=3)
@@ -62,33 +62,33 @@ def test_a_few_shots_of_each_emotion_train(tmp_path):
         (["--on_nonfinite", "ignore"], "on_nonfinite is one of stop, skip, not ignore"),
     ],
 )
-def test_what_the_command_line_may_get_wrong(argv, complaint):
+def test_invalid_data_arguments_are_refused(argv, complaint):
     with pytest.raises(ValueError, match=complaint):
         parse_arguments(["--dataset", "x", "--output_dir", "y", *argv])
 
 
-def test_one_emotion_alone_teaches_nothing(tmp_path):
+def test_single_emotion_is_refused(tmp_path):
     rows = (replace(row, emotion=LABELS[0]) if row.split == "train" else row for row in utterances())
     write_dataset(rows, LABELS, tmp_path, title="One", description="Noises.")
     with pytest.raises(DataError, match="all recordings of the training split have the same emotion"):
         load_corpus(parse_arguments(["--dataset", str(tmp_path), "--output_dir", "unused"]).data)
 
 
-def test_hypotheses_that_are_missing_are_asked_for(tmp_path):
+def test_missing_hypotheses_are_refused(tmp_path):
     rows = (replace(row, hypothesis=None) for row in utterances())
     write_dataset(rows, LABELS, tmp_path, title="Unheard", description="Noises.")
     with pytest.raises(DataError, match=r"has no hypothesis: transcribe it with hub_scripts/transcribe\.py"):
         load_corpus(parse_arguments(["--dataset", str(tmp_path), "--output_dir", "unused"]).data)
 
 
-def test_a_config_of_other_emotions_is_refused(tmp_path):
+def test_config_of_other_emotions_is_refused(tmp_path):
     corpus = write_tiny_corpus(tmp_path)
     argv = ["--dataset", str(corpus), "--output_dir", "unused", "--preset", "tiny"]
     with pytest.raises(ValueError, match="The config has 2 emotions, the dataset 4"):
         build_experiment(parse_arguments([*argv, "--config", '{"id2label": {"0": "good", "1": "bad"}}']))
 
 
-def test_what_accelerate_cannot_compile_is_refused(tmp_path, monkeypatch):
+def test_regional_compilation_is_refused(tmp_path, monkeypatch):
     arguments = parse_arguments(["--dataset", "any", "--output_dir", str(tmp_path)])
     AcceleratorState._reset_state(reset_partial_state=True)
     monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")

@@ -33,7 +33,7 @@ def argv(tmp_path_factory):
     return [folder / "table.yaml", SMALL, "--dataset", str(folder / "corpus")]
 
 
-def test_a_table_is_trained_its_cut_row_resumed_and_reported(argv, tmp_path):
+def test_table_trains_resumes_and_is_reported(argv, tmp_path):
     runs = tmp_path / "runs"
     command = [sys.executable, "train.py", "--table", *map(str, argv), "--output_dir", str(runs)]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
@@ -69,7 +69,7 @@ def test_a_table_is_trained_its_cut_row_resumed_and_reported(argv, tmp_path):
 
 
 @pytest.mark.parametrize("number", ["IV", "V", "VI", "VIII", "IX"])
-def test_the_report_knows_every_row_of_the_papers_tables(number):
+def test_report_knows_every_row_of_the_tables(number):
     table = TABLES / f"table_{dict(IV=4, V=5, VI=6, VIII=8, IX=9)[number]}.yaml"
     variants = [variant_name(row.as_dict()) for row in rows(table, [RAVDESS, *REQUIRED]).values()]
     assert len(set(variants)) == len(variants)
@@ -77,7 +77,7 @@ def test_the_report_knows_every_row_of_the_papers_tables(number):
 
 
 @pytest.mark.parametrize("corpus", ["ravdess", "iemocap"])
-def test_the_report_draws_every_row_of_figure_7(corpus, tmp_path):
+def test_report_draws_every_row_of_figure_7(corpus, tmp_path):
     config = str(ROOT / "configs" / f"{corpus}.yaml")
     found = rows(TABLES / "figure_7.yaml", [config, "--dataset", "corpus", "--output_dir", str(tmp_path)])
     for arguments in found.values():
@@ -98,7 +98,7 @@ def test_the_report_draws_every_row_of_figure_7(corpus, tmp_path):
     assert len(found) == 13  # the corpus's own four weights are one run
 
 
-def test_tables_share_the_rows_that_they_have_in_common():
+def test_tables_share_rows():
     every = [rows(path, [RAVDESS, *REQUIRED]) for path in sorted(TABLES.iterdir())]
     for table in every:
         for name, arguments in table.items():
@@ -129,7 +129,7 @@ def test_options_go_to_every_row():
         ("", [], "is no table"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said(text, options, message, tmp_path):
+def test_invalid_tables_are_refused(text, options, message, tmp_path):
     (tmp_path / "one.yaml").write_text("contrastive_weight: 0")
     (tmp_path / "table.yaml").write_text(text)
     with pytest.raises(ValueError, match=message):
