@@ -43,7 +43,7 @@ def run_isolated(code, *arguments, **environment):
 
 
 def predict_isolated(source, recording, text, copy, revision="main", **environment):
-    """Return the logits of both auto classes and the pipeline's prediction there; save model and processor in `copy`."""
+    """Return both auto classes' logits and the pipeline's prediction there; save model and processor in `copy`."""
     return run_isolated(PREDICT, source, recording, text, copy, revision, **environment)
 
 

@@ -62,7 +62,7 @@ def predict_rows(
         windows: `window` and `hop` of the pipeline, for a timeline. options: of the pipeline.
 
     Yields:
-        {"path", "label", "scores" {label: score}}, with "timeline" where that is asked for; or {"path", "error"}.
+        {"path", "label", "scores" {label: score}}, with "timeline" where there are `windows`; or {"path", "error"}.
     """
     options["abstain_below"] = options.get("abstain_below") or 0.0  # so that there is a label
     inputs = ({**_source(recording), "text": text} for recording in recordings)

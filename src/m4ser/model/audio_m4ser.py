@@ -1,6 +1,6 @@
 """Any recording, in any of the forms it comes in, to 16 kHz mono float32 samples, or one clear error.
 
-The one place that decodes, resamples and refuses audio: for the builders, the commands and the pipeline.
+The one module that decodes, resamples and checks audio: for the builders, the commands and the pipeline.
 It travels to the Hub with the weights, so it needs numpy alone until a file is decoded or resampled.
 """
 
