@@ -34,9 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="the JSON lines file to write")
     parser.add_argument("--batch_size", type=int, default=16, help="recordings transcribed at once (16 by default)")
-    parser.add_argument(
-        "--cache_dir", type=Path, help="of the transcriptions (the Hugging Face cache by default)"
-    )
+    parser.add_argument("--cache_dir", type=Path, help="of the transcriptions (the Hugging Face cache by default)")
     options = parser.parse_args(arguments)
 
     rows = load_rows(options.dataset)
