@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 import m4ser_cli
-from m4ser import M4SERModel, M4SERPipeline
+from m4ser import M4SERModel, M4SERPipeline, __version__
 from m4ser.evaluation.scoring import score_split
 from tests.tiny_whisper import save_tiny_whisper
 
@@ -264,7 +264,7 @@ def test_doctor_names_installed_packages(m4ser):
     result = m4ser("doctor")
     found = dict(line.split(": ", 1) for line in result.stdout.splitlines())
     assert result.returncode == 0
-    assert found["m4ser"] == "0.1.0" and found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["m4ser"] == __version__ and found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert {"torch", "transformers", "datasets", "soundfile", "device", "decodes wav, flac, ogg, mp3"} <= set(found)
     assert "would be downloaded: org/gone" in m4ser("doctor", "--model", "org/gone").stdout
 

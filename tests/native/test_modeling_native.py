@@ -7,7 +7,7 @@ import torch
 from transformers_tests.test_modeling_common import ModelTesterMixin
 
 from m4ser import M4SERModel
-from tests.native.model_tester import SPEECH_INPUTS, TEXT_INPUTS, M4SERModelTester
+from tests.native.model_tester import TEXT_INPUTS, M4SERModelTester
 
 pytestmark = pytest.mark.native
 
