@@ -9,7 +9,7 @@ gives rows without audio. --labels 7 are MELD's own classes; --labels 4 are thos
 IEMOCAP's names (neutral, joy as happy, anger as angry, sadness as sad), without the rest.
 
 The release has known faults: two of the 13,708 rows have no usable clip and are left out; clips over a minute
-were cut at the wrong place, and their first 30 s stay. All else that looks wrong is kept and listed in
+were cut at the wrong time, and their first 30 s stay. All else that looks wrong is kept and listed in
 OUT/report.json. Any other clip that is missing or damaged stops the build, unless --allow_partial leaves it out.
 """
 
@@ -105,15 +105,15 @@ def parse_time(text: str) -> float:
 
 def read_csvs(data_dir: Path, report: ReleaseReport) -> list[Row]:
     """The rows of the three CSVs, compared with the published numbers."""
-    rows, places = [], []
+    rows, files = [], []
     for corpus in CLIPS:
         path = find_recursive(data_dir, f"{corpus}_sent_emo.csv")
         if path is None:
             raise DataError(f"There is no {corpus}_sent_emo.csv in {data_dir} nor below.")
         rows += read_rows(path, corpus)
-        places.append(path.name)
+        files.append(path.name)
     counted = Counter((f"{row.corpus}_sent_emo.csv", row.emotion) for row in rows)
-    report.compare_counts(counted, PUBLISHED, places)
+    report.compare_counts(counted, PUBLISHED, files)
     return rows
 
 

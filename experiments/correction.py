@@ -3,8 +3,8 @@
 python -m experiments.correction [--quick]
 
 The text side of the network, around a pretrained BERT of 6 layers, learns from the training splits of SST, ATIS and
-MOSI (three recognizers) together, then from SST alone, and from MOSI alone. The validation split chooses how sure an
-edit must be, for each recognizer; the test split is measured once. Beside it: what the correction is worth to a
+MOSI (three ASR systems) together, then from SST alone, and from MOSI alone. The validation split chooses how sure an
+edit must be, for each ASR system; the test split is measured once. Beside it: what the correction is worth to a
 sentiment classifier, and what the parallel decoding of all errors costs against one error at a time and against
 rewriting the whole utterance.
 
@@ -157,7 +157,7 @@ def train(model, processor, rows, epochs, plan):
     for epoch in range(epochs):
         sampler.set_epoch(epoch)
         losses = [step(model, batch, optimizer, schedule) for batch in loader]
-        say(f"epoch {epoch + 1} of {epochs}, {len(rows)} utterances: mean loss {sum(losses) / len(losses):.3f}")
+        log(f"epoch {epoch + 1} of {epochs}, {len(rows)} utterances: mean loss {sum(losses) / len(losses):.3f}")
     model.eval()
 
 
@@ -188,21 +188,21 @@ def half_precision():
 def correct(model, processor, rows, batch_size=64):
     """A `Correction` for each row, and its token ids."""
     order = sorted(range(len(rows)), key=lambda row: len(rows[row]["hypothesis"]))
-    answers = [None] * len(rows)
+    corrected: list = [None] * len(rows)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         inputs = processor(text=[rows[row]["hypothesis"] for row in chosen])
         with half_precision():
             corrections = model.correct(inputs["input_ids"], inputs["text_attention_mask"])
         for row, ids, correction in zip(chosen, inputs["input_ids"].tolist(), corrections, strict=True):
-            answers[row] = ids, correction
-    return answers
+            corrected[row] = ids, correction
+    return corrected
 
 
-def texts_of(answers, processor, threshold=0.0):
+def texts_of(corrections, processor, threshold=0.0):
     """The corrected texts, as if only edits that reach `threshold` had been made."""
     texts = []
-    for ids, correction in answers:
+    for ids, correction in corrections:
         sure = zip(correction.tags, correction.probabilities, strict=True)
         tags = [tag if probability >= threshold else KEEP for tag, probability in sure]
         texts.append(processor.tokenizer.decode(apply_corrections(ids, tags, correction.replacements)))
@@ -217,8 +217,8 @@ def word_error_rate(rows, texts):
 def choose_threshold(model, processor, rows):
     """The threshold of least word error rate on `rows`, the highest of equals; and that rate."""
     model.config.correction_threshold = min(THRESHOLDS)
-    answers = correct(model, processor, rows)
-    rates = {threshold: word_error_rate(rows, texts_of(answers, processor, threshold)) for threshold in THRESHOLDS}
+    corrections = correct(model, processor, rows)
+    rates = {threshold: word_error_rate(rows, texts_of(corrections, processor, threshold)) for threshold in THRESHOLDS}
     threshold = min(reversed(THRESHOLDS), key=rates.get)
     return threshold, rates[threshold]
 
@@ -233,31 +233,32 @@ def measure(model, processor, splits):
     corrected = {
         split: texts_of(correct(model, processor, splits[split]), processor) for split in ("train", "validation")
     }
-    answers = correct(model, processor, test)
-    corrected["test"] = texts_of(answers, processor)
+    corrections = correct(model, processor, test)
+    corrected["test"] = texts_of(corrections, processor)
     scores = {
         "threshold": threshold,
-        "validation": {"hypothesis": heard(splits["validation"]), "corrected": validation_rate},
+        "validation": {"hypothesis": hypothesis_error_rate(splits["validation"]), "corrected": validation_rate},
         "test": {
-            "hypothesis": heard(test),
+            "hypothesis": hypothesis_error_rate(test),
             "corrected": word_error_rate(test, corrected["test"]),
             "corrected without threshold": word_error_rate(test, unrestrained),
         },
-        "tags": tag_scores(test, answers),
+        "tags": tag_scores(test, corrections),
     }
-    say(f"word error rate {scores['test']}, threshold {threshold}")
+    log(f"word error rate {scores['test']}, threshold {threshold}")
     return scores, corrected
 
 
-def heard(rows):
+def hypothesis_error_rate(rows):
+    """Percent, of the hypotheses as they are."""
     return word_error_rate(rows, [row["hypothesis"] for row in rows])
 
 
-def tag_scores(rows, answers):
+def tag_scores(rows, corrections):
     """Precision, recall and F1 of each tag over all tokens that have a label."""
     pairs = [
         pair
-        for row, (_, correction) in zip(rows, answers, strict=True)
+        for row, (_, correction) in zip(rows, corrections, strict=True)
         for pair in zip(row["aed_labels"], correction.tags, strict=True)
         if pair[0] >= 0
     ]
@@ -292,17 +293,17 @@ def one_after_the_other(generate):
     """`CorrectionDecoder.generate`, a call for each replacement."""
 
     def decode(error_states, memory, memory_mask, word_embeddings):
-        places = range(len(error_states))
-        inputs = [(error_states[[place]], memory[[place]], memory_mask[[place]]) for place in places]
-        answers = [generate(*one, word_embeddings) for one in inputs]
-        certainty = [error_states.new_zeros(0), *(certainty for _, certainty in answers)]
-        return [replacement for replacements, _ in answers for replacement in replacements], torch.cat(certainty)
+        indices = range(len(error_states))
+        inputs = [(error_states[[index]], memory[[index]], memory_mask[[index]]) for index in indices]
+        corrections = [generate(*one, word_embeddings) for one in inputs]
+        certainty = [error_states.new_zeros(0), *(certainty for _, certainty in corrections)]
+        return [replacement for replacements, _ in corrections for replacement in replacements], torch.cat(certainty)
 
     return decode
 
 
 def timed(model, processor, rows):
-    """Rows corrected one by one, as they would come from a recognizer, in fp32."""
+    """Rows corrected one by one, as they would come from an ASR model, in fp32."""
     texts, start = [], time.perf_counter()
     for row in rows:
         inputs = processor(text=row["hypothesis"])
@@ -320,7 +321,7 @@ def timed(model, processor, rows):
 
 
 def sentiment(corpora, corrected):
-    """Accuracy in percent of telling positive from negative on MOSI's test split, by the text that is read.
+    """Accuracy in percent of telling positive from negative on MOSI's test split, by the text that is classified.
 
     The classifier learns from the other two splits: from the kind of text it is tested on, or from transcripts.
     """
@@ -347,47 +348,47 @@ def _texts(splits, column):
     return {split: [row[column] for row in rows] for split, rows in splits.items()}
 
 
-def sentiment_accuracy(splits, learned, read):
-    """Learn from `learned["train"]` and ["validation"], score on `read["test"]`; the neutral utterances stay out."""
-    examples = {"learned": [], "read": []}
+def sentiment_accuracy(splits, learned, tested):
+    """Learn from `learned["train"]` and ["validation"], score on `tested["test"]`; the neutral utterances stay out."""
+    examples = {"learned": [], "tested": []}
     for split, rows in splits.items():
-        part, texts = ("read", read) if split == "test" else ("learned", learned)
+        part, texts = ("tested", tested) if split == "test" else ("learned", learned)
         pairs = zip(texts[split], rows, strict=True)
         examples[part] += [(text, row["sentiment"] > 0) for text, row in pairs if row["sentiment"]]
-    # The settings of the yardstick in the data's README.
+    # The settings of the reference classifier in the data's README.
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     classifier = make_pipeline(words, LogisticRegression(C=10, max_iter=1000))
     classifier.fit(*zip(*examples["learned"], strict=True))
-    return 100 * classifier.score(*zip(*examples["read"], strict=True))
+    return 100 * classifier.score(*zip(*examples["tested"], strict=True))
 
 
-# For people.
+# The printed table.
 
 
 def table(results):
-    lines = [f"{'word error rate, test':24}{'heard':>8}{'corrected':>11}{'no threshold':>14}{'threshold':>11}"]
+    lines = [f"{'word error rate, test':24}{'hypothesis':>12}{'corrected':>11}{'no threshold':>14}{'threshold':>11}"]
     for name, scores in results["corpora"].items():
         rates = scores["test"]
         lines.append(
-            f"{name:24}{rates['hypothesis']:8.1f}{rates['corrected']:11.1f}"
+            f"{name:24}{rates['hypothesis']:12.1f}{rates['corrected']:11.1f}"
             f"{rates['corrected without threshold']:14.1f}{scores['threshold']:11.2f}"
         )
     lines.append(f"\n{'precision, recall, F1':24}" + "".join(f"{tag:>20}" for tag in TAGS))
     for name, scores in results["corpora"].items():
-        cells = [[scores["tags"][tag][key] for key in ("precision", "recall", "f1")] for tag in TAGS]
-        lines.append(f"{name:24}" + "".join(f"{'{:.2f} {:.2f} {:.2f}'.format(*cell):>20}" for cell in cells))
+        columns = [[scores["tags"][tag][key] for key in ("precision", "recall", "f1")] for tag in TAGS]
+        lines.append(f"{name:24}" + "".join(f"{'{:.2f} {:.2f} {:.2f}'.format(*column):>20}" for column in columns))
     lines.append(f"\n{'sentiment, accuracy':24}{'transcript':>12}{'corrected':>12}{'hypothesis':>12}")
     for name, kinds in results["sentiment"].items():
         for training in ("trained on the same", "trained on transcripts"):
-            cells = "".join(f"{kinds[kind][training]:12.1f}" for kind in ("transcript", "corrected", "hypothesis"))
-            lines.append(f"{name:24}{cells}  {training}")
+            shown = [kinds[kind][training] for kind in ("transcript", "corrected", "hypothesis")]
+            lines.append(f"{name:24}" + "".join(f"{accuracy:12.1f}" for accuracy in shown) + f"  {training}")
     lines.append(f"\n{'decoding':36}{'ms':>8}{'word error rate':>18}")
     for name, cost in results["decoding"].items():
         lines.append(f"{name:36}{cost['milliseconds an utterance']:8.1f}{cost['word error rate']:18.1f}")
     return "\n".join(lines)
 
 
-def say(text):
+def log(text):
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,7 +1,7 @@
-"""Real ASR errors for `experiments.correction`: utterances as they were heard and as they were said.
+"""Real ASR errors for `experiments.correction`: hypotheses and what was said.
 
-SST (sentences of film reviews) and ATIS (flight enquiries) were synthesized, mixed with noise and recognized; MOSI
-(opinions on video) was recognized by three systems, each of which counts as a corpus of its own here.
+SST (sentences of film reviews) and ATIS (flight enquiries) were synthesized, mixed with noise and transcribed; MOSI
+(opinions on video) was transcribed by three systems, each of which counts as a corpus of its own here.
 """
 
 import json

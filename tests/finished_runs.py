@@ -23,7 +23,7 @@ CONFIG = {
 }
 
 
-def answers(count=40, right=0.6, seed=0):
+def make_predictions(count=40, right=0.6, seed=0):
     """{id: (label, prediction)}, as indices: a share of the predictions is right, the others are the next emotion."""
     generator = np.random.default_rng(seed)
     found = {}
@@ -37,7 +37,7 @@ def answers(count=40, right=0.6, seed=0):
 def finished_run(folder, tested=None, predictions=True, config=None, **changes):
     """Write a run of 60 steps and 3 epochs; `changes` go into results.json, `config` into its groups."""
     folder.mkdir(parents=True)
-    tested = answers() if tested is None else tested
+    tested = make_predictions() if tested is None else tested
     labels, predicted = zip(*tested.values(), strict=True)
     merged = {group: {**values, **(config or {}).get(group, {})} for group, values in CONFIG.items()}
     results = {

@@ -44,8 +44,8 @@ def rewritten(batch, index, tokenizer):
         if tag == KEEP and position > 0:
             ids.append(batch["input_ids"][index, position].item())
         if tag == CHANGE:
-            place = (batch["correction_positions"] == torch.tensor([index, position])).all(-1).nonzero().item()
-            ids += [token for token in batch["correction_ids"][place].tolist() if token >= 0][:-1]
+            row = (batch["correction_positions"] == torch.tensor([index, position])).all(-1).nonzero().item()
+            ids += [token for token in batch["correction_ids"][row].tolist() if token >= 0][:-1]
     return tokenizer.decode(ids)
 
 

@@ -78,7 +78,7 @@ def test_ranges_of_calm_and_aroused_voices_do_not_overlap():
 
 
 def test_words_do_not_tell_arousal(corpus):
-    """No word is heard more often under one arousal than under the other, beyond chance."""
+    """No word occurs more often under one arousal than under the other, beyond chance."""
     counts = {aroused: Counter() for aroused in (True, False)}
     for utterance in corpus:
         aroused = utterance.emotion in synthetic.AROUSED
@@ -95,10 +95,10 @@ def test_homophones_can_be_undone():
     words = {word for phrases in synthetic.PHRASES for phrase in phrases for word in phrase.split()}
     words |= {cue for cues in synthetic.CUES.values() for cue in cues}
     words |= set(synthetic.WORDS_WITHOUT_VALENCE) | set(synthetic.FILLERS)
-    heard = [word for homophone in synthetic.HOMOPHONES.values() for word in homophone.split()]
+    homophones = [word for homophone in synthetic.HOMOPHONES.values() for word in homophone.split()]
     assert set(synthetic.HOMOPHONES) <= words
-    assert not set(heard) & words
-    assert len(heard) == len(set(heard))
+    assert not set(homophones) & words
+    assert len(homophones) == len(set(homophones))
 
 
 def test_one_cue_in_five_is_lost_in_each_class(corpus):

@@ -185,9 +185,9 @@ def part(tmp_path):
 
 
 def test_a_part_of_the_release_where_it_is_allowed(part, build_here, tmp_path):
-    heard = tmp_path / "heard.jsonl"
-    heard.write_text(json.dumps({"id": FIRST, "hypothesis": "well"}) + "\n")
-    arguments = ("--data_dir", part, "--output_dir", tmp_path / "out", "--hypotheses", heard, "--allow_partial")
+    hypotheses = tmp_path / "hypotheses.jsonl"
+    hypotheses.write_text(json.dumps({"id": FIRST, "hypothesis": "well"}) + "\n")
+    arguments = ("--data_dir", part, "--output_dir", tmp_path / "out", "--hypotheses", hypotheses, "--allow_partial")
     finished = build_here("iemocap", *arguments)
     assert finished.returncode == 0, finished.stderr
     rows = {row["id"]: row for row in load(tmp_path / "out", tmp_path / "cache")["train"]}

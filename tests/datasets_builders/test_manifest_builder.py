@@ -74,9 +74,9 @@ def test_a_csv_manifest(raw, build, tmp_path):
 def test_a_json_lines_manifest_with_a_hypotheses_file(raw, build_here, tmp_path):
     rows = [{"path": "a.wav", "emotion": 3, "hypothesis": "old"}, {"path": "sub/b.wav", "emotion": 4}]
     (raw / "list.jsonl").write_text("\n\n".join(map(json.dumps, rows)))
-    heard = tmp_path / "heard.jsonl"
-    heard.write_text('{"id": "a", "hypothesis": "new"}\n{"file": "sub/b.wav", "hypothesis": "b"}\n')
-    arguments = ("--data_dir", raw / "list.jsonl", "--hypotheses", heard, "--output_dir", tmp_path / "out")
+    hypotheses = tmp_path / "hypotheses.jsonl"
+    hypotheses.write_text('{"id": "a", "hypothesis": "new"}\n{"file": "sub/b.wav", "hypothesis": "b"}\n')
+    arguments = ("--data_dir", raw / "list.jsonl", "--hypotheses", hypotheses, "--output_dir", tmp_path / "out")
     finished = build_here("manifest", *arguments)
     assert finished.returncode == 0, finished.stderr
     train = load(tmp_path)["train"]
@@ -114,7 +114,7 @@ REASONS = {
     7: "unknown split 'dev'; choose from train, validation, test",
     8: "unknown split ''",
     9: "nan.wav",
-    10: "more cells than columns",
+    10: "more values than columns",
     11: "the path is empty",
 }
 
@@ -190,10 +190,10 @@ def test_a_bad_manifest_is_one_message(raw, build_here, tmp_path, name, content,
 )
 def test_a_bad_hypotheses_file_is_one_message(raw, build_here, tmp_path, content, message):
     write_csv(raw / "manifest.csv", ["path", "emotion"], ["a.wav", "joy"])
-    heard = tmp_path / "heard.jsonl"
+    hypotheses = tmp_path / "hypotheses.jsonl"
     if content is not None:
-        heard.write_text(content)
-    arguments = ("--data_dir", raw, "--hypotheses", heard, "--output_dir", tmp_path / "out")
+        hypotheses.write_text(content)
+    arguments = ("--data_dir", raw, "--hypotheses", hypotheses, "--output_dir", tmp_path / "out")
     finished = build_here("manifest", *arguments)
     assert finished.returncode == 1
     assert message in finished.stderr

@@ -66,10 +66,10 @@ def test_the_real_texts(shared_data, csvs, build_here, tmp_path):
 
 
 def test_four_classes_by_the_names_of_iemocap(shared_data, build_here, tmp_path):
-    heard = tmp_path / "heard.jsonl"
-    heard.write_text('{"id": "test_dia0_utt1", "hypothesis": "so monica"}\n')
+    hypotheses = tmp_path / "hypotheses.jsonl"
+    hypotheses.write_text('{"id": "test_dia0_utt1", "hypothesis": "so monica"}\n')
     arguments = ("--data_dir", shared_data / "meld", "--output_dir", tmp_path / "out", "--labels", "4")
-    finished = build_here("meld", *arguments, "--text_only", "--hypotheses", heard)
+    finished = build_here("meld", *arguments, "--text_only", "--hypotheses", hypotheses)
     assert finished.returncode == 0, finished.stderr
     dataset = load(tmp_path / "out", tmp_path / "cache")
     assert dataset["train"].features["emotion"].names == ["angry", "happy", "neutral", "sad"]

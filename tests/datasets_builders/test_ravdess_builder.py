@@ -81,7 +81,7 @@ def release(tmp_path):
 
 
 def test_the_release_becomes_16_khz_mono(release, build_here, tmp_path):
-    hypotheses = tmp_path / "heard.jsonl"
+    hypotheses = tmp_path / "hypotheses.jsonl"
     hypotheses.write_text('{"id": "03-01-06-02-02-01-07", "hypothesis": "dogs"}\n')
     arguments = ("--data_dir", release, "--hypotheses", hypotheses, "--output_dir", tmp_path / "out")
     finished = build_here("ravdess", *arguments)

@@ -106,7 +106,7 @@ def test_an_index_that_is_no_class_is_refused(predictions):
         ([""], ["the cat sat"], 1),
         # The corpus's errors over the corpus's words, not the mean of the recordings' rates (here 1/2).
         (["a b c", "x"], ["a b c", "y"], 1 / 4),
-        # An empty reference adds no words, and what was heard in it is inserted.
+        # An empty reference adds no words, and the words of its hypothesis are insertions.
         (["noise here", "a b"], ["", "a b"], 1),
         (["", "a b"], [" ", "a b"], 0),
         (["a\tb"], ["a  b "], 0),

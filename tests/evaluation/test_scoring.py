@@ -1,4 +1,4 @@
-"""A saved model on a split: what the pipeline answers, scored."""
+"""A saved model on a split: the pipeline\'s predictions, scored."""
 
 import json
 
@@ -27,12 +27,12 @@ def write_rows(folder, emotion="angry", audio=b"not audio"):
 @pytest.mark.parametrize("text_column", ["hypothesis", "transcript"])
 def test_the_scores_are_those_of_the_pipelines_answers_one_by_one(tiny_run, corpus, text_column):
     classify, rows = M4SERPipeline.from_pretrained(tiny_run), datasets.load_dataset(corpus, split="test")
-    answers = [classify({**row["audio"], "text": row[text_column]}) for row in rows]
-    best = [EMOTIONS.index(answer[0]["label"]) for answer in answers]
+    outputs = [classify({**row["audio"], "text": row[text_column]}) for row in rows]
+    best = [EMOTIONS.index(output[0]["label"]) for output in outputs]
     expected = evaluate_predictions(best, rows["emotion"][:], len(EMOTIONS))
     scores = score_split(tiny_run, corpus, "test", batch_size=5, text_column=text_column)
     probabilities = [
-        [{item["label"]: item["score"] for item in answer}[name] for name in EMOTIONS] for answer in answers
+        [{item["label"]: item["score"] for item in output}[name] for name in EMOTIONS] for output in outputs
     ]
     error = expected_calibration_error(probabilities, rows["emotion"][:])
     assert scores.pop("expected_calibration_error") == pytest.approx(error, abs=1e-5)
@@ -52,8 +52,8 @@ def test_what_is_not_there_is_named(tiny_run, corpus, tmp_path):
         score_split(tiny_run, corpus, "dev")
     with pytest.raises(DataError, match=f"There is no dataset {tmp_path}/gone"):
         score_split(tiny_run, f"{tmp_path}/gone")
-    with pytest.raises(DataError, match="has no column heard"):
-        score_split(tiny_run, corpus, text_column="heard")
+    with pytest.raises(DataError, match="has no column words"):
+        score_split(tiny_run, corpus, text_column="words")
     with pytest.raises(ValueError, match=f"There is no model '{tmp_path}/gone'"):
         score_split(f"{tmp_path}/gone", corpus)
 

@@ -17,7 +17,7 @@ ROWS = [
     ("one knight", "the night", 1, "1", None),  # 2 / 2
     ("", "Well [LAUGHTER] no", 1, "2", None),  # 2 / 2
     ("thank you", "[BREATHING]", 0, "2", None),  # 2 / 0
-    (None, "never heard", 0, "2", None),
+    (None, "never said", 0, "2", None),
     ("never written", None, 0, "3", None),
 ]
 COLUMNS = ("hypothesis", "transcript", "emotion", "session", "speaker")
@@ -71,12 +71,12 @@ def test_without_pairs_it_is_refused(rows):
         word_error_rates(rows.select([4, 5]))
 
 
-def distance(heard, said):
+def distance(hypothesis, said):
     """Levenshtein's, a row at a time."""
-    row = list(range(len(heard) + 1))
+    row = list(range(len(hypothesis) + 1))
     for index, word in enumerate(said, start=1):
         diagonal, row[0] = row[0], index
-        for position, other in enumerate(heard, start=1):
+        for position, other in enumerate(hypothesis, start=1):
             diagonal, row[position] = (
                 row[position],
                 min(diagonal + (word != other), row[position] + 1, row[position - 1] + 1),
@@ -85,10 +85,13 @@ def distance(heard, said):
 
 
 def test_real_hypotheses(shared_data):
-    heard = read_hypotheses(shared_data / "ravdess16k" / "hypotheses.jsonl")
+    hypothesis = read_hypotheses(shared_data / "ravdess16k" / "hypotheses.jsonl")
     said = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
     rows = Dataset.from_list(
-        [{"hypothesis": text, "transcript": said[id.split("-")[4]], "speaker": id[-2:]} for id, text in heard.items()]
+        [
+            {"hypothesis": text, "transcript": said[id.split("-")[4]], "speaker": id[-2:]}
+            for id, text in hypothesis.items()
+        ]
     )
     rates = word_error_rates(rows)
     normalize = whisper_normalizer()
@@ -120,9 +123,9 @@ def test_the_command_prints_a_table_beside_the_published_figures(monkeypatch, ca
 
 
 def test_the_command_scores_a_file_of_hypotheses_instead(monkeypatch, capsys, corpus, tmp_path):
-    heard = tmp_path / "heard.jsonl"
-    heard.write_text('{"id": "train-0", "hypothesis": "the night was grate"}\n')
-    code, printed = run(monkeypatch, capsys, corpus, "--hypotheses", heard, "--json")
+    hypothesis = tmp_path / "hypotheses.jsonl"
+    hypothesis.write_text('{"id": "train-0", "hypothesis": "the night was grate"}\n')
+    code, printed = run(monkeypatch, capsys, corpus, "--hypotheses", hypothesis, "--json")
     assert code == 0
     assert json.loads(printed)["overall"] == {"wer": 0.25, "words": 4, "recordings": 1}
     code, _ = run(monkeypatch, capsys, tmp_path / "nowhere")

@@ -9,7 +9,7 @@ from m4ser.evaluation.paper import write_report
 from m4ser.evaluation.report import comparison
 from m4ser.evaluation.report.caveats import warnings
 from m4ser.evaluation.report.runs import find_runs
-from tests.finished_runs import answers, finished_run
+from tests.finished_runs import finished_run, make_predictions
 
 pytest.importorskip("matplotlib", reason="needs the report extra")
 
@@ -43,13 +43,15 @@ class Page(HTMLParser):
 def runs(tmp_path_factory):
     """A run, a second with a name that HTML and Markdown could stumble over, and two seeds of a third."""
     tmp_path = tmp_path_factory.mktemp("page")
-    tested = answers()
+    tested = make_predictions()
     folders = [
         finished_run(tmp_path / "runs" / "a", tested, name="full"),
-        finished_run(tmp_path / "runs" / "b", answers(seed=1), name="speech|only <b>", protocol="paper, fold 2 of 5"),
+        finished_run(
+            tmp_path / "runs" / "b", make_predictions(seed=1), name="speech|only <b>", protocol="paper, fold 2 of 5"
+        ),
     ]
     for seed in range(2):
-        finished_run(tmp_path / "runs" / "c" / f"seed{seed}", answers(seed=seed), seed=seed)
+        finished_run(tmp_path / "runs" / "c" / f"seed{seed}", make_predictions(seed=seed), seed=seed)
     return [*folders, tmp_path / "runs" / "c"]
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from m4ser.evaluation.report.runs import Run, find_runs
-from tests.finished_runs import answers, finished_run, write_predictions
+from tests.finished_runs import finished_run, make_predictions, write_predictions
 
 
 def folds(folder, count=5, seeds=(0,), leave_out=(), **changes):
@@ -81,7 +81,7 @@ def test_a_folder_without_a_run_is_named(tmp_path):
 
 
 def test_predictions_by_recording(tmp_path):
-    tested = answers(8, right=0.5)
+    tested = make_predictions(8, right=0.5)
     run = Run.read(finished_run(tmp_path / "a", tested))
     assert run.predictions == tested
     assert Run.read(finished_run(tmp_path / "b", tested, predictions=False)).predictions is None
@@ -91,11 +91,11 @@ def test_predictions_by_recording(tmp_path):
     ("wrong", "reason"),
     [
         ({"x": (0, 1)}, "not the predictions that results.json was counted from"),
-        ({**answers(40), "recording-003": (0, 3)}, "its confusion matrix is not results.json's"),
+        ({**make_predictions(40), "recording-003": (0, 3)}, "its confusion matrix is not results.json's"),
     ],
 )
 def test_predictions_of_another_run_are_refused(tmp_path, wrong, reason):
-    tested = {**answers(40), "recording-003": (3, 0)}
+    tested = {**make_predictions(40), "recording-003": (3, 0)}
     run = Run.read(finished_run(tmp_path / "a", tested))
     write_predictions(run.folder / "predictions.csv", wrong)
     with pytest.raises(ValueError, match=reason):

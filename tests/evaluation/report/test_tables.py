@@ -10,7 +10,7 @@ from m4ser.evaluation.report.result_tables import comparison_table, protocol_tab
 from m4ser.evaluation.report.runs import find_runs
 from m4ser.evaluation.report.table import Entry, pooled
 from m4ser.evaluation.significance import bootstrap_intervals
-from tests.finished_runs import answers, finished_run
+from tests.finished_runs import finished_run, make_predictions
 
 
 def groups_of(*folders):
@@ -25,7 +25,7 @@ def entries(table, first):
 
 def part(tested, fold, count=5):
     """Every fifth recording: what one fold tests."""
-    return {name: answer for number, (name, answer) in enumerate(tested.items()) if number % count == fold - 1}
+    return {name: pair for number, (name, pair) in enumerate(tested.items()) if number % count == fold - 1}
 
 
 def five_folds(folder, tested, seeds=(0,), **changes):
@@ -37,7 +37,7 @@ def five_folds(folder, tested, seeds=(0,), **changes):
 
 
 def test_a_group_is_its_mean_and_spread_over_runs_and_the_interval_of_all_its_recordings(tmp_path):
-    tested = answers(60)
+    tested = make_predictions(60)
     (group,) = groups_of(five_folds(tmp_path / "full", tested))
     row = entries(results_table("corpus", [group]), "full")
     scores = [100 * run.scores["weighted_accuracy"] for run in group.runs]
@@ -56,7 +56,7 @@ def test_without_predictions_the_place_of_the_interval_says_so(tmp_path):
 
 
 def test_every_number_names_its_files(tmp_path):
-    tested = answers()
+    tested = make_predictions()
     groups = groups_of(five_folds(tmp_path / "full", tested), finished_run(tmp_path / "other", tested))
     for make in (results_table, protocol_table, ablation_table, cost_table, text_table, comparison_table):
         for row in make("corpus", groups).rows:
@@ -66,16 +66,16 @@ def test_every_number_names_its_files(tmp_path):
 
 
 def test_pairs_on_the_same_recordings_are_tested_and_others_are_named(tmp_path):
-    better, worse = answers(200, 0.9), answers(200, 0.4, seed=1)
+    better, worse = make_predictions(200, 0.9), make_predictions(200, 0.4, seed=1)
     groups = groups_of(
         finished_run(tmp_path / "better", better),
         finished_run(tmp_path / "worse", worse),
-        finished_run(tmp_path / "elsewhere", answers(24)),
+        finished_run(tmp_path / "elsewhere", make_predictions(24)),
         finished_run(tmp_path / "bare", better, predictions=False),
     )
     table = comparison_table("corpus", groups)
     row = entries(table, "better")
-    wa = [100 * np.mean([label == told for label, told in tested.values()]) for tested in (better, worse)]
+    wa = [100 * np.mean([label == predicted for label, predicted in tested.values()]) for tested in (better, worse)]
     assert row["against"] == "worse" and row["recordings"] == "200"
     assert row["WA difference"] == f"{wa[0] - wa[1]:+.1f}"
     assert float(row["p (WA)"]) < 0.001 and float(row["p (UA)"]) < 0.001
@@ -84,19 +84,19 @@ def test_pairs_on_the_same_recordings_are_tested_and_others_are_named(tmp_path):
 
 def test_the_full_model_that_most_can_be_compared_with_is_the_measure(tmp_path):
     """Two full models of a run each; the first was tested on recordings of its own."""
-    elsewhere, here = answers(24), answers(200, 0.9)
+    elsewhere, here = make_predictions(24), make_predictions(200, 0.9)
     off = {"model": {"config": {"auxiliary_tasks": []}}}
     groups = groups_of(
         finished_run(tmp_path / "alone", elsewhere),
         finished_run(tmp_path / "full", here),
-        finished_run(tmp_path / "ablation", answers(200, 0.4, seed=1), config=off),
+        finished_run(tmp_path / "ablation", make_predictions(200, 0.4, seed=1), config=off),
     )
     table = comparison_table("corpus", groups)
     assert [row[:3] for row in table.rows] == [["full", "ablation", "200"]] and "alone" in table.notes[-1]
 
 
 def test_protocols_stand_beside_each_other(tmp_path):
-    tested = answers(60)
+    tested = make_predictions(60)
     held_out = finished_run(tmp_path / "held_out")
     loso = five_folds(tmp_path / "loso", tested)
     groups = groups_of(held_out, loso)

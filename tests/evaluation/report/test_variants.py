@@ -1,4 +1,4 @@
-"""Every config of the paper's rows is told by what it builds, whatever the run is called."""
+"""Every config of the paper's rows is recognized by what it builds, whatever the run is called."""
 
 from pathlib import Path
 
