@@ -1,6 +1,7 @@
-"""The `m4ser` command."""
+"""The `m4ser` command: the parser only, so that `m4ser --help` does not wait for the import of torch."""
 
 import json
+import logging
 import sys
 import warnings
 from pathlib import Path
@@ -8,19 +9,34 @@ from typing import Annotated, Literal
 
 import typer
 
-app = typer.Typer(help="Emotion from the voice and from what a recognizer heard.", no_args_is_help=True)
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
+app = typer.Typer(
+    help="Emotion from speech and the ASR hypothesis of it.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+logger = logging.getLogger("m4ser")
 
 
-def main():
-    """Run a command; what a user can put right becomes one sentence and exit code 1."""
+def main() -> None:
+    """Run a command; an error that the user can correct becomes one sentence and exit code 1."""
     warnings.formatwarning = lambda message, *_: f"m4ser: {message}\n"
     try:
         app(prog_name="m4ser")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        if logger.isEnabledFor(logging.DEBUG):
+            raise
+        if isinstance(error, ModuleNotFoundError):
+            sys.exit(f"m4ser: this command needs {error.name}: pip install {error.name}")
         sys.exit(f"m4ser: {' '.join(str(error).split())}")
-    except ModuleNotFoundError as error:
-        sys.exit(f"m4ser: this command needs {error.name}: pip install {error.name}")
+
+
+@app.callback()
+def configure(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Log what is done, and show the traceback of an error.")
+    ] = False,
+) -> None:
+    """Set up logging before the command runs."""
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    logger.setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
 @app.command()
@@ -28,8 +44,8 @@ def demo(
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Where the corpus and the models go.")] = Path(
         "runs/demo"
     ),
-):
-    """Build the synthetic corpus, train M4SER on it, load it back and ask it about a recording."""
+) -> None:
+    """Build the synthetic corpus, train M4SER on it, reload it in a new process and run inference."""
     from m4ser.demo import run_demo
 
     run_demo(output_dir)
@@ -40,7 +56,9 @@ def predict(
     paths: Annotated[list[str], typer.Argument(help="Recordings, folders of them, addresses, or - for a piped one.")],
     model: Annotated[str, typer.Option(help="Folder of a run, or Hub id.")],
     text: Annotated[str | None, typer.Option(help="The hypothesis; transcribed where the model can.")] = None,
-    batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 1,
+    batch_size: Annotated[
+        int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings or windows at once.")
+    ] = 1,
     abstain_below: Annotated[
         float | None,
         typer.Option(
@@ -48,9 +66,9 @@ def predict(
         ),
     ] = None,
     timeline: Annotated[
-        bool, typer.Option("--timeline", help="What is heard when, in recordings of any length.")
+        bool, typer.Option("--timeline", help="The emotions over time, in recordings of any length.")
     ] = False,
-    window: Annotated[float, typer.Option(help="Seconds of the timeline that are heard at once.")] = 5.0,
+    window: Annotated[float, typer.Option(help="Seconds of a window of the timeline.")] = 5.0,
     hop: Annotated[float | None, typer.Option(help="Seconds from window to window, if they are to overlap.")] = None,
     backend: Annotated[
         str, typer.Option(help="torch; onnx, for the model's own model.onnx; or an ONNX file of `m4ser export`.")
@@ -60,103 +78,16 @@ def predict(
         typer.Option(help="auto is the model's own; bfloat16 is fast where the processor computes in it."),
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a recording.")] = False,
-):
-    """Name the emotion of each recording; exit code 1 if one of them could not be used."""
-    from tqdm import tqdm
+) -> None:
+    """Predict the emotion of each recording; exit code 1 if one of them could not be used."""
+    from m4ser.inference.predicting import find_recordings, load_pipeline, predict_rows
+    from m4ser.inference.printing import print_rows
 
-    recordings = [recording for path in paths for recording in _recordings(path)]
-    if not recordings:
-        raise ValueError(f"There is no recording in {', '.join(paths)}.")
-    inputs = ({**_source(recording), "text": text} for recording in recordings)
-    classify = _load(model, backend, dtype)
-    options = {"batch_size": batch_size, "abstain_below": abstain_below or 0.0}
-    if timeline:
-        answers = (_timeline(classify, item, {**options, "window": window, "hop": hop}) for item in inputs)
-    else:
-        answers = classify(inputs, **options)
-    failed = False
-    # Shown on a terminal only; what is printed goes above it.
-    with tqdm(total=len(recordings), unit="recording", disable=None, leave=False) as progress:
-        for recording, answer in zip(recordings, answers, strict=True):
-            row = _row(recording, answer)
-            failed |= "error" in row
-            progress.write(
-                json.dumps(row) if as_json else _readable(row),
-                file=sys.stderr if "error" in row and not as_json else sys.stdout,
-            )
-            progress.update()
-    raise typer.Exit(int(failed))
-
-
-def _load(model, backend, dtype):
-    if backend == "torch":
-        from m4ser import M4SERPipeline
-
-        return M4SERPipeline.from_pretrained(model, dtype=dtype)
-    if dtype != "auto":
-        raise ValueError("--dtype is of the backend torch: an ONNX graph was written in a precision of its own.")
-    from m4ser.export import OnnxPipeline
-
-    return OnnxPipeline.from_pretrained(model, None if backend == "onnx" else backend)
-
-
-def _recordings(path):
-    if Path(path).is_dir():
-        return sorted(str(file) for file in Path(path).rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
-    return [path]
-
-
-def _source(recording):
-    if recording == "-":
-        return {"bytes": sys.stdin.buffer.read(), "path": "standard input"}
-    return {"path": recording}
-
-
-def _timeline(classify, source, options):
-    """The answer to one recording with its timeline, while the seconds that have been heard are counted."""
-    from tqdm import tqdm
-
-    from m4ser import AudioError
-    from m4ser.model.windowing_m4ser import aggregate
-
-    entries = []
-    try:
-        with tqdm(desc=source["path"], unit=" s", disable=None, leave=False) as heard:
-            for entry in classify.timeline(source, **options):
-                entries.append(entry)
-                heard.update(round(entry["end"] - heard.n))
-        return {**aggregate(entries, options["abstain_below"]), "timeline": entries}
-    except AudioError as refusal:
-        return {"error": str(refusal)}
-
-
-def _row(recording, answer):
-    """What a recording's line of JSON holds."""
-    if "error" in answer:
-        return {"path": recording, **answer}
-    row = {"path": recording, **_named(answer)}
-    if "timeline" in answer:
-        row["timeline"] = [{**entry, **_named(entry)} for entry in answer["timeline"]]
-    return row
-
-
-def _named(answer):
-    return {"label": answer["label"], "scores": {item["label"]: item["score"] for item in answer["scores"]}}
-
-
-def _readable(row):
-    """A line for a recording, or for each entry of its timeline."""
-    if "error" in row:
-        return f"{row['path']}\t{row['error']}"
-    lines = [f"{row['path']}\t{_scores(row)}"]
-    for entry in row.get("timeline", ()):
-        lines.append(f"{row['path']}\t{entry['start']:.2f}\t{entry['end']:.2f}\t{_scores(entry)}\t{entry['text']}")
-    return "\n".join(lines)
-
-
-def _scores(row):
-    scores = "  ".join(f"{label} {score:.3f}" for label, score in row["scores"].items())
-    return scores if row["label"] else f"abstains: {scores}"
+    recordings = find_recordings(paths)
+    windows = {"window": window, "hop": hop} if timeline else None
+    options = {"batch_size": batch_size, "abstain_below": abstain_below}
+    rows = predict_rows(load_pipeline(model, backend, dtype), recordings, text, windows, **options)
+    raise typer.Exit(int(print_rows(rows, len(recordings), as_json)))
 
 
 @app.command()
@@ -195,16 +126,14 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="Matrix products in 8 bits: smaller, and a little off.")
     ] = False,
-):
+) -> None:
     """Write the network as one ONNX graph, for recordings, texts and batches of any length.
 
-    `m4ser predict --backend onnx` asks model.onnx in the model's folder, `--backend FILE` any other.
+    `m4ser predict --backend onnx` runs model.onnx in the model's folder, `--backend FILE` any other.
     """
-    from m4ser.export import FILE, export_onnx
+    from m4ser.export import export_onnx
 
-    if output is None and not Path(run).is_dir():
-        raise ValueError(f"{run} is no folder here: say where the graph goes with --output FILE.")
-    print(export_onnx(run, output or Path(run) / FILE, int8))
+    print(export_onnx(run, output, int8))
 
 
 @app.command()
@@ -295,8 +224,8 @@ def robustness(
 @app.command()
 def doctor(
     model: Annotated[str | None, typer.Option(help="Folder of a run, or Hub id: what it would download.")] = None,
-):
-    """What is installed, what M4SER computes on, which models are in the cache, and what would be downloaded."""
+) -> None:
+    """Check the installation: packages, device, the models in the cache, and what would be downloaded."""
     from m4ser.doctor import findings
 
     for name, finding in findings(model):

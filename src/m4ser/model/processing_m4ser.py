@@ -1,33 +1,82 @@
-"""Recordings and what a recognizer heard in them, to the four inputs of [`M4SERModel`]."""
+"""Recordings and their ASR hypotheses, to the four inputs of [`M4SERModel`]."""
 
-from transformers import BatchFeature, ProcessorMixin
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin, SequenceFeatureExtractor
+from transformers.processing_utils import AudioKwargs, ProcessingKwargs, TextKwargs, Unpack
+from transformers.utils import logging
 
 from .audio_m4ser import load_audio
+
+logger = logging.get_logger(__name__)
+
+# Counted in tokens where they are given flat; the length of the audio is a matter of `audio_kwargs` alone.
+TOKEN_LENGTHS = ("max_length", "truncation", "pad_to_multiple_of")
+
+
+class M4SERProcessorKwargs(ProcessingKwargs, total=False):
+    """Keyword arguments of [`M4SERProcessor`] by modality: `text_kwargs` and `audio_kwargs`."""
+
+
+class M4SERCallKwargs(M4SERProcessorKwargs, total=False):
+    """[`M4SERProcessorKwargs`], and those of both modalities that may be given flat."""
+
+    common_kwargs: dict[str, Any]
+    sampling_rate: float | None
+    padding: bool | str
+    truncation: bool | str
+    max_length: int | None
+    pad_to_multiple_of: int | None
+    return_attention_mask: bool
+    return_tensors: str | None
 
 
 class M4SERProcessor(ProcessorMixin):
     """Wraps a wav2vec 2.0 feature extractor and a tokenizer; takes Whisper's output as it comes.
 
     Args:
-        feature_extractor (`Wav2Vec2FeatureExtractor`): pads and normalizes waveforms.
+        feature_extractor (`SequenceFeatureExtractor`): pads and normalizes waveforms.
         tokenizer (`PreTrainedTokenizerBase`): the text encoder's; its `model_max_length` truncates hypotheses.
-        asr_model_id (`str`, *optional*): the recognizer whose hypotheses the model was trained on; the pipeline
+        asr_model_id (`str`, *optional*): the ASR model whose hypotheses the model was trained on; the pipeline
             transcribes with it where no text is given.
     """
 
-    def __init__(self, feature_extractor, tokenizer, asr_model_id=None):
+    valid_processor_kwargs = M4SERProcessorKwargs
+    text_kwargs = TextKwargs(
+        padding=True,
+        truncation=True,
+        return_attention_mask=True,
+        return_token_type_ids=False,
+        return_tensors="pt",
+    )
+    audio_kwargs = AudioKwargs(padding=True, return_attention_mask=True, return_tensors="pt")
+
+    def __init__(
+        self,
+        feature_extractor: SequenceFeatureExtractor,
+        tokenizer: PreTrainedTokenizerBase,
+        asr_model_id: str | None = None,
+    ):
         super().__init__(feature_extractor, tokenizer)
         self.asr_model_id = asr_model_id
 
-    def __call__(self, audio=None, text=None, sampling_rate=None, return_tensors="pt"):
+    def __call__(self, audio: Any = None, text: Any = None, **kwargs: Unpack[M4SERCallKwargs]) -> BatchFeature:
         """Prepare one recording or a list of them.
 
         Args:
             audio: what [`load_audio`] takes (path, bytes, samples, {"array" or "raw", "sampling_rate"}), or a list;
                 None for text alone.
             text: the hypothesis, a string or Whisper's {"text": ...}, or a list as long as `audio`; None for none.
-            sampling_rate (`int`, *optional*): Hz of samples that do not carry their own rate.
-            return_tensors (`str`): "pt" or "np".
+            sampling_rate (`int`, *optional*): Hz of samples that do not carry their own rate. Without it they are
+                taken at the model's rate, with a warning.
+            return_tensors (`str`): "pt" (default) or "np".
+            padding (`bool` or `str`): True by default. "max_length" concerns the text only, as do `max_length`,
+                `truncation` (True by default) and `pad_to_multiple_of`; those of the audio, in samples, are given in
+                `audio_kwargs`.
+            text_kwargs, audio_kwargs (`dict`): arguments of the tokenizer and of the feature extractor.
+            common_kwargs (`dict`): arguments of both.
 
         Returns:
             `BatchFeature` with `input_values` and `attention_mask` (B, samples), `input_ids` and
@@ -42,48 +91,73 @@ class M4SERProcessor(ProcessorMixin):
         texts = _as_texts(text, 1 if recordings is None else len(recordings))
         if recordings is not None and len(texts) != len(recordings):
             raise ValueError(f"{len(recordings)} recordings came with {len(texts)} texts: give one text for each.")
-        inputs = {}
+        merged = self._merge_kwargs(
+            M4SERProcessorKwargs,  # type: ignore[arg-type]  # transformers' annotation names an instance of this class
+            tokenizer_init_kwargs=self.tokenizer.init_kwargs,
+            **kwargs,
+        )
+        inputs: dict[str, Any] = {}
         if recordings is not None:
-            target = self.feature_extractor.sampling_rate
-            inputs = self.feature_extractor(
-                [load_audio(recording, sampling_rate, target) for recording in recordings],
-                sampling_rate=target,
-                padding=True,
-                return_attention_mask=True,
-                return_tensors=return_tensors,
+            inputs.update(self._process_recordings(recordings, merged["audio_kwargs"], kwargs.get("audio_kwargs", {})))
+        encoded = self.tokenizer(texts, **{**self.text_kwargs, **merged["text_kwargs"]})
+        inputs.update(
+            {("text_attention_mask" if name == "attention_mask" else name): encoded[name] for name in encoded}
+        )
+        return BatchFeature(inputs)
+
+    def _process_recordings(
+        self, recordings: list[Any], options: dict[str, Any], explicit: AudioKwargs
+    ) -> BatchFeature:
+        """Load, pad and normalize; `explicit` are the options that the caller gave for the audio."""
+        flat = set(options) - set(explicit)
+        ignored = {name for name in TOKEN_LENGTHS if name in flat}
+        if "padding" in flat and options["padding"] == "max_length":
+            ignored.add("padding")
+        options = {**self.audio_kwargs, **{name: value for name, value in options.items() if name not in ignored}}
+        target = self.feature_extractor.sampling_rate
+        rate = options.pop("sampling_rate", None)
+        if rate is None and not all(_carries_its_rate(recording) for recording in recordings):
+            logger.warning_once(
+                f"Samples without a sampling rate are taken to be at {target} Hz, the model's own rate: pass "
+                "`sampling_rate` to say what theirs is."
             )
-        encoded = self.tokenizer(
-            texts, padding=True, truncation=True, return_attention_mask=True, return_tensors=return_tensors
-        )
-        return BatchFeature(
-            {**inputs, "input_ids": encoded["input_ids"], "text_attention_mask": encoded["attention_mask"]}
-        )
+        waveforms = [load_audio(recording, target if rate is None else rate, target) for recording in recordings]
+        return self.feature_extractor(waveforms, sampling_rate=target, **options)
 
     @property
-    def model_input_names(self):
+    def model_input_names(self) -> list[str]:
+        """Names of the model's inputs, in the order of its arguments."""
         return ["input_values", "attention_mask", "input_ids", "text_attention_mask"]
 
 
-def _is_one_recording(audio):
+def _is_one_recording(audio: Any) -> bool:
     """A list is one recording when it holds numbers, and several when it holds recordings."""
     if isinstance(audio, (list, tuple)):
-        return bool(audio) and isinstance(audio[0], (int, float))
+        return bool(audio) and isinstance(audio[0], (int, float, np.number))
     return True
 
 
-def _as_texts(text, count):
+def _carries_its_rate(recording: Any) -> bool:
+    """Files carry their rate; samples do only in a dict that gives it."""
+    if isinstance(recording, dict):
+        samples = recording.get("array") is not None or recording.get("raw") is not None
+        return recording.get("sampling_rate") is not None or not samples
+    return not (hasattr(recording, "__array__") or isinstance(recording, (list, tuple)))
+
+
+def _as_texts(text: Any, count: int) -> list[str]:
     if text is None:
         return [""] * count
-    texts = [text] if isinstance(text, (str, dict)) else list(text)
+    texts: Sequence[Any] = [text] if isinstance(text, (str, dict)) else list(text)
     return [_as_text(item) for item in texts]
 
 
-def _as_text(item):
+def _as_text(item: Any) -> str:
     item = item.get("text") if isinstance(item, dict) else item
     if item is None:
         return ""
     if not isinstance(item, str):
-        raise ValueError(f'A hypothesis is a string or a recognizer\'s {{"text": ...}}, not {type(item).__name__}.')
+        raise ValueError(f'A hypothesis is a string or an ASR model\'s {{"text": ...}}, not {type(item).__name__}.')
     return item
 
 
