@@ -46,7 +46,7 @@ def test_rates_by_group(rows):
     assert "| session | 1 | 28.57 % | 7 | 2 |" in table and "| overall |  |  | 0 | 1 |" in table
 
 
-def test_the_splits_of_a_dict_are_taken_together(rows):
+def test_splits_are_merged(rows):
     split = Dataset.from_dict({"split": ["train"] * 2 + ["test"] * 4})
     rows = rows.add_column("split", split["split"])
     halves = DatasetDict(train=rows.select(range(2)), test=rows.select(range(2, 6)))
@@ -58,7 +58,7 @@ def test_another_normalization(rows):
     assert word_error_rates(rows, by=[], normalize=str.lower)["overall"]["words"] == 11
 
 
-def test_the_spellings_come_with_a_recognizer(tmp_path):
+def test_spellings_come_with_asr_model(tmp_path):
     (tmp_path / "normalizer.json").write_text(json.dumps({"colour": "color"}))
     assert whisper_normalizer(tmp_path)("My Colour") == "my color"
     assert whisper_normalizer()("My Colour") == "my colour"
@@ -66,7 +66,7 @@ def test_the_spellings_come_with_a_recognizer(tmp_path):
         whisper_normalizer(tmp_path / "nowhere")
 
 
-def test_without_pairs_it_is_refused(rows):
+def test_dataset_without_pairs_is_refused(rows):
     with pytest.raises(DataError, match="No recording has both"):
         word_error_rates(rows.select([4, 5]))
 
@@ -113,7 +113,7 @@ def run(monkeypatch, capsys, *arguments):
     return stop.value.code, capsys.readouterr().out
 
 
-def test_the_command_prints_a_table_beside_the_published_figures(monkeypatch, capsys, corpus):
+def test_command_prints_table_and_published_rates(monkeypatch, capsys, corpus):
     code, printed = run(monkeypatch, capsys, corpus)
     assert code == 0
     assert "| overall |  | 22.22 % | 72 | 20 |" in printed  # 16 errors
@@ -122,7 +122,7 @@ def test_the_command_prints_a_table_beside_the_published_figures(monkeypatch, ca
     assert "20.48 % on IEMOCAP" in printed and "37.87 % on MELD" in printed
 
 
-def test_the_command_scores_a_file_of_hypotheses_instead(monkeypatch, capsys, corpus, tmp_path):
+def test_command_scores_hypotheses_file(monkeypatch, capsys, corpus, tmp_path):
     hypothesis = tmp_path / "hypotheses.jsonl"
     hypothesis.write_text('{"id": "train-0", "hypothesis": "the night was grate"}\n')
     code, printed = run(monkeypatch, capsys, corpus, "--hypotheses", hypothesis, "--json")

@@ -57,7 +57,7 @@ def test_word_error_rates_are_those_of_the_data(corpora):
     assert rates == pytest.approx([23.9, 29.7, 35.1], abs=0.05)
 
 
-def test_the_sentiment_classifier_is_the_yardstick_of_the_data(corpora):
+def test_sentiment_accuracies_equal_those_of_the_data(corpora):
     kinds = [(MEASURED[1], "transcript"), *((name, "hypothesis") for name in MEASURED[1:])]
     accuracies = []
     for name, column in kinds:
@@ -69,7 +69,7 @@ def test_the_sentiment_classifier_is_the_yardstick_of_the_data(corpora):
 # Choosing and measuring.
 
 
-def test_a_sweep_gives_what_each_threshold_would(small):
+def test_sweep_equals_single_thresholds(small):
     model, processor, splits = small
     model.config.correction_threshold = min(experiment.THRESHOLDS)
     corrections = experiment.correct(model, processor, splits["test"])
@@ -82,7 +82,7 @@ def test_a_sweep_gives_what_each_threshold_would(small):
     assert len(texts) > 3
 
 
-def test_the_threshold_is_that_of_the_least_errors_in_validation_whatever_the_test_split_holds(small):
+def test_threshold_ignores_test_split(small):
     model, processor, splits = small
     scores, _ = experiment.measure(copy.deepcopy(model), processor, splits)
     rates = []
@@ -108,7 +108,7 @@ def test_tags_are_scored_where_there_is_a_label():
     assert scores["CHANGE"] == {"precision": 0.5, "recall": 1, "f1": pytest.approx(2 / 3), "tokens": 2}
 
 
-def test_one_error_after_the_other_gives_the_same_text(small):
+def test_sequential_decoding_gives_same_text(small):
     model, processor, splits = small
     decoder, calls = model.error_corrector, []
     parallel = experiment.correct(model, processor, splits["test"])

@@ -89,7 +89,7 @@ def test_figures_and_table_of_a_trained_run(groups, corpus):
     assert [plot.svg for plot in again] == [plot.svg for plot in plots]
 
 
-def test_another_data_set_is_refused(groups, tiny_run, corpus, tmp_path):
+def test_other_dataset_is_refused(groups, tiny_run, corpus, tmp_path):
     with pytest.raises(DataError, match="There is no dataset"):
         representations(groups, tmp_path / "corpus")
     with pytest.raises(ValueError, match="No run given was tested on"):

@@ -20,7 +20,7 @@ def height(plot):
     return imread(io.BytesIO(plot.png)).shape[0]
 
 
-def test_a_loss_that_is_off_has_no_panel(tmp_path):
+def test_unlogged_loss_has_no_panel(tmp_path):
     run = finished_run(tmp_path / "a")
     ((group,), _) = find_runs([run])
     everything = figures.losses(group)
@@ -48,7 +48,7 @@ def test_a_loss_that_is_off_has_no_panel(tmp_path):
         ("total\n1\n", "are missing"),
     ],
 )
-def test_a_run_without_its_curves_is_named(tmp_path, name, text, reason):
+def test_missing_or_malformed_curves_are_named(tmp_path, name, text, reason):
     run = finished_run(tmp_path / "a")
     (run / name).unlink()
     if text is not None:
@@ -57,18 +57,18 @@ def test_a_run_without_its_curves_is_named(tmp_path, name, text, reason):
         plot_losses(run, tmp_path / "losses.png")
 
 
-def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
+def test_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ValueError, match=r"m4ser\[report\]"):
         plot_losses(finished_run(tmp_path / "a"), tmp_path / "losses.png")
 
 
-def test_rows_of_a_confusion_matrix_are_shares_and_a_class_nobody_has_is_left_out():
+def test_confusion_rows_are_shares():
     shares = figures._row_shares(np.array([[3, 1], [0, 0]]))
     np.testing.assert_array_equal(shares, [[75, 25], [np.nan, np.nan]])
 
 
-def test_sensitivity_needs_runs_that_differ_in_one_weight_alone(tmp_path):
+def test_sensitivity_compares_runs_differing_in_one_weight(tmp_path):
     folders = [
         finished_run(tmp_path / f"auxiliary_weight{value}", config={"objective": {"auxiliary_weight": value}})
         for value in (1, 0.1)
@@ -90,7 +90,7 @@ def test_sensitivity_needs_runs_that_differ_in_one_weight_alone(tmp_path):
     assert plot.png.startswith(b"\x89PNG") and len(plot.sources) == 2
 
 
-def test_nobodys_settings_change_a_figure(tmp_path):
+def test_user_settings_do_not_change_a_figure(tmp_path):
     import matplotlib
 
     (group,), _ = find_runs([finished_run(tmp_path / "a")])
@@ -100,7 +100,7 @@ def test_nobodys_settings_change_a_figure(tmp_path):
     assert b"<dc:date>" not in expected
 
 
-def test_a_confusion_matrix_is_darker_where_more_of_a_row_was_answered(tmp_path):
+def test_confusion_matrix_shading(tmp_path):
     plot_confusion_matrix([[9, 1], [3, 7]], ["happy", "sad"], tmp_path / "matrix.png")
     pixels = imread(tmp_path / "matrix.png")[..., :3]
     height, width, _ = pixels.shape

@@ -61,7 +61,7 @@ def report(runs, tmp_path_factory):
     return write_report(runs, tmp_path_factory.mktemp("report") / "deep").parent
 
 
-def test_the_page_holds_every_table_and_figure_and_fetches_nothing(report):
+def test_page_is_complete_and_self_contained(report):
     text = (report / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     headings = " ".join(page.headings)
@@ -74,7 +74,7 @@ def test_the_page_holds_every_table_and_figure_and_fetches_nothing(report):
     assert "<b>" not in text and "speech|only &lt;b&gt;" in text
 
 
-def test_the_same_runs_give_the_same_bytes(runs, report, tmp_path):
+def test_same_runs_give_same_bytes(runs, report, tmp_path):
     write_report(runs, tmp_path)
     files = [file.relative_to(report) for file in report.rglob("*") if file.is_file()]
     assert {file.suffix for file in files} == {".html", ".md", ".csv", ".svg", ".png"}
@@ -82,7 +82,7 @@ def test_the_same_runs_give_the_same_bytes(runs, report, tmp_path):
         assert (tmp_path / file).read_bytes() == (report / file).read_bytes()
 
 
-def test_the_csv_holds_unrounded_numbers_and_their_files(report):
+def test_csv_holds_unrounded_numbers_and_sources(report):
     with open(report / "report.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     (row,) = (
@@ -116,7 +116,7 @@ def test_warnings_come_first(runs, tmp_path):
         assert sentence in said
 
 
-def test_warnings_and_definitions_stand_before_the_tables(report):
+def test_warnings_and_definitions_come_first(report):
     for name in ("report.html", "report.md"):
         text = (report / name).read_text(encoding="utf-8")
         head = text[: text.index("Table II")]
@@ -124,13 +124,13 @@ def test_warnings_and_definitions_stand_before_the_tables(report):
         assert "plain accuracy" in head and "the mean of the emotions" in head
 
 
-def test_comparison_is_the_first_table_alone(runs):
+def test_comparison_is_the_results_table(runs):
     lines = comparison(runs).splitlines()
     assert lines[0].startswith("| run | row of the paper | protocol |") and len(lines) == 5
     assert lines[1].count("|") == lines[0].count("|") and "---:" in lines[1]
 
 
-def test_nothing_is_written_where_a_run_is_wrong(runs, tmp_path):
+def test_nothing_is_written_for_a_malformed_run(runs, tmp_path):
     with pytest.raises(ValueError, match="gone"):
         write_report([*runs, tmp_path / "gone"], tmp_path / "report")
     run = finished_run(tmp_path / "a")

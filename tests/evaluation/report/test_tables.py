@@ -36,7 +36,7 @@ def five_folds(folder, tested, seeds=(0,), **changes):
     return folder
 
 
-def test_a_group_is_its_mean_and_spread_over_runs_and_the_interval_of_all_its_recordings(tmp_path):
+def test_results_show_mean_spread_and_interval(tmp_path):
     tested = make_predictions(60)
     (group,) = groups_of(five_folds(tmp_path / "full", tested))
     row = entries(results_table("corpus", [group]), "full")
@@ -49,7 +49,7 @@ def test_a_group_is_its_mean_and_spread_over_runs_and_the_interval_of_all_its_re
     assert row["row of the paper"] == "full" and row["protocol"] == "loso"
 
 
-def test_without_predictions_the_place_of_the_interval_says_so(tmp_path):
+def test_no_interval_without_predictions(tmp_path):
     table = results_table("corpus", groups_of(finished_run(tmp_path / "bare", predictions=False)))
     assert "[" not in entries(table, "bare")["WA"]
     assert "No interval for bare" in " ".join(table.notes)
@@ -65,7 +65,7 @@ def test_every_number_names_its_files(tmp_path):
                     assert "results.json" in entry.source or "He et al." in entry.source
 
 
-def test_pairs_on_the_same_recordings_are_tested_and_others_are_named(tmp_path):
+def test_only_pairs_on_same_recordings_are_compared(tmp_path):
     better, worse = make_predictions(200, 0.9), make_predictions(200, 0.4, seed=1)
     groups = groups_of(
         finished_run(tmp_path / "better", better),
@@ -82,7 +82,7 @@ def test_pairs_on_the_same_recordings_are_tested_and_others_are_named(tmp_path):
     assert len(table.rows) == 1 and "elsewhere, bare" in table.notes[-1]
 
 
-def test_the_full_model_that_most_can_be_compared_with_is_the_measure(tmp_path):
+def test_reference_is_most_comparable_full_model(tmp_path):
     """Two full models of a run each; the first was tested on recordings of its own."""
     elsewhere, here = make_predictions(24), make_predictions(200, 0.9)
     off = {"model": {"config": {"auxiliary_tasks": []}}}
@@ -95,7 +95,7 @@ def test_the_full_model_that_most_can_be_compared_with_is_the_measure(tmp_path):
     assert [row[:3] for row in table.rows] == [["full", "ablation", "200"]] and "alone" in table.notes[-1]
 
 
-def test_protocols_stand_beside_each_other(tmp_path):
+def test_protocols_are_columns(tmp_path):
     tested = make_predictions(60)
     held_out = finished_run(tmp_path / "held_out")
     loso = five_folds(tmp_path / "loso", tested)
@@ -107,7 +107,7 @@ def test_protocols_stand_beside_each_other(tmp_path):
     assert protocol_table("corpus", groups_of(held_out)).columns == ["system", "held_out"]
 
 
-def test_ours_stands_under_the_published_rows_of_its_corpus(tmp_path):
+def test_own_runs_follow_published_rows(tmp_path):
     iemocap = {"data": {"dataset": "data/iemocap"}}
     (group,) = groups_of(finished_run(tmp_path / "mine", config=iemocap, protocol="paper, fold 1 of 5"))
     table = system_table("II", [group])
@@ -119,7 +119,7 @@ def test_ours_stands_under_the_published_rows_of_its_corpus(tmp_path):
     assert "published figures only" in system_table("III", [group]).notes[-1]
 
 
-def test_an_ablation_finds_its_row_and_the_others_stay_open(tmp_path):
+def test_ablation_fills_its_row(tmp_path):
     off = {"model": {"config": {"auxiliary_tasks": []}}}
     groups = groups_of(finished_run(tmp_path / "full"), finished_run(tmp_path / "anyhow", config=off))
     table = ablation_table("corpus", groups)
@@ -134,7 +134,7 @@ def test_two_runs_of_one_row_are_two_lines(tmp_path):
     assert [row[-1] for row in ablation_table("corpus", groups).rows if row[0] == "M4SER (full)"] == ["small", "large"]
 
 
-def test_a_sweep_over_weights_is_no_row(tmp_path):
+def test_sweep_over_weights_is_not_a_row(tmp_path):
     """Fig. 7's runs are the full network, too."""
     full = finished_run(tmp_path / "full")
     swept = finished_run(tmp_path / "adversarial_weight_1", config={"objective": {"adversarial_weight": 1.0}})
