@@ -6,6 +6,7 @@ import json
 import numpy as np
 
 from m4ser.evaluation.metrics import evaluate_predictions
+from m4ser.evaluation.report.runs import find_runs
 
 LABELS = ("angry", "happy", "neutral", "sad")
 LOSSES = ("emotion", "error_detection", "error_correction", "discriminator", "generator", "contrastive", "total")
@@ -84,3 +85,27 @@ def write_curves(folder):
     (folder / "validation.csv").write_text(
         "step,epoch,weighted_accuracy,unweighted_accuracy,weighted_f1\n20,1,.1,.1,.1\n40,2,.3,.2,.2\n60,3,.4,.3,.3\n"
     )
+
+
+def groups_of(*folders):
+    """The groups that the report makes of some folders."""
+    return find_runs(folders)[0]
+
+
+def entries(table, first):
+    """The row whose first entry is `first`, by column; a number as it is printed."""
+    (row,) = (row for row in table.rows if row[0] == first)
+    return dict(zip(table.columns, map(str, row), strict=True))
+
+
+def part(tested, fold, count=5):
+    """Every fifth recording: what one fold tests."""
+    return {name: pair for number, (name, pair) in enumerate(tested.items()) if number % count == fold - 1}
+
+
+def five_folds(folder, tested, seeds=(0,), **changes):
+    for seed in seeds:
+        for fold in range(1, 6):
+            name = f"loso, fold {fold} of 5"
+            finished_run(folder / f"fold{fold}_seed{seed}", part(tested, fold), protocol=name, seed=seed, **changes)
+    return folder
