@@ -79,7 +79,7 @@ class Row:
 
 
 def read_rows(path: Path, corpus: str) -> list[Row]:
-    """All rows of a CSV. Raises DataError where it is not one of MELD's."""
+    """Read all rows of a CSV. Raises DataError where it is not one of MELD's."""
     try:
         return [
             Row(
@@ -98,13 +98,13 @@ def read_rows(path: Path, corpus: str) -> list[Row]:
 
 
 def parse_time(text: str) -> float:
-    """00:20:57,256 to seconds."""
+    """Convert 00:20:57,256 to seconds."""
     hours, minutes, seconds = text.replace(",", ".").split(":")
     return 60 * (60 * int(hours) + int(minutes)) + float(seconds)
 
 
 def read_csvs(data_dir: Path, report: ReleaseReport) -> list[Row]:
-    """The rows of the three CSVs, compared with the published numbers."""
+    """Read the rows of the three CSVs, compared with the published numbers."""
     rows, files = [], []
     for corpus in CLIPS:
         path = find_recursive(data_dir, f"{corpus}_sent_emo.csv")
@@ -120,7 +120,7 @@ def read_csvs(data_dir: Path, report: ReleaseReport) -> list[Row]:
 def find_clips(
     data_dir: Path, rows: Sequence[Row], labels: Mapping[str, str], report: ReleaseReport
 ) -> dict[str, list[Path]]:
-    """The clips of each row's id, the plain name first; files that belong to no row are listed.
+    """Find the clips of each row's id, the plain name first; files that belong to no row are listed.
 
     A row of the classes `labels` without a clip differs from the release, unless it is known to.
     """
@@ -146,7 +146,7 @@ def find_clips(
 
 
 def read_clip(row: Row, paths: Sequence[Path], report: ReleaseReport) -> np.ndarray | None:
-    """The sound of a row (`read_video`): of two clips, that which lasts about as long as the row says.
+    """Read the sound of a row (`read_video`): of two clips, that which lasts about as long as the row says.
 
     None where no clip can be read; which is a difference from the release, unless it is known.
     """
