@@ -120,7 +120,7 @@ class LabelStatistics:
         return self.tags[tag] / max(1, self.tags.total())
 
     def length_at(self, share: float) -> int:
-        """Return the length that `share` of the replacements don't exceed: 0.5 gives the median; 0 where there is none."""
+        """Return the length that `share` of the replacements do not exceed, 0.5 the median; 0 where there is none."""
         lengths = sorted(self.target_lengths.elements())
         return lengths[math.ceil(share * len(lengths)) - 1] if lengths else 0
 

@@ -7,7 +7,7 @@ from m4ser.evaluation.report.runs import PAPER_PROTOCOL, Group
 from m4ser.evaluation.report.table import pooled
 
 DEFINITIONS = {
-    "WA (ACC)": "weighted accuracy: correct predictions over all predictions, plain accuracy. Elsewhere the name often "
+    "WA (ACC)": "weighted accuracy: correct predictions over all predictions, plain accuracy. Elsewhere the name "
     "means its opposite, which is UA here.",
     "UA": "unweighted accuracy: the mean of the emotions' recalls (UAR, balanced accuracy); every emotion counts the "
     "same, however rare.",

@@ -184,7 +184,7 @@ def representative(groups: Iterable[Group], variant: str) -> Group | None:
 
 
 def row_groups(groups: Sequence[Group], variant: str) -> list[Group]:
-    """Return the groups of a variant that weigh the losses as its representative does, which a sweep's others do not."""
+    """Return the groups of a variant that weigh the losses as its representative does, unlike the rest of a sweep."""
     chosen = representative(groups, variant)
     if chosen is None:
         return []
