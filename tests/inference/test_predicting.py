@@ -21,7 +21,7 @@ def test_find_recordings_searches_folders_only(tmp_path):
     found = [str(tmp_path / name) for name in ("b.WAV", "deeper/a.mp3")]
     assert find_recordings(["-", "gone.txt", str(tmp_path)]) == ["-", "gone.txt", *found]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="There is no recording in .*empty"):
+    with pytest.raises(ValueError, match=r"There is no recording in .*empty"):
         find_recordings([str(tmp_path / "empty")])
 
 
