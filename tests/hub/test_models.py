@@ -35,7 +35,7 @@ def test_card_holds_test_scores(run):
     assert 'model="org/m4ser-x"' in card.text
     assert results["protocol_description"] in card.text
     assert "The weights: `apache-2.0`." in card.text
-    assert "Of the test recordings, " in card.text and " % say words that" in card.text
+    assert "Of the test recordings, " in card.text and " % have transcripts that" in card.text
     assert "calibrated" not in card.text and "![" not in card.text
     assert not {"{{", "}}", "{%"} & set(card.text.split())
 
