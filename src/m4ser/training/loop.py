@@ -198,7 +198,7 @@ def _counted(batch: dict[str, Any], encoder: SpeechEncoder | None) -> dict[str, 
     """Return what losses are counted by besides a batch's own columns (`m4ser.losses`)."""
     lengths = torch.zeros_like(batch["labels"])
     if encoder is not None:
-        lengths = encoder.frame_lengths(batch["input_values"], batch["attention_mask"])
+        lengths = encoder.frame_lengths(batch["attention_mask"], precomputed="speech_hidden_states" in batch)
     return {"frame_lengths": lengths, "all_labels": gather_rows(batch["labels"])}
 
 
