@@ -72,6 +72,8 @@ class EmotionModel(PreTrainedModel):
         super().__init__(config)
         self.speech_encoder = SpeechEncoder(config) if "speech" in config.modalities else None
         self.text_encoder = TextEncoder(config) if "text" in config.modalities else None
+        if self.speech_encoder is None:
+            self.main_input_name = "input_ids"
         # The auxiliary tasks of [`M4SERModel`], which other systems lack.
         self.error_detector: nn.Module | None = None
         self.error_corrector: nn.Module | None = None
