@@ -210,6 +210,12 @@ class EmotionModel(PreTrainedModel):
         if self.text_encoder is not None:
             self.text_encoder.encoder.set_input_embeddings(value)
 
+    def initialize_weights(self) -> None:
+        """Initialize what is not loaded; the filterbank last, since the encoder's own initialization precedes it."""
+        super().initialize_weights()
+        if self.speech_encoder is not None and self.config.filterbank_init:
+            self.speech_encoder.init_filterbank()
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, nn.Embedding)):

@@ -34,13 +34,15 @@ class SpeechEncoder(nn.Module):
         encoder = AutoModel.from_config(config.speech_config)
         check_speech_encoder(encoder)
         self.set_encoder(encoder)
-        if config.filterbank_init:
-            init_filterbank(self.encoder.feature_extractor.conv_layers[0].conv.weight)
         self.receptive_field = receptive_field(config.speech_config)
         speech_size = config.speech_config.hidden_size
         self.projection = (
             nn.Linear(speech_size, config.hidden_size) if speech_size != config.hidden_size else nn.Identity()
         )
+
+    def init_filterbank(self) -> None:
+        """Start the first convolution as a bank of filters."""
+        init_filterbank(self.encoder.feature_extractor.conv_layers[0].conv.weight)
 
     def set_encoder(self, encoder: PreTrainedModel) -> None:
         """Take this encoder. A GroupNorm in it looks at valid samples alone from then on."""
@@ -188,7 +190,7 @@ def init_filterbank(weight: torch.Tensor, sampling_rate: int = 16000) -> None:
     An encoder that is trained from scratch on an hour of speech hardly learns to tell frequencies apart by itself;
     a pretrained one has such a bank already. The filters stay trainable.
     """
-    if weight.is_meta:  # from_pretrained is about to fill it
+    if weight.is_meta or getattr(weight, "_is_hf_initialized", False):  # from_pretrained fills it, or has
         return
     channels, _, kernel = weight.shape
     top = 2595 * math.log10(1 + sampling_rate / 2 / 700)
