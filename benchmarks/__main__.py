@@ -1,10 +1,9 @@
-"""The benchmarks that take minutes, one after the other, and a table of every figure that has a goal.
+"""Run the benchmarks that take minutes, and print a table of every figure that has a goal.
 
-python -m benchmarks [overhead startup training ...] [--table]
+    python -m benchmarks [overhead startup training transcription throughput growth] [--table]
 
-Each runs in a process of its own and leaves its report in benchmarks/results; --table runs nothing and shows the
-reports that are there. Throughput is measured against SpeechBrain and FunASR, too, where `make bench-peers` has set up
-their environment.
+Each benchmark runs in its own process and writes its report to benchmarks/results. --table runs nothing and prints the
+reports that exist. Throughput includes SpeechBrain and FunASR if `make bench-peers` has set up their environment.
 """
 
 import argparse
@@ -27,13 +26,13 @@ QUICK = {
 
 
 def main(arguments=None):
-    """Run, print the table."""
+    """Run the benchmarks and print the table."""
     parser = argparse.ArgumentParser(description="Quick benchmarks and their goals.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(QUICK)}; all if none is named")
-    parser.add_argument("--table", action="store_true", help="of the reports that are there; run nothing")
+    parser.add_argument("--table", action="store_true", help="print the existing reports; run nothing")
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(QUICK):
-        parser.error(f"there is no {', '.join(sorted(unknown))} among {', '.join(QUICK)}")
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; choose from {', '.join(QUICK)}")
     names = options.names or list(QUICK)
     if not options.table:
         for name in names:
@@ -50,14 +49,14 @@ def run(name):
 
 
 def table(reports):
-    """Markdown: a line for each figure with a goal, and whether it was met."""
+    """Return a Markdown table with one line per figure that has a goal, and whether it was met."""
     lines = ["| benchmark | figure | | goal | |", "|---|---|---:|---:|---|"]
     for name, report in reports.items():
         for bound in ("at_most", "at_least"):
             for figure, goal in report[bound].items():
                 verdict = "pass" if report["met"][figure] else "miss"
-                value, words = report["figures"][figure], f"{bound.replace('_', ' ')} {goal:.2f}"
-                lines.append(f"| {name} | {figure} | {value:.3f} | {words} | {verdict} |")
+                value, condition = report["figures"][figure], f"{bound.replace('_', ' ')} {goal:.2f}"
+                lines.append(f"| {name} | {figure} | {value:.3f} | {condition} | {verdict} |")
     machines = sorted({report["hardware"] for report in reports.values()})
     return "\n".join([*lines, "", f"Measured on {'; '.join(machines)}."])
 

@@ -1,8 +1,8 @@
-"""What the exported graphs cost and keep: file sizes, seconds, and how often they answer as the network does.
+"""Compare exported graphs with the network: file size, seconds, and how often the predicted label is the same.
 
     python -m benchmarks.export --model runs/ravdess --dataset data/ravdess --split test
 
-Prints JSON, one entry a backend: PyTorch, ONNX, and ONNX with matrix products in 8 bits.
+Prints JSON with one entry per backend: PyTorch, ONNX, and ONNX with int8 matrix products.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main():
 
 
 def compare(backends, rows, files):
-    """By backend, against the first: the share of equal labels, the largest difference of scores, UA and costs."""
+    """Return by backend, against the first: share of equal labels, largest score difference, UA, and costs."""
     found, expected = {}, None
     for name, classify in backends.items():
         started = time.perf_counter()

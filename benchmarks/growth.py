@@ -1,11 +1,11 @@
-"""How time and memory grow: with the audio, the batch, the corpus, and the errors to correct.
+"""Measure how time and memory scale with audio length, batch size, corpus size, and number of errors to correct.
 
-python -m benchmarks.growth [--rounds 3] [--figure docs/figures/growth.png]
+    python -m benchmarks.growth [--rounds 3] [--figure docs/figures/growth.png]
 
-The tiny preset with random weights, because it is the growth that counts. A figure is the slope on log-log paper over
-the upper half of a curve's sizes: 1 is linear. The goal leaves 0.1 for noise. Each point is measured in a process of
-its own, so that none uses memory that another has left; its megabytes are the peak above those that the smallest size
-has left there, its input included. On the CPU. Prints JSON, with every point of the curves.
+Uses the tiny preset with random weights, because only the scaling matters. A figure is the slope of the log-log curve
+over the upper half of its sizes: 1 is linear. The goal leaves 0.1 for noise. Each point is measured in a new process,
+so that none reuses memory that another has freed; its megabytes are the peak above the memory in use after a run of
+the smallest size, its input included. Runs on the CPU. Prints JSON with every point of the curves.
 """
 
 import argparse
@@ -41,7 +41,15 @@ TRANSCRIPT = "and so my fellow americans ask not what your country can do for yo
 
 @dataclass
 class Curve:
-    """One thing that grows. `prepare` makes of a size what is timed; `judged` is False for what holds attention."""
+    """One quantity that is varied.
+
+    Attributes:
+        unit: Of the sizes.
+        prepare: Maps a size to the callable that is timed.
+        sizes: Increasing.
+        judged: Whether it has a goal; attention is quadratic and has none.
+        seconds, megabytes: The measured curve, one value per size.
+    """
 
     unit: str
     prepare: object
@@ -52,10 +60,10 @@ class Curve:
 
 
 def main(arguments=None):
-    """Measure, draw, print."""
+    """Measure, plot and print."""
     parser = argparse.ArgumentParser(description="Growth of time and memory.")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--figure", type=Path, help="a PNG of the curves")
+    parser.add_argument("--figure", type=Path, help="write a PNG of the curves")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder, fresh_processes() as pool:
         curves = make_curves(Path(folder))
@@ -77,31 +85,31 @@ def main(arguments=None):
 
 
 def make_curves(folder):
-    """By name; the files that they read go into `folder`."""
+    """Return the curves by name; their input files are written to `folder`."""
     model, processor = random_model("tiny", [HYPOTHESIS, TRANSCRIPT])
     classify = M4SERPipeline(model=model, processor=processor)
     return {
         "recording's length, in one piece": Curve(
-            "s", lambda size: answer(model, processor, 1, size), (1, 2, 4, 8, 16, 32, 64, 120), judged=False
+            "s", lambda size: forward(model, processor, 1, size), (1, 2, 4, 8, 16, 32, 64, 120), judged=False
         ),
         "recording's length, timeline": Curve(
             "s", lambda size: timeline(classify, folder / "long.wav", size), (10, 60, 300, 1200, 3600, 10_800)
         ),
-        "batch": Curve("recordings", lambda size: answer(model, processor, size, 5), (1, 2, 4, 8, 16, 32, 64)),
+        "batch": Curve("recordings", lambda size: forward(model, processor, size, 5), (1, 2, 4, 8, 16, 32, 64)),
         "CHANGE positions": Curve("positions", lambda size: correct(model, size), (4, 16, 64, 256, 1024, 4096)),
         "labels": Curve("rows", lambda size: label(processor.tokenizer, size), (1000, 10_000, 100_000, 1_000_000)),
-        "manifest": Curve("rows", lambda size: read(folder, size), (1000, 10_000, 100_000, 1_000_000)),
+        "manifest": Curve("rows", lambda size: load_manifest(folder, size), (1000, 10_000, 100_000, 1_000_000)),
     }
 
 
-def answer(model, processor, batch, seconds):
-    """The network on a batch of recordings, each as a whole."""
+def forward(model, processor, batch, seconds):
+    """Prepare a forward pass on a batch of recordings, each in one piece."""
     inputs = processor([noise(seconds)] * batch, [HYPOTHESIS] * batch, sampling_rate=SAMPLING_RATE)
     return lambda: model(**inputs)
 
 
 def timeline(classify, path, seconds):
-    """The pipeline on a recording of any length, in windows of 5 s, from the file on."""
+    """Prepare the pipeline on a file of any length, in windows of 5 s, reading included."""
     minute = noise(60)
     with soundfile.SoundFile(path, "w", SAMPLING_RATE, 1) as file:
         for start in range(0, seconds, 60):
@@ -111,23 +119,23 @@ def timeline(classify, path, seconds):
 
 
 def correct(model, positions):
-    """All replacements of so many CHANGE positions, written in parallel, four of them a text of 20 tokens."""
+    """Prepare the decoding of all CHANGE positions in parallel, four positions per text of 20 tokens."""
     texts = max(1, positions // 4)
     states = torch.randn(texts, 20, model.config.hidden_size)
-    rows, places = torch.arange(positions) % texts, torch.arange(positions) % 20
+    rows, indices = torch.arange(positions) % texts, torch.arange(positions) % 20
     mask = torch.ones(positions, 20, dtype=torch.bool)
     embeddings = model.get_input_embeddings()
-    return lambda: model.error_corrector.generate(states[rows, places], states[rows], mask, embeddings)
+    return lambda: model.error_corrector.generate(states[rows, indices], states[rows], mask, embeddings)
 
 
 def label(tokenizer, rows):
-    """The columns of error detection and correction for a dataset of so many texts."""
+    """Prepare the labels of error detection and correction for a dataset of `rows` texts."""
     corpus = datasets.Dataset.from_dict({"hypothesis": [HYPOTHESIS] * rows, "transcript": [TRANSCRIPT] * rows})
     return lambda: add_labels(corpus, tokenizer)
 
 
-def read(folder, rows):
-    """A manifest of so many rows, read and checked; one recording serves them all."""
+def load_manifest(folder, rows):
+    """Prepare loading and checking a manifest of `rows` rows, which all name the same recording."""
     soundfile.write(folder / "speech.wav", noise(1), SAMPLING_RATE)
     path = folder / "manifest.csv"
     with path.open("w", newline="") as file:
@@ -139,14 +147,14 @@ def read(folder, rows):
 
 
 def fresh_processes():
-    """Runs every call in a process that has imported all this and done nothing yet."""
+    """Return a pool that runs each call in a new process with the imports already done."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["m4ser.data.labels", "datasets_builders.manifest"])
     return ProcessPoolExecutor(max_workers=1, mp_context=context, max_tasks_per_child=1)
 
 
 def measure(name, curve, folder, pool, rounds):
-    """Fill in a curve's seconds (median) and megabytes (largest), the sizes taken in turn; the slow ones only once."""
+    """Set a curve's seconds (median) and megabytes (maximum), one pass over the sizes per round; slow ones once."""
     found = [[] for _ in curve.sizes]
     for _ in range(rounds):
         for size, points in zip(curve.sizes, found, strict=True):
@@ -158,12 +166,12 @@ def measure(name, curve, folder, pool, rounds):
 
 @torch.inference_mode()
 def measure_point(name, size, folder):
-    """Seconds and megabytes of one size of one curve."""
+    """Return seconds and megabytes for one size of one curve."""
     datasets.disable_progress_bars()
     curve = make_curves(folder)[name]
-    curve.prepare(curve.sizes[0])()  # warming up
+    curve.prepare(curve.sizes[0])()  # warm-up
     before = resident_memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     action = curve.prepare(size)
     start = time.perf_counter()
     action()
@@ -171,13 +179,13 @@ def measure_point(name, size, folder):
 
 
 def slope(sizes, values):
-    """Of the straight line through the upper half of the points, both axes logarithmic."""
+    """Return the slope of the log-log line fitted to the upper half of the points."""
     half = (len(sizes) - 1) // 2
     return float(np.polyfit(np.log(sizes[half:]), np.log(values[half:]), 1)[0])
 
 
 def draw(curves, path):
-    """Both quantities over the size of what grows, as a multiple of their values at its largest size."""
+    """Plot time and memory over size, each as a fraction of its value at the largest size."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")

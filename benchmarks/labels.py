@@ -1,8 +1,8 @@
-"""How fast real hypotheses are aligned with their transcripts, and whether each edit script gives its transcript back.
+"""Measure the speed of aligning real hypotheses with their transcripts, and check that each edit script is exact.
 
-python -m benchmarks.labels
+    python -m benchmarks.labels [--data ../shared/data]
 
-All of SST and of MOSI's three recognizers, word by word, on one core. Prints JSON.
+Aligns all of SST and the outputs of MOSI's three ASR models by words, on one core. Prints JSON.
 """
 
 import argparse
@@ -20,9 +20,9 @@ ROUNDS = 5
 
 
 def main(arguments=None):
-    """Align everything a few times, print the median rate."""
-    parser = argparse.ArgumentParser(description="Rate of the alignment on real ASR errors.")
-    parser.add_argument("--data", type=Path, default=DATA, help="the folder of phonemebert_cc0 and mosi_asr")
+    """Align everything several times and print the median rate."""
+    parser = argparse.ArgumentParser(description="Speed of the alignment on real ASR errors.")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder that contains phonemebert_cc0 and mosi_asr")
     corpora = read_corpora(parser.parse_args(arguments).data)
     rows = [row for name in MEASURED for split in corpora[name].values() for row in split]
     pairs = [(row["hypothesis"].split(), row["transcript"].split()) for row in rows]
@@ -34,8 +34,8 @@ def main(arguments=None):
     exact = sum(script.apply(pair[0]) == pair[1] for script, pair in zip(scripts, pairs, strict=True))
     report = {
         "utterances": len(pairs),
-        "given back exactly": exact,
-        "utterances a second": round(len(pairs) / statistics.median(seconds)),
+        "reconstructed exactly": exact,
+        "utterances per second": round(len(pairs) / statistics.median(seconds)),
         "hardware": f"one of {hardware()}",
     }
     print(json.dumps(report, indent=1))

@@ -1,11 +1,11 @@
-"""What the fusion adds to the two encoders: M4SER's answer against its own encoders alone.
+"""Measure what the fusion adds to the two encoders: M4SER's inference time against its own encoders alone.
 
-python -m benchmarks.overhead [--rounds 5] [--bf16]
+    python -m benchmarks.overhead [--rounds 5] [--presets base large] [--batches 1 8] [--bf16]
 
-Clips of 5 s with 20 tokens, one and eight at once, random weights. M4SER is asked as the pipeline asks it, with masks.
-Its encoders run as transformers runs them, on the same inputs without masks, which is the fastest they can be had.
-Both take their turn in one process; the figure is the median of each round's ratio. Beside it stands the ratio of the
-floating-point operations, below which no code gets. Prints JSON.
+Clips of 5 s with 20 tokens, in batches of one and eight, random weights. M4SER is called as the pipeline calls it,
+with masks. Its encoders are called directly on the same inputs without masks, which is their fastest path. Both run
+alternately in one process; the figure is the median over rounds of their ratio. The ratio of floating-point
+operations, the lower bound, is reported as well. Prints JSON.
 """
 
 import argparse
@@ -24,8 +24,8 @@ GOALS = {"base": 1.20, "large": 1.10}
 
 
 def main(arguments=None):
-    """Measure, print."""
-    parser = argparse.ArgumentParser(description="Time and arithmetic of M4SER against its encoders alone.")
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Time and FLOPs of M4SER against its encoders alone.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--presets", nargs="+", default=list(GOALS), help="sizes of the network")
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES, help="recordings at once")
@@ -46,7 +46,7 @@ def main(arguments=None):
 
 @torch.inference_mode()
 def overhead(preset, batches, rounds, dtype=torch.float32):
-    """By batch size: M4SER's milliseconds (median), and how many times its encoders' seconds it takes."""
+    """Return by batch size: M4SER's milliseconds (median), and the ratio of its time to its encoders'."""
     torch.manual_seed(SEED)
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
     model = M4SERModel(M4SERConfig.preset(preset)).eval().to(device, dtype)
@@ -67,7 +67,7 @@ def overhead(preset, batches, rounds, dtype=torch.float32):
 
 
 def make_inputs(config, batch):
-    """A batch as the processor gives it, of noise."""
+    """Return a batch of noise with the keys of the processor's output."""
     samples = (batch, 16_000 * SECONDS)
     return {
         "input_values": torch.randn(samples),
@@ -78,19 +78,19 @@ def make_inputs(config, batch):
 
 
 def run_encoders(model, input_values, input_ids):
-    """H_S and H_T as transformers gives them, (B, m, d_S) and (B, n, d_T)."""
+    """Return the encoders' own hidden states, (B, m, d_S) and (B, n, d_T)."""
     speech = model.speech_encoder.encoder(input_values).last_hidden_state
     return speech, model.text_encoder.encoder(input_ids).last_hidden_state
 
 
 def flops_ratio(preset):
-    """Operations of M4SER for each of its encoders', counted without computing anything."""
+    """Return the FLOPs of M4SER divided by those of its encoders, counted on the meta device."""
     encoders, rest = flops(preset)
     return (encoders + rest) / encoders
 
 
 def flops(preset):
-    """Operations of one answer: those of the encoders, and those of all that comes after them."""
+    """Return the FLOPs of one inference: those of the encoders, and those of everything after them."""
     with torch.device("meta"):
         model = M4SERModel(M4SERConfig.preset(preset)).eval()
         inputs = torch.empty(1, 16_000 * SECONDS), torch.zeros(1, TOKENS, dtype=torch.long)

@@ -1,6 +1,6 @@
-"""Whispers of the sizes that people use, with random weights, that write as much as people say.
+"""Whisper models of the published sizes with random weights, which generate as many tokens as real speech has.
 
-Nothing is downloaded: the architectures and the tokens are those of openai/whisper-*.en.
+Nothing is downloaded: the architectures and the special tokens are those of openai/whisper-*.en.
 """
 
 import torch
@@ -26,7 +26,7 @@ FRAMES_PER_SECOND = 100
 
 
 def save_whisper(folder, size):
-    """Save a Whisper of one of the `SIZES`, its tokenizer and feature extractor, as they would come from the Hub."""
+    """Save a Whisper of one of the `SIZES` with its tokenizer and feature extractor, as on the Hub."""
     torch.manual_seed(SEED)
     width, layers, heads = SIZES[size]
     config = WhisperConfig(
@@ -56,7 +56,7 @@ def save_whisper(folder, size):
         return_timestamps=False,
         max_initial_timestamp_index=50,
         max_length=448,
-        suppress_tokens=list(range(90)),  # as many as the real ones, which are signs that nobody says
+        suppress_tokens=list(range(90)),  # as many as the published models suppress
         begin_suppress_tokens=[220, END],
     )
     model.save_pretrained(folder)
@@ -64,7 +64,7 @@ def save_whisper(folder, size):
 
 
 def tokenizer():
-    """With a vocabulary of the real one's size: bytes and pairs of bytes, then the signs in their real places."""
+    """Return a tokenizer of the published size: bytes, pairs of bytes, and special tokens at their published ids."""
     characters = list(bytes_to_unicode().values())
     words = [*characters, *(first + second for first in characters for second in characters)][:WORDS]
     made = WhisperTokenizer(
@@ -79,35 +79,35 @@ def tokenizer():
     return made
 
 
-class AsMuchAsIsSaid(LogitsProcessor):
-    """Ends each recording's text after `TOKENS_PER_SECOND`, where random weights would never end it.
+class EndAfterSpeech(LogitsProcessor):
+    """Ends each text after `TOKENS_PER_SECOND` times its recording's length; random weights would never end it.
 
-    A batch goes on until its longest recording has ended, as with trained weights. How long a recording is shows in
-    what the encoder gets: after its end all frames are alike.
+    A batch is decoded until its longest recording has ended, as with trained weights. A recording's length is taken
+    from the encoder's input: after its end all frames are equal.
     """
 
     def __init__(self, model):
-        model.get_encoder().register_forward_pre_hook(self._listen, with_kwargs=True)
+        model.get_encoder().register_forward_pre_hook(self._measure_lengths, with_kwargs=True)
 
-    def _listen(self, encoder, inputs, options):
+    def _measure_lengths(self, encoder, inputs, options):
         features = inputs[0] if inputs else options["input_features"]
-        sounding = (features != features[..., -1:]).any(1)  # (B, frames)
-        frames = torch.arange(1, sounding.shape[1] + 1, device=sounding.device)
-        seconds = (sounding * frames).amax(1) / FRAMES_PER_SECOND
+        not_padding = (features != features[..., -1:]).any(1)  # (B, frames)
+        frames = torch.arange(1, not_padding.shape[1] + 1, device=not_padding.device)
+        seconds = (not_padding * frames).amax(1) / FRAMES_PER_SECOND
         self._lengths = (seconds * TOKENS_PER_SECOND).round().clamp(min=1)
-        self._written = 0
+        self._generated = 0
 
     def __call__(self, input_ids, scores):
-        ended = (self._lengths <= self._written)[:, None]
-        self._written += 1
-        scores[:, END + 1 :] = -torch.inf  # no times, which would start another round
+        ended = (self._lengths <= self._generated)[:, None]
+        self._generated += 1
+        scores[:, END + 1 :] = -torch.inf  # no timestamps, which would start another window
         end = torch.where(ended[:, 0], 0.0, -torch.inf)
         scores = scores.masked_fill(ended, -torch.inf)
         scores[:, END] = end
         return scores
 
 
-def end_as_speech_does(model):
-    """Let all that `model` generates end when the speech would."""
-    generate, ending = model.generate, LogitsProcessorList([AsMuchAsIsSaid(model)])
+def limit_to_speech_length(model):
+    """Make `model.generate` end each text as real speech of that length would end."""
+    generate, ending = model.generate, LogitsProcessorList([EndAfterSpeech(model)])
     model.generate = lambda *inputs, **options: generate(*inputs, logits_processor=ending, **options)

@@ -1,11 +1,11 @@
-"""How long one waits for m4ser to be there: its import, and the command's help.
+"""Measure the start-up time of `import m4ser` and of `m4ser --help`.
 
-python -m benchmarks.startup [--rounds 7]
+    python -m benchmarks.startup [--rounds 7]
 
-The goal is set against `import torch, transformers`, which loads next to nothing: what transformers has is loaded when
-it is named. m4ser names AutoModel, AutoProcessor and the pipeline, to be known to them, so that it also stands beside
-the line that whoever asks a model of transformers' own types. Every one in a fresh process, in turn; medians of each
-round's ratio. Prints JSON.
+The goal is relative to `import torch, transformers`, which loads very little because transformers imports lazily.
+m4ser registers itself with AutoModel, AutoProcessor and the pipeline, which loads them, so it is also compared with
+the import line that any user of these classes types. Each runs in a new process, alternately; a ratio is the median
+over rounds. Prints JSON.
 """
 
 import argparse
@@ -26,8 +26,8 @@ GOALS = {"import m4ser / import torch, transformers": 1.15, "seconds, m4ser --he
 
 
 def main(arguments=None):
-    """Measure, print."""
-    parser = argparse.ArgumentParser(description="Seconds until m4ser is there.")
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Start-up time of m4ser.")
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args(arguments).rounds
     commands = {name: [sys.executable, "-c", line] for name, line in IMPORTS.items()}

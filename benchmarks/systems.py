@@ -1,11 +1,11 @@
-"""One contestant of the benchmark of throughput, in a process and, where it needs one, an environment of its own.
+"""One system of the throughput benchmark, in its own process and, where needed, its own environment.
 
     PYTHON benchmarks/systems.py NAME WORK_DIR
 
-Waits for lines of JSON, {"paths", "texts", "batch_size"}, and answers each with {"seconds", "labels"}: the time from
-the files on the disk to the labels. All networks have random weights and the size of HuBERT base. The peers are given
-decoded samples, so that none depends on how it reads a file; decoding is in everybody's time. m4ser alone is given the
-texts. Imports are in the functions, because no environment has them all.
+Reads lines of JSON from stdin, {"paths", "texts", "batch_size"}, and writes {"seconds", "labels"} for each: the time
+from the files on disk to the labels. All networks have random weights and the size of HuBERT base. The other systems
+are given decoded samples, so that none depends on its own audio reader; decoding is in every system's time. Only m4ser
+is given the texts. Imports are inside the functions, because no single environment has them all.
 """
 
 import ctypes
@@ -25,51 +25,51 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def main():
-    """Answer until the other side hangs up."""
+    """Process requests until stdin is closed."""
     name, folder = sys.argv[1:]
-    replies = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints is no reply
+    results = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # keeps what libraries print out of the results
     torch.manual_seed(0)
-    classify = CONTESTANTS[name](Path(folder))
+    classify = SYSTEMS[name](Path(folder))
     for line in sys.stdin:
-        task = json.loads(line)
+        request = json.loads(line)
         start = time.perf_counter()
         with torch.inference_mode():
-            labels = classify(**task)
-        replies.write(json.dumps({"seconds": time.perf_counter() - start, "labels": labels}) + "\n")
-        ctypes.CDLL(None).malloc_trim(0)  # what is kept for the next turn, the others have not
+            labels = classify(**request)
+        results.write(json.dumps({"seconds": time.perf_counter() - start, "labels": labels}) + "\n")
+        ctypes.CDLL(None).malloc_trim(0)  # memory kept for the next request is not available to the other systems
 
 
 def m4ser(folder, dtype="float32", compiled=False):
-    """Our pipeline, `folder/model` being a saved model."""
+    """m4ser's pipeline; `folder`/model is a saved model."""
     from m4ser import M4SERPipeline
 
     classify = M4SERPipeline.from_pretrained(folder / "model", dtype=getattr(torch, dtype), device=DEVICE)
-    # Weights that are still pages of the file may have to be read again after the others' turns.
+    # Memory-mapped weights could be evicted while the other systems run, and read from disk again.
     weights = {name: value.clone() for name, value in classify.model.state_dict().items()}
     classify.model.load_state_dict(weights, assign=True)
     if compiled:
         classify.model.compile(dynamic=True)
-    return ask_m4ser(classify)
+    return label_with(classify)
 
 
 def m4ser_onnx(folder, int8=False):
-    """Our pipeline with an exported graph in the network's place."""
+    """m4ser's pipeline with an exported graph in place of the network."""
     from m4ser.export import OnnxPipeline
 
     graph = folder / ("int8.onnx" if int8 else "exact.onnx")
-    # By a process that ends, for writing takes gigabytes which answering does not.
+    # In a process that ends: the export takes gigabytes that inference does not.
     export = [Path(sys.executable).with_name("m4ser"), "export", folder / "model", "--output", graph]
     subprocess.run([*export, *(["--int8"] if int8 else [])], check=True)
-    return ask_m4ser(OnnxPipeline.from_pretrained(folder / "model", graph))
+    return label_with(OnnxPipeline.from_pretrained(folder / "model", graph))
 
 
-def ask_m4ser(classify):
-    def ask(paths, texts, batch_size):
+def label_with(classify):
+    def predict(paths, texts, batch_size):
         inputs = [{"path": path, "text": text} for path, text in zip(paths, texts, strict=True)]
-        return [answer[0]["label"] for answer in classify(inputs, batch_size=batch_size)]
+        return [scores[0]["label"] for scores in classify(inputs, batch_size=batch_size)]
 
-    return ask
+    return predict
 
 
 def transformers_pipeline(folder):
@@ -81,15 +81,15 @@ def transformers_pipeline(folder):
         "audio-classification", model=model, feature_extractor=Wav2Vec2FeatureExtractor(), device=DEVICE
     )
 
-    def ask(paths, texts, batch_size):
+    def predict(paths, texts, batch_size):
         inputs = [{"raw": read(path), "sampling_rate": RATE} for path in paths]
-        return [answer[0]["label"] for answer in classify(inputs, batch_size=batch_size)]
+        return [scores[0]["label"] for scores in classify(inputs, batch_size=batch_size)]
 
-    return ask
+    return predict
 
 
 def speechbrain(folder):
-    """The recognizer of speechbrain/emotion-recognition-wav2vec2-IEMOCAP: its interface and parts, the same calls."""
+    """The architecture of speechbrain/emotion-recognition-wav2vec2-IEMOCAP, called as its interface calls it."""
     from speechbrain.inference.interfaces import Pretrained
     from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
     from speechbrain.nnet.linear import Linear
@@ -105,24 +105,24 @@ def speechbrain(folder):
         "avg_pool": StatisticsPooling(return_std=False),
         "output_mlp": Linear(n_neurons=CLASSES, input_size=768, bias=False),
     }
-    recognizer = Pretrained(modules=parts, hparams={}, run_opts={"device": DEVICE})
+    classifier = Pretrained(modules=parts, hparams={}, run_opts={"device": DEVICE})
 
-    def ask(paths, texts, batch_size):
+    def predict(paths, texts, batch_size):
         labels = []
         for start in range(0, len(paths), batch_size):
             waves = [torch.from_numpy(read(path)) for path in paths[start : start + batch_size]]
             lengths = torch.tensor([len(wave) for wave in waves])
             batch = torch.nn.utils.rnn.pad_sequence(waves, batch_first=True).to(DEVICE)
-            states = recognizer.mods.wav2vec2(batch)
-            pooled = recognizer.mods.avg_pool(states, (lengths / lengths.max()).to(DEVICE)).flatten(1)
-            labels += recognizer.mods.output_mlp(pooled).softmax(-1).argmax(-1).tolist()
+            states = classifier.mods.wav2vec2(batch)
+            pooled = classifier.mods.avg_pool(states, (lengths / lengths.max()).to(DEVICE)).flatten(1)
+            labels += classifier.mods.output_mlp(pooled).softmax(-1).argmax(-1).tolist()
         return labels
 
-    return ask
+    return predict
 
 
 def funasr(folder):
-    """emotion2vec base by FunASR's AutoModel, from a folder with its configuration and random weights."""
+    """emotion2vec base through FunASR's AutoModel, from a folder with its configuration and random weights."""
     from funasr import AutoModel
     from funasr.models.emotion2vec.model import Emotion2vec
     from omegaconf import OmegaConf
@@ -141,12 +141,12 @@ def funasr(folder):
     torch.save(Emotion2vec(model_conf=EMOTION2VEC, vocab_size=CLASSES).state_dict(), source / "model.pt")
     model = AutoModel(model=str(source), device=DEVICE, disable_update=True, disable_pbar=True, log_level="ERROR")
 
-    def ask(paths, texts, batch_size):
+    def predict(paths, texts, batch_size):
         inputs = [read(path) for path in paths]
-        answers = model.generate(inputs, batch_size=batch_size, granularity="utterance", extract_embedding=False)
-        return [max(zip(answer["scores"], answer["labels"], strict=True))[1] for answer in answers]
+        outputs = model.generate(inputs, batch_size=batch_size, granularity="utterance", extract_embedding=False)
+        return [max(zip(output["scores"], output["labels"], strict=True))[1] for output in outputs]
 
-    return ask
+    return predict
 
 
 # Of iic/emotion2vec_base; its encoder is data2vec 2.0's, 4 layers before and 8 after.
@@ -204,7 +204,7 @@ def read(path):
     return soundfile.read(path, dtype="float32")[0]
 
 
-CONTESTANTS = {
+SYSTEMS = {
     "m4ser fp32": m4ser,
     "m4ser bf16": lambda folder: m4ser(folder, "bfloat16"),
     "m4ser compiled": lambda folder: m4ser(folder, compiled=True),

@@ -1,4 +1,4 @@
-"""What the benchmarks of speed share: things timed in turn in one process, and a report with goals."""
+"""Shared by the benchmarks: alternating timing in one process, peak memory, and a report with goals."""
 
 import ctypes
 import statistics
@@ -17,14 +17,16 @@ LIBRARIES = ("torch", "transformers", "accelerate")
 
 
 def in_turn(actions, rounds):
-    """Seconds of each action, by its name: a list of one value a round.
+    """Return the seconds of each action by its name, a list with one value per round.
 
-    All take their turn in each round, so that a machine with other work slows all of them. One more round comes
-    first, for warming up.
+    Each round runs all actions, so that other load on the machine slows all of them, and every second round runs them
+    in reverse, so that no action is always the first: the first one pays for page faults and cold caches. A warm-up
+    round comes before.
     """
     seconds = {name: [] for name in actions}
     for turn in range(rounds + 1):
-        for name, action in actions.items():
+        order = list(actions.items())
+        for name, action in reversed(order) if turn % 2 else order:
             start = time.perf_counter()
             action()
             if torch.cuda.is_available():
@@ -35,15 +37,15 @@ def in_turn(actions, rounds):
 
 
 def median_ratio(seconds, others):
-    """The median of each round's ratio, from which the machine's mood has canceled."""
+    """Return the median over rounds of the ratio, in which other load on the machine cancels."""
     return statistics.median(one / other for one, other in zip(seconds, others, strict=True))
 
 
 @contextmanager
 def peak_memory():
-    """Its `megabytes`, once it is left: how far this process rose above where it was when it was entered.
+    """Yield an object whose `megabytes` is set on exit: the peak memory above the memory in use on entry.
 
-    On a GPU what torch allocated there; else resident memory.
+    On a GPU this is what torch allocated; otherwise resident memory.
     """
     found = SimpleNamespace()
     if torch.cuda.is_available():
@@ -52,21 +54,21 @@ def peak_memory():
         yield found
         found.megabytes = (torch.cuda.max_memory_allocated() - before) / 2**20
     else:
-        ctypes.CDLL(None).malloc_trim(0)  # else what was freed before and kept for later use would be used unseen
+        ctypes.CDLL(None).malloc_trim(0)  # otherwise memory freed earlier but kept would be reused uncounted
         before = resident_memory("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         yield found
         found.megabytes = resident_memory("VmHWM") - before
 
 
 def resident_memory(name):
-    """Megabytes of this process, as Linux counts them: VmRSS now, VmHWM at its peak."""
+    """Return megabytes of this process as counted by Linux: VmRSS now, VmHWM at its peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 def report(figures, at_most=None, at_least=None, **settings):
-    """What a benchmark prints: its figures, the goals that some of them have, and how it came by them."""
+    """Return what a benchmark prints: its figures, their goals, and the settings of the measurement."""
     at_most, at_least = at_most or {}, at_least or {}
     met = {name: figures[name] <= goal for name, goal in at_most.items()}
     met |= {name: figures[name] >= goal for name, goal in at_least.items()}

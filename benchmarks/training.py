@@ -1,14 +1,14 @@
-"""What a training step costs in time and memory, what makes it cheaper, and how much of a batch is padding.
+"""Measure the time and memory of a training step, of the options that reduce them, and the padding of batches.
 
-python -m benchmarks.training [--rounds 5]
+    python -m benchmarks.training [--rounds 5] [--preset base] [--bf16]
 
 Step cost: the full objective against the concat baseline of Table IV, and with against without GAN and contrastive
-learning (Table V: 2.24 and 1.73 in the paper), at real size (`base`, random weights): clips of 5 s with 20 tokens,
-batches of 4. Then the options of training that save something: activations computed again, and a frozen speech encoder
-that runs in every step or whose frames were kept. The steps are taken in turn in one process, so that a noisy machine
-slows all of them; a ratio is the median of each round's. Memory is a step's peak above what is held between steps
-(weights and moments). Padding: computed seconds for each second that is there, on lengths like IEMOCAP's and MELD's.
-Prints JSON.
+learning (Table V: 2.24 and 1.73 in the paper), at full size (`base`, random weights): clips of 5 s with 20 tokens,
+batches of 4. Then the training options that reduce it: gradient checkpointing (activations recomputed), and a frozen
+speech encoder that runs in every step or whose hidden states are cached. The steps alternate in one process, so that
+other load on the machine slows all of them; a ratio is the median over rounds. Memory is a step's peak above what is
+held between steps (weights and optimizer states). Padding: seconds computed per second of audio, on lengths
+distributed as IEMOCAP's and MELD's. Prints JSON.
 """
 
 import argparse
@@ -20,16 +20,14 @@ import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
-from transformers import Wav2Vec2FeatureExtractor
 
-from benchmarks.synthetic_inputs import random_lengths
+from benchmarks.synthetic_inputs import make_processor, noise, random_lengths
 from benchmarks.timing import SEED, in_turn, median_ratio, peak_memory, report
-from m4ser import M4SERConfig, M4SERModel, M4SERProcessor
+from m4ser import M4SERConfig, M4SERModel
 from m4ser.data.builders.builder_cli import encode_flac
 from m4ser.data.collator import M4SERCollator
 from m4ser.data.labels import add_labels
 from m4ser.data.sampler import LengthGroupedBatchSampler
-from m4ser.data.tokenizer import train_tokenizer
 from m4ser.training.arguments import Arguments, DataArguments, ModelArguments, ObjectiveArguments, TrainingArguments
 from m4ser.training.features import add_speech_states
 from m4ser.training.loaders import to_device
@@ -37,25 +35,25 @@ from m4ser.training.loop import set_train_mode, train_step
 from m4ser.training.state import TrainingState
 
 BATCH, SECONDS, TOKENS = 4, 5, 20
-ERRORS = 3  # words an utterance that the recognizer got wrong, each in place of two others
+ERRORS = 3  # wrong words per hypothesis, each in place of two words of the transcript
 FREEZE = {"speech_encoder.encoder": 0}
 GOALS = {"full / concat": 1.35, "with / without GAN and LCL": 1.03, "padding IEMOCAP": 1.10, "padding MELD": 1.10}
 RATIOS = {
     "full / concat": ("full", "concat"),
     "with / without GAN and LCL": ("full", "without GAN and LCL"),
-    "activations computed again / kept": ("activations computed again", "full"),
+    "activations recomputed / kept": ("activations recomputed", "full"),
     "frozen speech encoder / full": ("frozen speech encoder", "full"),
-    "frames kept / frozen speech encoder": ("frames kept", "frozen speech encoder"),
+    "states cached / frozen speech encoder": ("states cached", "frozen speech encoder"),
 }
 RECORDINGS = {"IEMOCAP": 5531, "MELD": 9989}
 
 
 def main(arguments=None):
-    """Measure, print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description="Step cost and padding.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--preset", default="base", help="size of the network")
-    parser.add_argument("--bf16", action="store_true", help="in mixed precision")
+    parser.add_argument("--bf16", action="store_true", help="mixed precision")
     options = parser.parse_args(arguments)
     datasets.disable_progress_bars()
     figures = step_costs(options.preset, options.rounds, options.bf16) | {
@@ -66,7 +64,7 @@ def main(arguments=None):
 
 
 def step_costs(preset, rounds, bf16=False):
-    """Of each kind of step the seconds (median), the recordings a second and the megabytes; ratios of the seconds."""
+    """Return for each step its seconds (median), recordings per second and megabytes, and ratios of seconds."""
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="bf16" if bf16 else "no")
     steps = make_steps(preset, accelerator)
     seconds = in_turn(steps, rounds)
@@ -82,22 +80,22 @@ def step_costs(preset, rounds, bf16=False):
 
 
 def make_steps(preset, accelerator):
-    """By name, what takes such a step."""
+    """Return by name a callable that takes one such step."""
     off = {"adversarial_weight": 0.0, "contrastive_weight": 0.0}
     full, arguments = prepare(preset, accelerator)
     concat = prepare(preset, accelerator, {"representations": [], "auxiliary_tasks": []}, **off)
     frozen, freezing = prepare(preset, accelerator, learning_rates=FREEZE)
-    heard, kept = make_batches(accelerator.unwrap_model(frozen.model), accelerator.device)
+    batch, cached = make_batches(accelerator.unwrap_model(frozen.model), accelerator.device)
     set_train_mode(frozen.model, FREEZE, accelerator)
     step = partial(train_step, accelerator=accelerator)
     return {
-        "full": partial(step, full, [heard], arguments),
+        "full": partial(step, full, [batch], arguments),
         # The same network without its adversary and the contrastive loss, so that only these differ.
-        "without GAN and LCL": partial(step, TrainingState(full.network), [heard], arguments_of(**off)),
-        "concat": partial(step, concat[0], [heard], concat[1]),
-        "activations computed again": partial(recompute, full.model, partial(step, full, [heard], arguments)),
-        "frozen speech encoder": partial(step, frozen, [heard], freezing),
-        "frames kept": partial(step, frozen, [kept], freezing),
+        "without GAN and LCL": partial(step, TrainingState(full.network), [batch], arguments_of(**off)),
+        "concat": partial(step, concat[0], [batch], concat[1]),
+        "activations recomputed": partial(recompute, full.model, partial(step, full, [batch], arguments)),
+        "frozen speech encoder": partial(step, frozen, [batch], freezing),
+        "states cached": partial(step, frozen, [cached], freezing),
     }
 
 
@@ -125,36 +123,36 @@ def recompute(model, step):
 
 
 def make_batches(model, device):
-    """The same batch with recordings and with the frames that this model's speech encoder makes of them."""
+    """Return the same batch twice: with samples, and with the hidden states of this model's speech encoder."""
     rows = make_rows()
-    tokenizer = train_tokenizer([*rows["hypothesis"], *rows["transcript"]], vocab_size=1000)
-    processor = M4SERProcessor(Wav2Vec2FeatureExtractor(return_attention_mask=True), tokenizer)
-    heard = datasets.DatasetDict(train=add_labels(rows, tokenizer))
-    kept = add_speech_states(heard, model, processor, SECONDS, device)
-    return [to_device(M4SERCollator(processor)(list(corpus["train"])), device) for corpus in (heard, kept)]
+    processor = make_processor([*rows["hypothesis"], *rows["transcript"]], vocab_size=1000)
+    samples = datasets.DatasetDict(train=add_labels(rows, processor.tokenizer))
+    states = add_speech_states(samples, model, processor, SECONDS, device)
+    return [to_device(M4SERCollator(processor)(list(corpus["train"])), device) for corpus in (samples, states)]
 
 
 def make_rows():
-    """Recordings of noise, and texts with errors."""
-    words = [f"w{place}" for place in range(TOKENS - 2)]  # beside [CLS] and [SEP]
-    said = [f"x{place} y{place}" if place in range(0, 4 * ERRORS, 4) else word for place, word in enumerate(words)]
-    noises = 0.1 * np.random.default_rng(SEED).standard_normal((BATCH, 16_000 * SECONDS))
+    """Return a dataset of noise recordings with erroneous hypotheses."""
+    words = [f"w{index}" for index in range(TOKENS - 2)]  # beside [CLS] and [SEP]
+    wrong = range(0, 4 * ERRORS, 4)
+    transcript = [f"x{index} y{index}" if index in wrong else word for index, word in enumerate(words)]
+    generator = np.random.default_rng(SEED)
     return datasets.Dataset.from_list(
         [
             {
                 "id": str(row),
-                "audio": {"bytes": encode_flac(noise), "path": f"{row}.flac"},
+                "audio": {"bytes": encode_flac(noise(SECONDS, generator)), "path": f"{row}.flac"},
                 "hypothesis": " ".join(words),
-                "transcript": " ".join(said),
+                "transcript": " ".join(transcript),
                 "emotion": row // 2,
             }
-            for row, noise in enumerate(noises)
+            for row in range(BATCH)
         ]
     )
 
 
 def padding(lengths):
-    """Seconds computed for each that is there, in batches of 16."""
+    """Return the seconds computed per second of audio, in batches of 16."""
     batches = LengthGroupedBatchSampler(lengths, 16, SEED).batches()
     return float(sum(len(rows) * lengths[rows].max() for rows in batches) / lengths.sum())
 

@@ -2,9 +2,9 @@
 
 python -m experiments.builders --meld_csvs MELD/data/MELD --work_dir /tmp/releases
 
-Releases of the published size are made up first (`experiments.fake_releases`): for IEMOCAP 10,039 recordings, of which the
-paper's classes take 5,531; for MELD a clip for each of the 13,708 rows of its real CSVs. Each is built twice, the
-second time after one recording was replaced; the result is JSON. Linux only, for it reads /proc.
+Releases of the published size are made up first (`experiments.fake_releases`): for IEMOCAP 10,039 recordings, of
+which the paper's classes take 5,531; for MELD a clip for each of the 13,708 rows of its real CSVs. Each is built
+twice, the second time after one recording was replaced; the result is JSON. Linux only, for it reads /proc.
 """
 
 import argparse

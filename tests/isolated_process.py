@@ -1,4 +1,4 @@
-"""A process in which m4ser cannot be imported, as that of whoever finds a model on the Hub."""
+"""A process in which m4ser cannot be imported, as where someone found a model on the Hub."""
 
 import json
 import os
@@ -8,8 +8,8 @@ import sys
 import torch
 from transformers import AutoModel, AutoProcessor
 
-PREAMBLE = "import json, sys\nsys.modules['m4ser'] = None  # whatever imports it from here on fails\n"
-ASK = """
+PREAMBLE = "import json, sys\nsys.modules['m4ser'] = None  # every import of it fails from here on\n"
+PREDICT = """
 import torch
 from transformers import AutoModel, AutoModelForAudioClassification, AutoProcessor, pipeline
 
@@ -22,15 +22,15 @@ for auto_class in (AutoModel, AutoModelForAudioClassification):
     with torch.no_grad():
         logits.append(model(**processor(recording, text)).logits.tolist())
 classify = pipeline("audio-classification", model=source, **remote)
-answer = classify({"path": recording, "text": text}, return_transcript=True)
+prediction = classify({"path": recording, "text": text}, return_transcript=True)
 model.save_pretrained(copy)
 processor.save_pretrained(copy)
-print(json.dumps({"logits": logits, "answer": answer, "module": type(model).__module__}))
+print(json.dumps({"logits": logits, "prediction": prediction, "module": type(model).__module__}))
 """
 
 
-def run_outside(code, *arguments, **environment):
-    """What `code` prints last, as JSON."""
+def run_isolated(code, *arguments, **environment):
+    """Run `code` in the process; return its last line, which is JSON."""
     result = subprocess.run(
         [sys.executable, "-I", "-c", PREAMBLE + code, *map(str, arguments)],
         capture_output=True,
@@ -42,13 +42,13 @@ def run_outside(code, *arguments, **environment):
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def ask(source, recording, text, copy, revision="main", **environment):
-    """The logits of both auto classes and the pipeline's answer there; saves what was loaded into `copy`."""
-    return run_outside(ASK, source, recording, text, copy, revision, **environment)
+def predict_isolated(source, recording, text, copy, revision="main", **environment):
+    """Return both auto classes' logits and the pipeline's prediction there; save model and processor in `copy`."""
+    return run_isolated(PREDICT, source, recording, text, copy, revision, **environment)
 
 
 def logits_here(folder, recording, text):
-    """The same in this process, by m4ser's own classes."""
+    """Return the logits in this process, by m4ser's own classes."""
     model, processor = AutoModel.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
     with torch.no_grad():
         return model(**processor(recording, text)).logits.tolist()

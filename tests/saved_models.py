@@ -1,4 +1,4 @@
-"""What lies on a disk: a random model with its processor, and a run that was trained for one epoch."""
+"""Saved models: a random one with its processor, and a run that was trained for one epoch."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ SIZES = {"train": 32, "validation": 8, "test": 12}
 
 
 def save_tiny_model(folder, asr_model_id=None, norm="group", **config):
-    """Save a random model, whose answers depend on voice and words, and its processor."""
+    """Save a random model, whose predictions depend on speech and text, and its processor."""
     tokenizer = train_tokenizer(SENTENCES, vocab_size=64, max_length=64)
     text = {**tiny_model().config.text_config.to_dict(), "vocab_size": len(tokenizer)}
     ends = {"correction_bos_token_id": tokenizer.cls_token_id, "correction_eos_token_id": tokenizer.sep_token_id}

@@ -1,8 +1,9 @@
-"""The `m4ser` command as a user types it: answers on stdout, one sentence on stderr, and an exit code."""
+"""The `m4ser` command as a user types it: results on stdout, one sentence on stderr, and an exit code."""
 
 import csv
 import io
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -15,16 +16,29 @@ import pytest
 import soundfile
 
 import m4ser_cli
-from m4ser import M4SERPipeline
+from m4ser import M4SERModel, M4SERPipeline, __version__
 from m4ser.evaluation.scoring import score_split
 from tests.tiny_whisper import save_tiny_whisper
 
 TEXT = "ask not what your country can do for you"
+COMMANDS = [
+    "demo",
+    "predict",
+    "evaluate",
+    "calibrate",
+    "export",
+    "wer",
+    "report",
+    "baselines",
+    "latency",
+    "robustness",
+    "doctor",
+]
 
 
 @pytest.fixture(scope="module")
 def recordings(shared_data, tmp_path_factory):
-    """A folder with two recordings, one of them deeper, and what is none."""
+    """A folder with two recordings, one of them in a subfolder, and files that are none."""
     folder = tmp_path_factory.mktemp("recordings")
     (folder / "deeper").mkdir()
     shutil.copy(shared_data / "asr_speech" / "librivox_ss01_0880.wav", folder / "deeper" / "b.WAV")
@@ -51,18 +65,32 @@ def m4ser(monkeypatch, capsys):
         printed = capsys.readouterr()
         return subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
 
-    return run
+    yield run
+    logging.getLogger("m4ser").setLevel(logging.NOTSET)
 
 
-def sentence(result):
-    """What a command that failed has to say, when it said it in one line."""
+@pytest.fixture
+def batch_shapes(monkeypatch):
+    """The shape of `input_values` at each forward of a model."""
+    forward, shapes = M4SERModel.forward, []
+
+    def recorded(self, *args, **kwargs):
+        shapes.append(tuple(kwargs["input_values"].shape))
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(M4SERModel, "forward", recorded)
+    return shapes
+
+
+def error_sentence(result):
+    """The error of a command that failed with one line."""
     assert result.returncode == 1 and "Traceback" not in result.stderr
-    said = [line for line in result.stderr.splitlines() if line.startswith("m4ser: ")]
-    assert len(said) == 1 and result.stdout == ""
-    return said[0]
+    lines = [line for line in result.stderr.splitlines() if line.startswith("m4ser: ")]
+    assert len(lines) == 1 and result.stdout == ""
+    return lines[0]
 
 
-def test_the_installed_command_answers_a_folder_and_files_around_a_broken_one(tiny_run, recordings, tmp_path):
+def test_installed_command_predicts_around_broken_file(tiny_run, recordings, tmp_path):
     gone = tmp_path / "gone.wav"
     m4ser = Path(sys.executable).with_name("m4ser")
     result = subprocess.run(
@@ -100,10 +128,10 @@ def test_the_installed_command_answers_a_folder_and_files_around_a_broken_one(ti
         expected = {item["label"]: item["score"] for item in classify(row["path"])}
         assert row["scores"] == pytest.approx(expected, abs=1e-5)
         assert row["label"] == max(expected, key=expected.get)
-    assert "m4ser: No text and no recognizer were given: M4SER answers from speech alone.\n" in result.stderr
+    assert "m4ser: No text and no ASR model were given: M4SER predicts from speech alone.\n" in result.stderr
 
 
-def test_predict_for_a_reader(m4ser, tiny_run, recordings):
+def test_predict_prints_lines_for_people(m4ser, tiny_run, recordings):
     file = recordings / "a.flac"
     result = m4ser("predict", file, "--model", tiny_run, "--text", TEXT)
     assert result.returncode == 0
@@ -114,7 +142,7 @@ def test_predict_for_a_reader(m4ser, tiny_run, recordings):
     assert f"{recordings / 'broken.wav'}\t" in result.stderr
 
 
-def test_predict_gives_no_label_where_it_is_not_sure_enough(m4ser, tiny_run, recordings):
+def test_predict_abstains(m4ser, tiny_run, recordings):
     command = "predict", recordings / "a.flac", "--model", tiny_run, "--text", TEXT, "--abstain-below"
     row = json.loads(m4ser(*command, "1", "--json").stdout)
     assert row["label"] is None and sum(row["scores"].values()) == pytest.approx(1)
@@ -123,7 +151,7 @@ def test_predict_gives_no_label_where_it_is_not_sure_enough(m4ser, tiny_run, rec
     assert m4ser(*command, "2").returncode == 2
 
 
-def test_predict_reads_a_recording_from_a_pipe(m4ser, tiny_run, recordings, monkeypatch):
+def test_predict_takes_standard_input(m4ser, tiny_run, recordings, monkeypatch):
     options = ("--model", tiny_run, "--text", TEXT, "--json")
     expected = json.loads(m4ser("predict", recordings / "a.flac", *options).stdout)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((recordings / "a.flac").read_bytes())))
@@ -135,9 +163,10 @@ def test_predict_reads_a_recording_from_a_pipe(m4ser, tiny_run, recordings, monk
     )
 
 
-def test_predict_gives_a_timeline_and_shows_on_a_terminal_how_far_it_is(m4ser, tiny_run, recordings, monkeypatch):
+def test_predict_timeline(m4ser, tiny_run, recordings, batch_shapes, monkeypatch):
     options = ("--model", tiny_run, "--timeline", "--window", 4, "--hop", 2, "--batch-size", 2)
     result = m4ser("predict", recordings, *options, "--json")
+    assert [size for size, _ in batch_shapes] == [2, 2, 1, 1]  # jfk's five windows, and the short one's
     jfk, broken, short = map(json.loads, result.stdout.splitlines())
     assert result.returncode == 1 and "not an audio file" in broken["error"]
     times = [(entry["start"], entry["end"]) for entry in jfk["timeline"]]  # 11 s
@@ -156,51 +185,51 @@ def test_predict_gives_a_timeline_and_shows_on_a_terminal_how_far_it_is(m4ser, t
     assert [line[1:3] for line in lines[1:]] == [[f"{start:.2f}", f"{end:.2f}"] for start, end in times]
 
 
-def test_a_recording_that_is_too_long_is_pointed_to_the_timeline(m4ser, tiny_run, tmp_path):
+def test_too_long_recording_names_timeline(m4ser, tiny_run, tmp_path):
     soundfile.write(tmp_path / "long.flac", np.zeros(121 * 8000), 8000)
     result = m4ser("predict", tmp_path / "long.flac", "--model", tiny_run)
-    assert result.returncode == 1 and "longer than 120 s; cut it, or ask for a timeline" in result.stderr
+    assert result.returncode == 1 and "longer than 120 s; cut it, or use a timeline" in result.stderr
     result = m4ser("predict", tmp_path / "long.flac", "--model", tiny_run, "--timeline", "--window", 60)
     assert result.returncode == 0 and len(result.stdout.splitlines()) == 1 + 3
 
 
 def test_predict_in_half_precision(m4ser, tiny_run, recordings):
     predict = "predict", recordings / "a.flac", "--model", tiny_run, "--text", TEXT, "--json"
-    answer, expected = (json.loads(m4ser(*predict, *more).stdout) for more in (("--dtype", "bfloat16"), ()))
-    assert answer["scores"] == pytest.approx(expected["scores"], abs=0.05)
-    assert answer["scores"] != pytest.approx(expected["scores"], abs=1e-6)
+    output, expected = (json.loads(m4ser(*predict, *more).stdout) for more in (("--dtype", "bfloat16"), ()))
+    assert output["scores"] == pytest.approx(expected["scores"], abs=0.05)
+    assert output["scores"] != pytest.approx(expected["scores"], abs=1e-6)
     refused = m4ser(*predict, "--dtype", "bfloat16", "--backend", "onnx")
-    assert "--dtype is of the backend torch" in sentence(refused)
+    assert "--dtype is of the backend torch" in error_sentence(refused)
 
 
-def test_export_writes_what_predict_asks_by_its_backend(m4ser, tiny_run, recordings, tmp_path):
+def test_export_and_predict_with_backend(m4ser, tiny_run, recordings, tmp_path):
     """In 8 bits: the graph is smaller than the weights were, and a little off; test_export has the exact one."""
     pytest.importorskip("onnxscript", reason="needs the export extra")
     file = tmp_path / "graphs" / "int8.onnx"
-    assert "say where the graph goes with --output" in sentence(m4ser("export", "org/m4ser-x"))
+    assert "say where the graph goes with --output" in error_sentence(m4ser("export", "org/m4ser-x"))
     predict = "predict", recordings / "a.flac", "--model", tiny_run, "--text", TEXT, "--json"
-    assert f"There is no ONNX file {tiny_run}/model.onnx" in sentence(m4ser(*predict, "--backend", "onnx"))
+    assert f"There is no ONNX file {tiny_run}/model.onnx" in error_sentence(m4ser(*predict, "--backend", "onnx"))
     result = m4ser("export", tiny_run, "--output", file, "--int8")
     assert (result.returncode, result.stdout.strip().splitlines()[-1]) == (0, str(file)), result.stderr
     assert file.stat().st_size < 0.7 * (tiny_run / "model.safetensors").stat().st_size
     assert list(file.parent.iterdir()) == [file]
-    answer, expected = (json.loads(m4ser(*predict, *more).stdout) for more in (("--backend", file), ()))
-    assert answer == expected | {"scores": pytest.approx(expected["scores"], abs=0.05)}
-    assert answer["scores"] != pytest.approx(expected["scores"], abs=1e-6)
+    output, expected = (json.loads(m4ser(*predict, *more).stdout) for more in (("--backend", file), ()))
+    assert output == expected | {"scores": pytest.approx(expected["scores"], abs=0.05)}
+    assert output["scores"] != pytest.approx(expected["scores"], abs=1e-6)
 
 
-def test_without_a_text_predict_asks_the_models_recognizer(m4ser, tiny_run, recordings, tmp_path):
+def test_predict_transcribes_with_models_asr_model(m4ser, tiny_run, recordings, tmp_path):
     shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     save_tiny_whisper(tmp_path / "whisper")
     settings = tmp_path / "run" / "processor_config.json"
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"asr_model_id": str(tmp_path / "whisper")}))
     result = m4ser("predict", recordings / "deeper", "--model", tmp_path / "run", "--json")
-    heard = M4SERPipeline.from_pretrained(tmp_path / "run")(recordings / "deeper" / "b.WAV")
-    assert json.loads(result.stdout)["scores"] == pytest.approx({item["label"]: item["score"] for item in heard})
+    expected = M4SERPipeline.from_pretrained(tmp_path / "run")(recordings / "deeper" / "b.WAV")
+    assert json.loads(result.stdout)["scores"] == pytest.approx({item["label"]: item["score"] for item in expected})
     assert "from speech alone" not in result.stderr
 
 
-def test_calibrate_keeps_a_temperature_that_predict_and_evaluate_use(m4ser, tiny_run, tmp_path):
+def test_calibrated_temperature_is_used(m4ser, tiny_run, tmp_path):
     run, corpus = tmp_path / "run", tiny_run.parent / "corpus"
     shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("checkpoints"))
     result = m4ser("calibrate", run, "--dataset", corpus)
@@ -210,17 +239,17 @@ def test_calibrate_keeps_a_temperature_that_predict_and_evaluate_use(m4ser, tiny
     scores = json.loads(m4ser("evaluate", run, "--dataset", corpus).stdout)
     after = calibration["splits"]["test"]["after"]["expected_calibration_error"]
     assert scores["expected_calibration_error"] == pytest.approx(after, abs=1e-5)
-    assert "there is no results.json" in sentence(m4ser("calibrate", corpus, "--dataset", corpus))
+    assert "there is no results.json" in error_sentence(m4ser("calibrate", corpus, "--dataset", corpus))
 
 
-def test_evaluate_prints_the_scores_of_a_split(m4ser, tiny_run):
+def test_evaluate_prints_scores(m4ser, tiny_run):
     corpus = tiny_run.parent / "corpus"
     result = m4ser("evaluate", tiny_run, "--dataset", corpus, "--split", "validation")
     assert result.returncode == 0
     assert json.loads(result.stdout) == score_split(tiny_run, str(corpus), "validation")
 
 
-def test_report_writes_a_page_and_its_tables(m4ser, tiny_run, tmp_path):
+def test_report_writes_page_and_tables(m4ser, tiny_run, tmp_path):
     pytest.importorskip("matplotlib")
     result = m4ser("report", tiny_run, "--output_dir", tmp_path / "report")
     assert result.returncode == 0 and result.stdout.strip() == str(tmp_path / "report" / "report.html")
@@ -231,34 +260,67 @@ def test_report_writes_a_page_and_its_tables(m4ser, tiny_run, tmp_path):
     assert [float(row["value"]) for row in ours] == [pytest.approx(100 * accuracy)]
 
 
-def test_doctor_names_what_is_installed(m4ser):
+def test_doctor_names_installed_packages(m4ser):
     result = m4ser("doctor")
     found = dict(line.split(": ", 1) for line in result.stdout.splitlines())
     assert result.returncode == 0
-    assert found["m4ser"] == "0.1.0" and found["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert {"torch", "transformers", "datasets", "soundfile", "device", "reads wav, flac, ogg, mp3"} <= set(found)
+    assert found["m4ser"] == __version__ and found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert {"torch", "transformers", "datasets", "soundfile", "device", "decodes wav, flac, ogg, mp3"} <= set(found)
     assert "would be downloaded: org/gone" in m4ser("doctor", "--model", "org/gone").stdout
 
 
-@pytest.mark.parametrize("command", ["", "demo", "predict", "evaluate", "calibrate", "export", "report", "doctor"])
-def test_every_command_explains_itself(m4ser, command):
+def test_baselines_and_latency_print_json(m4ser, tiny_run, tmp_path):
+    corpus, run = tiny_run.parent / "corpus", tmp_path / "run"
+    result = m4ser("baselines", "--dataset", corpus, "--output_dir", tmp_path / "baselines")
+    assert result.returncode == 0, result.stderr
+    assert set(json.loads(result.stdout)["baselines"]) >= {"majority", "MFCC statistics + SVM"}
+    assert (tmp_path / "baselines" / "majority" / "seed0" / "results.json").is_file()
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("checkpoints"))
+    result = m4ser("latency", run, "--dataset", corpus, "--recordings", "2")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == json.loads((run / "latency.json").read_text())
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_of_every_command(m4ser, command):
     result = m4ser(*command.split(), "--help")
     assert result.returncode == 0 and f"Usage: m4ser {command}".strip() in result.stdout
 
 
-def test_what_a_user_can_put_right_is_one_sentence(m4ser, tiny_run, recordings, tmp_path):
+def test_user_errors_are_one_sentence(m4ser, tiny_run, recordings, tmp_path):
     corpus, gone = tiny_run.parent / "corpus", tmp_path / "gone"
-    assert f"There is no recording in {tmp_path}" in sentence(m4ser("predict", tmp_path, "--model", tiny_run))
-    assert f"There is no model '{gone}'" in sentence(m4ser("predict", recordings, "--model", gone))
-    assert "There is no model 'org/gone'" in sentence(m4ser("predict", recordings, "--model", "org/gone"))
-    assert f"There is no dataset {gone}" in sentence(m4ser("evaluate", tiny_run, "--dataset", gone))
+    assert f"There is no recording in {tmp_path}" in error_sentence(m4ser("predict", tmp_path, "--model", tiny_run))
+    assert f"There is no model '{gone}'" in error_sentence(m4ser("predict", recordings, "--model", gone))
+    assert "There is no model 'org/gone'" in error_sentence(m4ser("predict", recordings, "--model", "org/gone"))
+    assert f"There is no dataset {gone}" in error_sentence(m4ser("evaluate", tiny_run, "--dataset", gone))
     window = ("predict", recordings, "--model", tiny_run, "--timeline", "--window")
-    assert "window is a length of 0.1 to 120 seconds" in sentence(m4ser(*window, 0))
-    assert "hop is a length of 0.1 seconds to" in sentence(m4ser(*window, 2, "--hop", 3))
-    assert "no split 'dev'" in sentence(m4ser("evaluate", tiny_run, "--dataset", corpus, "--split", "dev"))
-    assert str(gone) in sentence(m4ser("report", gone, "--output_dir", tmp_path))
+    assert "window is a length of 0.1 to 120 seconds" in error_sentence(m4ser(*window, 0))
+    assert "hop is a length of 0.1 seconds to" in error_sentence(m4ser(*window, 2, "--hop", 3))
+    assert "no split 'dev'" in error_sentence(m4ser("evaluate", tiny_run, "--dataset", corpus, "--split", "dev"))
+    assert str(gone) in error_sentence(m4ser("report", gone, "--output_dir", tmp_path))
 
 
-def test_a_mistyped_command_is_explained_and_ends_with_two(m4ser, tiny_run, recordings):
+def test_debug_shows_traceback_and_log(m4ser, tiny_run, recordings, tmp_path, caplog):
+    broken = ("predict", recordings, "--model", tmp_path / "gone")
+    assert "There is no model" in error_sentence(m4ser(*broken))
+    assert not caplog.messages
+    with pytest.raises(ValueError, match="There is no model"):
+        m4ser("--debug", *broken)
+    assert f"Loading the model {tmp_path / 'gone'}" in caplog.text
+    caplog.clear()
+    assert m4ser("--debug", "predict", recordings / "a.flac", "--model", tiny_run, "--text", TEXT).returncode == 0
+    assert "Predicting with M4SERModel in torch.float32 on cpu" in caplog.text
+    assert "Predicted for a batch of 1" in caplog.text
+
+
+def test_installed_command_debugs_on_stderr(tmp_path):
+    m4ser = Path(sys.executable).with_name("m4ser")
+    command = [m4ser, "--debug", "evaluate", tmp_path / "gone", "--dataset", tmp_path / "gone"]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert result.returncode == 1 and result.stderr.startswith("Traceback") and "DataError: " in result.stderr
+
+
+def test_usage_errors_exit_with_two(m4ser, tiny_run, recordings):
     assert m4ser("predict", recordings).returncode == 2
     assert m4ser("predict", recordings, "--model", tiny_run, "--batch-size", "0").returncode == 2

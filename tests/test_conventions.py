@@ -28,7 +28,7 @@ WORDS = (
     r"rivals?|contestants?|stand_ins|honesty|own_tables|demands?|swapped|overview|place",
     r"speech_to_text|text_to_speech|CrossAttention|retained_tags|spaces_loss|global_means|lambda_|FREE_TO_CHANGE",
     r"_whole|_stretches|_say_once|may_pass_on|find_below|cells?",
-    r"data sets?|licen[c]e[ds]?|\w*normalis\w*|recognis\w*|minimis\w*|maximis\w*|quantis\w*|colou?rs?(?<!color)(?<!colors)",
+    r"data sets?|licence[ds]?|\w*normalis\w*|recognis\w*|minimis\w*|maximis\w*|quantis\w*|colours?",
     r"centre[ds]?|behaviour|labelled|travell\w+|favour\w*|summaris\w*|initialis\w*|regularis\w*|organis\w*",
 )
 PATTERN = re.compile(rf"(?<![\w.])(?:{'|'.join(WORDS)})(?!\w)", re.IGNORECASE)

@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +20,42 @@ SHIPPED_WITH = {"torch", "transformers", "numpy"}
 GUARDED = {"soundfile", "soxr"}  # missing where only arrays at the model's rate are read
 
 
-def test_the_import_table():
-    command = Path(sys.executable).with_name("lint-imports")
-    result = subprocess.run([command, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+def check_contracts(root):
+    """Run import-linter on the package in `root`/src."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--config", root / "pyproject.toml"]
+    environment = os.environ | {"PYTHONPATH": str(root / "src")}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+
+
+def test_layers_hold():
+    result = check_contracts(ROOT)
     assert result.returncode == 0, result.stdout
     assert " 0 broken" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "complaint"),
+    [
+        ("stray.py", "", "m4ser.stray"),
+        ("model/stray.py", "import m4ser.data.schema", "m4ser.model is not allowed to import m4ser.data"),
+        (
+            "evaluation/stray.py",
+            "from ..training import loop",
+            "m4ser.evaluation is not allowed to import m4ser.training",
+        ),
+        ("data/stray.py", "import m4ser_cli", "m4ser is not allowed to import m4ser_cli"),
+    ],
+    ids=["in no layer", "above the model", "evaluation above training", "the commands"],
+)
+def test_stray_module_breaks_the_layers(file, line, complaint, tmp_path):
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    path = tmp_path / "src" / "m4ser" / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(line)
+    result = check_contracts(tmp_path)
+    assert result.returncode == 1
+    assert complaint in " ".join(result.stdout.split())
 
 
 def imports(tree):
@@ -40,14 +73,14 @@ def imports(tree):
 
 
 @pytest.mark.parametrize("path", MODEL_FILES, ids=lambda path: path.name)
-def test_what_ships_imports_little(path):
+def test_shipped_file_imports_little(path):
     for package, guarded in imports(ast.parse(path.read_text())):
         known = package in SHIPPED_WITH or package in sys.stdlib_module_names or (guarded and package in GUARDED)
         assert known, f"{path.name} imports {package}"
         assert package != "m4ser"
 
 
-def test_every_module_was_looked_at():
+def test_shipped_files_were_found():
     assert {"modeling_m4ser.py", "configuration_m4ser.py", "processing_m4ser.py", "pipeline_m4ser.py"} <= {
         path.name for path in MODEL_FILES
     }
@@ -59,11 +92,11 @@ def loaded(*packages, by):
     return json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
 
 
-def test_the_commands_load_m4ser_only_when_one_of_them_runs():
+def test_help_loads_no_library():
     assert loaded("m4ser", "torch", "transformers", "numpy", by="import m4ser_cli") == []
 
 
-def test_m4ser_does_not_wait_for_the_libraries_of_data_sets():
+def test_import_does_not_load_datasets():
     assert loaded("torch", "datasets", "pyarrow", by="import m4ser") == ["torch"]
     assert m4ser.DataError is schema.DataError
     with pytest.raises(AttributeError, match="no attribute 'DataErr'"):

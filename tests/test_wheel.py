@@ -39,11 +39,11 @@ def unpacked(wheel, tmp_path_factory):
 def test_it_holds_all_modules_the_command_and_nothing_else(wheel, unpacked):
     assert wheel.name == f"m4ser-{m4ser.__version__}-py3-none-any.whl"
     info = f"m4ser-{m4ser.__version__}.dist-info"
-    files = (path for kind in ("py", "jinja", "yaml") for path in (ROOT / "src").rglob(f"*.{kind}"))
+    files = (path for kind in ("py", "jinja", "yaml", "typed") for path in (ROOT / "src").rglob(f"*.{kind}"))
     source = {path.relative_to(ROOT / "src").as_posix() for path in files}
     held = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
     assert {path for path in held if not path.startswith(f"{info}/")} == source
-    assert f"{info}/licenses/LICENSE" in held
+    assert {f"{info}/licenses/LICENSE", "m4ser/py.typed"} <= held
     scripts = ConfigParser()
     scripts.read(unpacked / info / "entry_points.txt")
     assert dict(scripts["console_scripts"]) == {"m4ser": "m4ser_cli:main"}

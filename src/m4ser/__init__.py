@@ -1,4 +1,4 @@
-"""M4SER: emotion from the voice and from what an imperfect recognizer heard.
+"""M4SER: speech emotion recognition from speech and an imperfect ASR hypothesis.
 
 Importing m4ser registers it with AutoConfig, AutoModel, AutoModelForAudioClassification, AutoProcessor and
 `pipeline("audio-classification")`.
@@ -21,8 +21,8 @@ __all__ = [
 register()
 
 
-def __getattr__(name):
-    """DataError comes with the datasets' libraries, whose import takes a second: only whoever names it waits."""
+def __getattr__(name: str) -> type[ValueError]:
+    """Import DataError when it is named: it comes with the libraries of datasets, whose import takes a second."""
     if name == "DataError":
         from .data.schema import DataError
 

@@ -1,10 +1,12 @@
-"""The whole chain on the synthetic corpus: build, train, compare, save, load in a new process, ask."""
+"""The whole chain on the synthetic corpus: build, train, compare, save, reload in a new process, predict."""
 
 import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import datasets
 import soundfile
@@ -16,13 +18,13 @@ from m4ser.model.audio_m4ser import load_audio
 from m4ser.training.arguments import Arguments, DataArguments, ModelArguments, TrainingArguments
 from m4ser.training.loop import train
 
-RUNS = {
+RUNS: dict[str, dict[str, Any]] = {
     "M4SER": {},
     "speech only": {"modalities": ["speech"]},
     "text only": {"modalities": ["text"], "auxiliary_tasks": []},
 }
 
-ASK = """
+PREDICT_IN_NEW_PROCESS = """
 import json, sys
 from transformers import AutoModel, AutoProcessor, pipeline
 
@@ -31,14 +33,14 @@ model = AutoModel.from_pretrained(run, trust_remote_code=True)
 processor = AutoProcessor.from_pretrained(run, trust_remote_code=True)
 logits = model(**processor(recording, hypothesis)).logits
 classify = pipeline("audio-classification", model=run, trust_remote_code=True)
-answer = classify({"path": recording, "text": hypothesis}, return_correction=True)
-assert max(item["score"] for item in answer["scores"]) == logits.softmax(-1).max()
-print(json.dumps(answer))
+output = classify({"path": recording, "text": hypothesis}, return_correction=True)
+assert max(item["score"] for item in output["scores"]) == logits.softmax(-1).max()
+print(json.dumps(output))
 """
 
 
-def run_demo(output_dir, sizes=SIZES, epochs=12):
-    """Run everything into `output_dir`; prints what it does and finds.
+def run_demo(output_dir: str | Path, sizes: Mapping[str, int] = SIZES, epochs: int = 12) -> None:
+    """Run everything into `output_dir`, and print the steps and results.
 
     Args:
         sizes: utterances by split. epochs: of each training.
@@ -52,19 +54,19 @@ def run_demo(output_dir, sizes=SIZES, epochs=12):
     print("\n2. Training, all five losses.")
     runs = [train_one(name, config, output_dir, epochs) for name, config in RUNS.items()]
 
-    print("\n3. Speakers that no model has heard:\n")
+    print("\n3. Results on speakers that are not in the training split:\n")
     print(comparison(runs))
     scores = majority(corpus)
     print(
         "Always the most frequent emotion: WA {weighted_accuracy:.3f}, UA {unweighted_accuracy:.3f}".format(**scores)
     )
 
-    print("\n4. Loaded back in a new process, through AutoModel and AutoProcessor, and asked:\n")
-    ask(runs[0], corpus["test"][0], output_dir)
+    print("\n4. Reloaded in a new process through AutoModel and AutoProcessor; a prediction:\n")
+    predict_in_new_process(runs[0], corpus["test"][0], output_dir)
 
 
-def train_one(name, config, output_dir, epochs):
-    """Train one network of the demo; returns its folder."""
+def train_one(name: str, config: dict[str, Any], output_dir: Path, epochs: int) -> Path:
+    """Train one network of the demo; return its folder."""
     run = output_dir / name.replace(" ", "_")
     arguments = Arguments(
         ModelArguments(preset="tiny", config=config),
@@ -77,23 +79,25 @@ def train_one(name, config, output_dir, epochs):
     return run
 
 
-def majority(corpus):
-    """Scores of always answering what the training split holds most of."""
-    answer, _ = Counter(corpus["train"]["emotion"]).most_common(1)[0]
+def majority(corpus: datasets.DatasetDict) -> dict[str, Any]:
+    """Compute the scores of always predicting the most frequent emotion of the training split."""
+    emotion, _ = Counter(corpus["train"]["emotion"]).most_common(1)[0]
     references = corpus["test"]["emotion"]
-    return evaluate_predictions([answer] * len(references), references, corpus["test"].features["emotion"].num_classes)
+    return evaluate_predictions(
+        [emotion] * len(references), references, corpus["test"].features["emotion"].num_classes
+    )
 
 
-def ask(run, row, output_dir):
-    """Put one row of the test split to a saved model, in a process of its own."""
+def predict_in_new_process(run: Path, row: Mapping[str, Any], output_dir: Path) -> None:
+    """Predict one row of the test split with a saved model, in a process of its own, and print the prediction."""
     recording = output_dir / f"{row['id']}.wav"
     soundfile.write(recording, load_audio(row["audio"]), SAMPLING_RATE)
-    command = [sys.executable, "-c", ASK, str(run), str(recording), row["hypothesis"]]
-    answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    command = [sys.executable, "-c", PREDICT_IN_NEW_PROCESS, str(run), str(recording), row["hypothesis"]]
+    output = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
     print(f"recording   {recording} ({row['duration']:.1f} s)")
-    for item in answer["scores"]:
+    for item in output["scores"]:
         print(f"            {item['label']:8} {item['score']:.3f}")
-    print(f"heard       {row['hypothesis']}")
-    print(f"errors      {answer['marked']}")
-    print(f"corrected   {answer['correction']}")
+    print(f"hypothesis  {row['hypothesis']}")
+    print(f"errors      {output['marked']}")
+    print(f"corrected   {output['correction']}")
     print(f"human text  {row['transcript']}")

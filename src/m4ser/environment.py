@@ -1,4 +1,4 @@
-"""What a measurement was made on: the hardware and the versions of the libraries."""
+"""The hardware and the versions of the libraries that a measurement was made with."""
 
 import platform
 from collections.abc import Iterable

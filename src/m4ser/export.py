@@ -29,13 +29,13 @@ NOT_INSTALLED = "ONNX needs more than m4ser itself: pip install 'm4ser[export]'.
 LARGEST_FILE = 1.8e9
 
 
-def export_onnx(model: str | Path, output: str | Path, int8: bool = False) -> Path:
+def export_onnx(model: str | Path, output: str | Path | None = None, int8: bool = False) -> Path:
     """Write the whole inference graph, from the processor's inputs to `logits` and `embeddings`, as ONNX.
 
     The number of recordings, of samples and of tokens are free; a model of one modality has that one's inputs only.
 
     Args:
-        model: folder of a saved model, or Hub id. output: path of the file.
+        model: folder of a saved model, or Hub id. output: path of the file; model.onnx in that folder by default.
         int8: store the weights of matrix products in 8 bits, and compute those products so (ONNX Runtime's dynamic
             quantization). Convolutions stay as they are.
 
@@ -43,8 +43,12 @@ def export_onnx(model: str | Path, output: str | Path, int8: bool = False) -> Pa
         `output`, a `Path`.
 
     Raises:
-        ValueError: there is no such model, or the packages that write ONNX are not installed.
+        ValueError: there is no such model, no `output` for one from the Hub, or the packages that write ONNX are not
+            installed.
     """
+    if output is None and not Path(model).is_dir():
+        raise ValueError(f"{model} is no folder here: say where the graph goes with --output FILE.")
+    output = Path(model) / FILE if output is None else Path(output)
     try:
         import onnx
         import onnxscript  # noqa: F401
@@ -55,7 +59,6 @@ def export_onnx(model: str | Path, output: str | Path, int8: bool = False) -> Pa
         graph = InferenceGraph(AutoModel.from_pretrained(model, dtype=torch.float32))
     except OSError as error:
         raise _no_model(model, error) from error
-    output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     exact = output.with_suffix(".exact.onnx") if int8 else output
     inputs = graph.example_inputs()

@@ -1,4 +1,4 @@
-"""The folder of a run: the names of its files, and the one place that writes and reads them.
+"""The folder of a run: the names of its files, and the one module that writes and reads them.
 
 =====================  ==================================================================================
 results.json           scores by split, and all it takes to repeat the run; there once a run has finished
@@ -41,6 +41,8 @@ CHECKPOINTS = "checkpoints"
 
 # The scores of a split: weighted accuracy (plain accuracy), unweighted accuracy (mean recall), weighted F1.
 MEASURES = ("weighted_accuracy", "unweighted_accuracy", "weighted_f1")
+# The columns of metrics.csv that are no losses.
+PROGRESS_COLUMNS = ("step", "epoch", "learning_rate", "seconds", "invariant_probability")
 REQUIRED = ("name", "protocol", "labels", "seed", "seconds", "splits", "config")
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of growth: its slopes, what it counts, and that every curve is what it says."""
+"""The growth benchmark: its slopes, its figures, and what each curve runs."""
 
 import json
 
@@ -11,19 +11,19 @@ from benchmarks.growth import GOAL, make_curves, slope
 
 
 @pytest.mark.parametrize("power", [0.5, 1, 2])
-def test_slope_of_a_power(power):
+def test_slope_is_the_power(power):
     sizes = np.array([1, 2, 4, 8, 16])
     assert slope(sizes, 3.0 * sizes**power) == pytest.approx(power)
 
 
-def test_what_a_small_size_costs_anyway_hides_no_square():
+def test_constant_cost_does_not_hide_a_square():
     sizes = np.array([1, 10, 100, 1000])
     assert slope(sizes, [5, 5, 5, 5]) == pytest.approx(0)
     assert slope(sizes, 5 + 1e-3 * sizes**2) > GOAL
 
 
 def test_every_curve(tmp_path, monkeypatch, capsys):
-    """Each at its two smallest sizes, in processes of their own."""
+    """Each at its two smallest sizes, in new processes."""
 
     def short(folder):
         curves = make_curves(folder)
@@ -35,7 +35,7 @@ def test_every_curve(tmp_path, monkeypatch, capsys):
     growth.main(["--rounds", "1", "--figure", str(tmp_path / "growth.png")])
     report = json.loads(capsys.readouterr().out)
     assert len(report["figures"]) == 2 * len(report["curves"]) == 12
-    assert set(report["figures"]) - set(report["at_most"]) == {  # attention apart
+    assert set(report["figures"]) - set(report["at_most"]) == {  # attention has no goal
         "seconds by recording's length, in one piece",
         "megabytes by recording's length, in one piece",
     }

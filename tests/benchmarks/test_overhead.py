@@ -1,4 +1,4 @@
-"""The benchmark of what fusion costs, and the arithmetic of an answer, counted by hand."""
+"""The overhead benchmark, and the FLOPs of inference, counted by hand."""
 
 import json
 
@@ -17,7 +17,7 @@ def linear(rows, width, out):
 
 
 def attention(query, memory, d):
-    """Its four projections, scores and mixture."""
+    """FLOPs of the four projections, the scores and the weighted sum."""
     return 2 * linear(query, d, d) + 2 * linear(memory, d, d) + 4 * query * memory * d
 
 
@@ -32,7 +32,7 @@ def fusion(m, n, d, inner):
 
 
 def after_the_encoders(preset):
-    """Projections where an encoder's width is not d, fusion (eq. 8 to 15), emotion head."""
+    """FLOPs of the projections to width d where needed, the fusion (eq. 8 to 15) and the emotion head."""
     config = M4SERConfig.preset(preset)
     m, n, d = FRAMES[preset], TOKENS, config.hidden_size
     widths = ((m, config.speech_config.hidden_size), (n, config.text_config.hidden_size))
@@ -41,19 +41,19 @@ def after_the_encoders(preset):
 
 
 @pytest.mark.parametrize("preset", FRAMES)
-def test_the_arithmetic_after_the_encoders(preset):
+def test_flops_after_the_encoders(preset):
     assert flops(preset)[1] == after_the_encoders(preset)
 
 
-def test_the_arithmetic_is_within_the_goals():
+def test_flops_ratio_is_within_the_goals():
     assert flops_ratio("base") == pytest.approx(1.159, abs=1e-3) and flops_ratio("base") < GOALS["base"]
     assert flops_ratio("large") == pytest.approx(1.065, abs=1e-3) and flops_ratio("large") < GOALS["large"]
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("batch", [1, 3])
-def test_an_answer_computes_nothing_besides(batch):
-    """No encoder twice, no auxiliary task, nothing for training only. Eager, for CPU kernels are not all counted."""
+def test_inference_computes_nothing_else(batch):
+    """No encoder twice, no auxiliary task, nothing for training only. Eager: not all CPU kernels are counted."""
     model = M4SERModel(M4SERConfig.preset("tiny", attn_implementation="eager")).eval()
     inputs = make_inputs(model.config, batch)
     with FlopCounterMode(display=False) as encoders:
@@ -65,12 +65,12 @@ def test_an_answer_computes_nothing_besides(batch):
 
 @pytest.mark.parametrize(("options", "precision"), [([], "fp32"), (["--bf16"], "bf16")])
 def test_every_figure_with_its_goal(options, precision, capsys):
-    main(["--presets", "tiny", "--batches", "1", "--rounds", "9", *options])  # one alone would be a matter of luck
+    main(["--presets", "tiny", "--batches", "1", "--rounds", "9", *options])  # a single round is too noisy
     report = json.loads(capsys.readouterr().out)
     assert report["precision"] == precision
     assert report["figures"]["M4SER / encoders, tiny, batch 1"] > 1
     assert report["figures"]["milliseconds, tiny, batch 1"] > 0
-    assert report["at_most"] == report["met"] == {}  # goals are for the sizes that people use
+    assert report["at_most"] == report["met"] == {}  # goals are set for base and large only
 
 
 def test_clips_of_five_seconds():

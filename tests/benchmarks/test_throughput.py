@@ -1,4 +1,4 @@
-"""The benchmark of throughput: real contestants of the tiny size, and what it makes of their seconds and labels."""
+"""The throughput benchmark: real systems of the tiny size, and the figures computed from their seconds and labels."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import throughput
-from benchmarks.throughput import Contestant, agreement, compare, race, save_model, speeds, write_clips
+from benchmarks.throughput import SystemProcess, agreement, compare, run_in_turn, save_model, speeds, write_clips
 
 
 @pytest.fixture(scope="module")
@@ -17,16 +17,16 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_contestants_classify_files_in_turn(folder):
+def test_systems_classify_files_in_turn(folder):
     clips = write_clips(folder, 3)
     names = "m4ser fp32", "m4ser bf16"
-    contestants = {name: Contestant(sys.executable, name, folder) for name in names}
-    seconds, labels = race(contestants, clips, [1, 2])
-    for contestant in contestants.values():
-        contestant.stop()
+    systems = {name: SystemProcess(sys.executable, name, folder) for name in names}
+    seconds, labels = run_in_turn(systems, clips, [1, 2])
+    for system in systems.values():
+        system.stop()
     assert set(seconds) == set(labels) == {(name, batch) for name in names for batch in (1, 2)}
     assert all(len(found) == 3 and set(found) <= {"angry", "happy", "neutral", "sad"} for found in labels.values())
-    assert labels["m4ser fp32", 1] == labels["m4ser fp32", 2]  # a batch changes no answer
+    assert labels["m4ser fp32", 1] == labels["m4ser fp32", 2]  # batching changes no label
 
 
 def test_against_transformers(capsys):
@@ -41,19 +41,19 @@ def test_against_transformers(capsys):
     assert report["figures"]["same labels, m4ser fp32, batch 1"] == 1
 
 
-def test_clips_say_two_words_a_second(tmp_path):
+def test_hypotheses_have_two_words_per_second(tmp_path):
     path, text, seconds = write_clips(tmp_path, 1)[0]
     assert len(text.split()) == round(2 * seconds) and Path(path).stat().st_size == pytest.approx(
         32_000 * seconds, rel=0.01
     )
 
 
-def test_speed_is_of_all_chunks():
+def test_speed_is_over_all_chunks():
     found = speeds({("m4ser fp32", 8): [1.0, 3.0]}, [2.0, 6.0])
     assert found == {"recordings/s, m4ser fp32, batch 8": 0.5, "real-time factor, m4ser fp32, batch 8": 0.5}
 
 
-def test_only_modes_that_give_the_same_labels_win():
+def test_goal_is_set_for_a_mode_with_the_same_labels():
     modes = ["m4ser fp32", "m4ser bf16", "m4ser int8"]
     labels = {(mode, 1): ["sad", "happy"] for mode in modes}
     labels |= {("m4ser int8", 1): ["sad", "sad"], ("transformers", 1): ["x", "y"], ("transformers", 8): ["x", "y"]}
@@ -78,6 +78,6 @@ def test_only_modes_that_give_the_same_labels_win():
     assert goals == {"m4ser bf16 / transformers": 1.2, "m4ser bf16 / m4ser fp32": 1.8}
 
 
-def test_a_contestant_that_cannot_start(tmp_path):
-    with pytest.raises(RuntimeError, match=r"m4ser fp32 has died; see why by typing: .*contestants\.py"):
-        Contestant(sys.executable, "m4ser fp32", tmp_path / "nowhere").ask([("a.wav", "", 1.0)], 1)
+def test_system_that_cannot_start(tmp_path):
+    with pytest.raises(RuntimeError, match=r"m4ser fp32 has died; to see its error, run: .*systems\.py"):
+        SystemProcess(sys.executable, "m4ser fp32", tmp_path / "nowhere").classify([("a.wav", "", 1.0)], 1)

@@ -1,4 +1,4 @@
-"""The benchmark of a training step: what it compares, and that little is padded."""
+"""The benchmark of a training step: what it compares, and how much is padded."""
 
 import json
 
@@ -10,7 +10,7 @@ from benchmarks.training import BATCH, GOALS, RATIOS, RECORDINGS, main, make_bat
 from m4ser import M4SERConfig, M4SERModel
 
 
-def test_little_is_padded():
+def test_padding_meets_its_goals():
     assert all(
         1.0 < padding(random_lengths(name, count)) <= GOALS[f"padding {name}"] for name, count in RECORDINGS.items()
     )
@@ -29,7 +29,7 @@ def test_every_figure_with_its_goal(capsys):
         assert figures[f"megabytes, {name}"] > 0
 
 
-def test_the_batch_has_errors_to_correct():
+def test_batch_has_errors_to_correct():
     batch, _ = make_batches(M4SERModel(M4SERConfig.preset("tiny")), "cpu")
     rows, positions = batch["correction_positions"].unbind(-1)
     assert batch["input_ids"].shape == (4, 20) and batch["correction_ids"].shape == (12, 3)
@@ -37,7 +37,7 @@ def test_the_batch_has_errors_to_correct():
     assert torch.equal(batch["attention_mask"].sum(-1), torch.full((4,), 80_000))
 
 
-def test_kept_frames_are_those_of_the_recordings():
+def test_cached_states_are_those_of_the_recordings():
     model = M4SERModel(M4SERConfig.preset("tiny")).eval()
     names = ("input_values", "attention_mask", "speech_hidden_states")
     batches = make_batches(model, "cpu")
@@ -47,16 +47,16 @@ def test_kept_frames_are_those_of_the_recordings():
     torch.testing.assert_close(*frames, rtol=1e-4, atol=1e-5)
 
 
-def test_each_step_does_what_its_name_says():
-    """Attention in a speech encoder that learns runs once a step, or twice; in one that is frozen once, or never."""
+def test_steps_do_what_their_names_say():
+    """Attention in a trained speech encoder runs once a step, or twice; in a frozen one once, or never."""
     steps = make_steps("tiny", Accelerator(cpu=True))
-    frozen = steps["frames kept"].args[0].model
+    frozen = steps["states cached"].args[0].model
     before = {name: weight.clone() for name, weight in frozen.state_dict().items()}
     runs = []
     for model in (steps["full"].args[0].model, frozen):
         model.speech_encoder.encoder.encoder.layers[0].attention.register_forward_pre_hook(lambda *_: runs.append(1))
     counts = {}
-    for name in ("full", "activations computed again", "frozen speech encoder", "frames kept"):
+    for name in ("full", "activations recomputed", "frozen speech encoder", "states cached"):
         runs.clear()
         steps[name]()
         counts[name] = len(runs)

@@ -1,4 +1,4 @@
-"""The benchmark of hearing: a Whisper that writes as much as is said, and what is counted of it."""
+"""The transcription benchmark: a random Whisper with texts of realistic length, and what is timed."""
 
 import json
 import time
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import random_whisper
-from benchmarks.random_whisper import END, NO_TIMESTAMPS, SIZES, START, end_as_speech_does, save_whisper, tokenizer
+from benchmarks.random_whisper import END, NO_TIMESTAMPS, SIZES, START, limit_to_speech_length, save_whisper, tokenizer
 from benchmarks.transcription import Stopwatch, main, make_clips
 from m4ser.asr.whisper import Whisper
 from m4ser.model.asr_m4ser import ASRTranscriber
@@ -18,7 +18,7 @@ RATE = 16000
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """The real vocabulary and window, in a network that takes no time."""
+    """The published vocabulary and window, in a small network."""
     monkeypatch.setitem(random_whisper.SIZES, "tiny.en", (16, 1, 2))
 
 
@@ -33,9 +33,9 @@ def noise(seconds):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_three_tokens_a_second_whatever_the_batch(folder, batch_size):
+def test_three_tokens_per_second_at_any_batch_size(folder, batch_size):
     whisper = Whisper(folder)
-    end_as_speech_does(whisper._model)
+    limit_to_speech_length(whisper._model)
     clips = [noise(seconds) for seconds in (1, 4, 30)]
     batches = [clips[start : start + batch_size] for start in range(0, 3, batch_size)]
     answers = [answer for batch in batches for answer in whisper.transcribe_batch(batch)]
@@ -44,17 +44,17 @@ def test_three_tokens_a_second_whatever_the_batch(folder, batch_size):
         assert answer["token_ids"][-1] == END and max(answer["token_ids"][:-1]) < END
 
 
-def test_a_batch_goes_on_until_its_longest_has_ended(folder):
-    recognizer = ASRTranscriber(str(folder), RATE, "cpu")
-    model = recognizer.pipeline.model
-    end_as_speech_does(model)
+def test_batch_is_decoded_until_its_longest_has_ended(folder):
+    transcriber = ASRTranscriber(str(folder), RATE, "cpu")
+    model = transcriber.pipeline.model
+    limit_to_speech_length(model)
     steps = []
     model.proj_out.register_forward_hook(lambda *_: steps.append(1))
-    recognizer.transcribe([noise(1), noise(4)], 2)
+    transcriber.transcribe([noise(1), noise(4)], 2)
     assert len(steps) == 12 + 1
 
 
-def test_the_vocabulary_is_whispers():
+def test_vocabulary_is_that_of_whisper():
     """Numbers of openai/whisper-*.en."""
     made = tokenizer()
     assert len(made) == 51864
@@ -68,21 +68,21 @@ def test_the_vocabulary_is_whispers():
     assert SIZES["small.en"] == (768, 12, 12)
 
 
-def test_only_the_recognizers_part_is_counted():
-    recognizer = SimpleNamespace(transcribe=lambda waveforms: time.sleep(0.05))
-    watch = Stopwatch(recognizer)
+def test_only_the_transcription_is_timed():
+    transcriber = SimpleNamespace(transcribe=lambda waveforms: time.sleep(0.05))
+    watch = Stopwatch(transcriber)
 
     def classify(inputs, batch_size):
         time.sleep(0.2)
         for item in inputs:
-            recognizer.transcribe([item])
+            transcriber.transcribe([item])
 
     watch.run("two", classify, [1, 2], batch_size=1)
     watch.run("none", classify, [], batch_size=1)
     assert 0.1 <= watch.seconds["two"][0] < 0.2 and watch.seconds["none"] == [0]
 
 
-def test_clips_are_of_the_same_lengths_each_time():
+def test_clips_have_the_same_lengths_each_time():
     lengths = [len(clip) for clip in make_clips(5)]
     assert lengths == [len(clip) for clip in make_clips(8)[:5]] and len(set(lengths)) == 5
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from m4ser.data.labels import LabelStatistics, add_labels, aligned_labels, label_statistics
+from m4ser.data.labels import LabelStatistics, add_labels, aligned_labels
 from m4ser.data.tokenizer import train_tokenizer, with_normalization
 
 WORDS = ["ab", "cd", "ef", "gh", "ij"]
@@ -129,12 +129,12 @@ def test_the_fingerprint_tells_apart_what_changes_the_labels():
     assert add_labels(dataset, other)._fingerprint != first
 
 
-LABELLED = [("ab cd", "ab cd"), ("ab ef gh", "ab cd"), ("ab", "ab cd ef gh ij"), ("ab", None)]
+LABELED = [("ab cd", "ab cd"), ("ab ef gh", "ab cd"), ("ab", "ab cd ef gh ij"), ("ab", None)]
 
 
 def test_statistics_worked_by_hand():
     statistics = LabelStatistics(TOKENIZER)
-    for hypothesis, transcript in LABELLED:
+    for hypothesis, transcript in LABELED:
         statistics.add(aligned_labels(TOKENIZER, hypothesis, transcript, max_correction_length=4))
     # [CLS] ab cd | [CLS] ab ef->cd (gh) | [CLS] ab->ab cd ef gh ij, cut | nothing without a transcript
     assert statistics.tags == {0: 3 + 2 + 1, 1: 1, 2: 2}
@@ -144,16 +144,7 @@ def test_statistics_worked_by_hand():
     assert [statistics.length_at(share) for share in (0.5, 0.51, 1)] == [2, 4, 4]
 
 
-def test_statistics_of_a_dataset_with_or_without_label_columns():
-    texts = datasets.Dataset.from_dict(
-        dict(zip(["hypothesis", "transcript"], zip(*LABELLED, strict=True), strict=True))
-    )
-    expected = LabelStatistics(TOKENIZER)
-    for pair in LABELLED:
-        expected.add(aligned_labels(TOKENIZER, *pair))
-    assert label_statistics(texts, TOKENIZER) == expected
-    assert label_statistics(add_labels(texts, TOKENIZER, max_correction_length=1), TOKENIZER) == expected
-    assert label_statistics(texts, TOKENIZER, max_correction_length=4).truncated == 1
+def test_statistics_of_nothing():
     nothing = LabelStatistics(TOKENIZER)
     assert (nothing.share(0), nothing.length_at(0.5)) == (0, 0)
 

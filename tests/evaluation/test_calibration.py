@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoProcessor
 from m4ser import DataError, M4SERPipeline
 from m4ser.evaluation.calibration import TEMPERATURES, calibrate_run, confidence_scores, fit_temperature
 from m4ser.evaluation.metrics import expected_calibration_error
-from tests.isolated_process import run_outside
+from tests.isolated_process import run_isolated
 
 SCORES_OUTSIDE = """
 from transformers import pipeline
@@ -87,7 +87,7 @@ def test_the_scores_are_calibrated_where_m4ser_is_not_installed_too(calibrated, 
     run, _ = calibrated
     path = str(shared_data / "asr_speech" / "jfk.flac")
     expected = [item["score"] for item in M4SERPipeline.from_pretrained(run)({"path": path, "text": "so"})]
-    assert run_outside(SCORES_OUTSIDE, run, path, HF_HOME=str(tmp_path)) == expected
+    assert run_isolated(SCORES_OUTSIDE, run, path, HF_HOME=str(tmp_path)) == expected
 
 
 def test_what_cannot_be_calibrated_is_refused(tiny_run, tmp_path):

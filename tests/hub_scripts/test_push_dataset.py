@@ -11,7 +11,7 @@ from huggingface_hub import DatasetCard
 from m4ser.data.builders.writing import write_dataset
 from m4ser.hub.datasets import is_redistributable
 from tests.conftest import ROOT
-from tests.isolated_process import run_outside
+from tests.isolated_process import run_isolated
 from tests.loopback_hub import TOKEN
 from tests.saved_models import SIZES
 from tests.tiny_corpus import LABELS, utterances
@@ -74,7 +74,7 @@ def test_load_dataset_and_streaming_read_back_what_was_pushed(hub, push, push_he
     assert set(hub.files("org/restricted", "datasets")) == {"README.md", "report.json"} | names
 
     sources = (REPO_ID, corpus, "org/restricted", restricted)
-    there, streamed, here, _, without, without_streamed, whole, _ = run_outside(
+    there, streamed, here, _, without, without_streamed, whole, _ = run_isolated(
         LOAD, *sources, **hub.environment(tmp_path)
     )
     assert there == streamed == here

@@ -13,7 +13,7 @@ from transformers import AutoProcessor
 
 from m4ser import M4SERModel, M4SERPipeline
 from m4ser.data.synthetic import synthesize
-from tests.isolated_process import ask, logits_here
+from tests.isolated_process import logits_here, predict_isolated
 
 REPO_ID = "org/m4ser-x"
 WITH_M4SER = """
@@ -93,10 +93,10 @@ def test_it_comes_back_with_the_same_bits_saves_again_and_is_found_by_its_revisi
     """Saved as it was loaded and pushed; then tuned and pushed over the first: both are still to be had."""
     remote = hub.environment(tmp_path / "home")
     expected, copy = logits_here(tiny_run, *recording), tmp_path / "copy"
-    there = ask(REPO_ID, *recording, copy, **remote)
+    there = predict_isolated(REPO_ID, *recording, copy, **remote)
     assert there["logits"] == [expected, expected]
     row = dict(zip(("path", "text"), recording, strict=True))
-    assert there["answer"] == M4SERPipeline.from_pretrained(tiny_run)(row, return_transcript=True)
+    assert there["prediction"] == M4SERPipeline.from_pretrained(tiny_run)(row, return_transcript=True)
 
     shutil.copy(tiny_run / "results.json", copy)
     result = push("push_model", copy, "org/m4ser-again")
@@ -110,8 +110,12 @@ def test_it_comes_back_with_the_same_bits_saves_again_and_is_found_by_its_revisi
     assert hub.files(REPO_ID)["model.safetensors"] == (copy / "model.safetensors").read_bytes()
 
     tuned, first = logits_here(copy, *recording), pushed.rpartition("/")[2]
-    assert ask(REPO_ID, *recording, tmp_path / "new", **remote)["logits"] == [tuned, tuned] != [expected, expected]
-    assert ask(REPO_ID, *recording, tmp_path / "old", first, **remote)["logits"] == [expected, expected]
+    assert (
+        predict_isolated(REPO_ID, *recording, tmp_path / "new", **remote)["logits"]
+        == [tuned, tuned]
+        != [expected, expected]
+    )
+    assert predict_isolated(REPO_ID, *recording, tmp_path / "old", first, **remote)["logits"] == [expected, expected]
 
 
 def test_a_run_that_was_not_evaluated_is_refused(hub, refusal, tiny_folder):

@@ -51,7 +51,7 @@ def run_process(*command, **environment):
     )
 
 
-def test_a_folder_of_recordings_and_a_bad_one_among_them(asr, tmp_path, capsys):
+def test_folder_with_broken_recording(asr, tmp_path, capsys):
     folder = tmp_path / "recordings"
     (folder / "deeper").mkdir(parents=True)
     soundfile.write(folder / "a.wav", noise(1), 16000)
@@ -64,8 +64,8 @@ def test_a_folder_of_recordings_and_a_bad_one_among_them(asr, tmp_path, capsys):
     hypotheses = read_hypotheses(tmp_path / "hypotheses.jsonl")
     assert hypotheses.keys() == {"a", "b", "silent"}
     assert hypotheses["silent"] == ""
-    said = capsys.readouterr().err
-    assert "broken.wav" in said and "1 texts were rejected: silence." in said
+    printed = capsys.readouterr().err
+    assert "broken.wav" in printed and "1 texts were rejected: silence." in printed
 
 
 @pytest.fixture(scope="module")
@@ -87,47 +87,47 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def heard(asr, dataset, tmp_path_factory):
-    """What one process writes about it."""
-    output = tmp_path_factory.mktemp("alone") / "heard.jsonl"
+def expected(asr, dataset, tmp_path_factory):
+    """The file that one process writes."""
+    output = tmp_path_factory.mktemp("alone") / "hypotheses.jsonl"
     main(options(dataset, asr, output))
     return output.read_bytes()
 
 
-def test_a_dataset_in_parquet_with_all_its_splits(heard):
-    rows = [json.loads(line) for line in heard.splitlines()]
+def test_dataset_with_all_its_splits(expected):
+    rows = [json.loads(line) for line in expected.splitlines()]
     assert sorted(row["id"] for row in rows) == [f"clip {seed}" for seed in (1, 2, 3, 4, 5)]
 
 
-def test_two_processes_write_what_one_writes(asr, dataset, heard, tmp_path):
-    output = tmp_path / "heard.jsonl"
+def test_two_processes_write_same_bytes(asr, dataset, expected, tmp_path):
+    output = tmp_path / "hypotheses.jsonl"
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     result = run_process(*launch, SCRIPT, *options(dataset, asr, output))
     assert result.returncode == 0, result.stderr
-    assert output.read_bytes() == heard
+    assert output.read_bytes() == expected
     shares = [path.read_bytes().count(b"\n") for path in tmp_path.rglob("process-*.jsonl")]
     assert sorted(shares) == [2, 3]
 
 
-def test_a_model_on_the_hub_goes_by_its_commit(hub, asr, dataset, heard, tmp_path):
+def test_hub_model_is_cached_by_commit(hub, asr, dataset, expected, tmp_path):
     files = {path.name: path.read_bytes() for path in Path(asr).iterdir()}
     commit = "c0ffee" * 6 + "c0ff"
     hub.repositories["models", "org/tiny-whisper"] = [("0" * 40, {}), (commit, files)]
-    output = tmp_path / "heard.jsonl"
+    output = tmp_path / "hypotheses.jsonl"
     command = [*options(dataset, "org/tiny-whisper", output), "--revision", commit]
     result = run_process(SCRIPT, *command, **hub.environment(tmp_path / "home"))
     assert result.returncode == 0, result.stderr
-    assert output.read_bytes() == heard
+    assert output.read_bytes() == expected
     (settings,) = tmp_path.rglob("settings.json")
     assert json.loads(settings.read_text())["model"] == {"id": "org/tiny-whisper", "revision": commit}
 
 
-def test_nothing_to_transcribe_is_refused(asr, tmp_path):
+def test_empty_folder_raises(asr, tmp_path):
     with pytest.raises(DataError, match="neither a dataset nor a recording"):
         main(options(tmp_path, asr, tmp_path / "hypotheses.jsonl"))
 
 
-def test_two_recordings_of_one_name_are_refused(asr, tmp_path):
+def test_two_recordings_of_one_name_raise(asr, tmp_path):
     soundfile.write(tmp_path / "a.wav", noise(1), 16000)
     soundfile.write(tmp_path / "a.flac", noise(2), 16000)
     with pytest.raises(DataError, match="the same name"):

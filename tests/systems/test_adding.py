@@ -14,7 +14,7 @@ from tests.tiny_corpus import SMALL, write_tiny_corpus
 ROOT = Path(__file__).parents[2]
 REPORT = """
 import sys
-from m4ser.evaluation.report import write_report
+from m4ser.evaluation.paper import write_report
 print(write_report([sys.argv[1]], sys.argv[2]))
 """
 # Adds an entry to the objective table, as an edit of losses.py would, and trains.

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from m4ser.data.schema import DataError
+from m4ser.evaluation.paper import write_report
+from m4ser.evaluation.paper.figures import sensitivity_lines
 from m4ser.evaluation.paper.published import published
-from m4ser.evaluation.paper.variants import variant_name
-from m4ser.evaluation.report import write_report
-from m4ser.evaluation.report.figures import sensitivity_lines
 from m4ser.evaluation.report.runs import find_runs
+from m4ser.evaluation.report.variants import variant_name
 from m4ser.training.tables import rows, train_table
 from tests.finished_runs import finished_run
 from tests.tiny_corpus import SMALL, write_tiny_corpus

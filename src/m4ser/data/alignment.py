@@ -24,7 +24,7 @@ KEEP, DELETE, CHANGE = 0, 1, 2
 
 @dataclass(frozen=True)
 class EditScript:
-    """What turns a hypothesis of n tokens into its reference.
+    """The edits that turn a hypothesis of n tokens into its reference.
 
     tags: n + 1 entries of KEEP, DELETE, CHANGE. Entry 0 belongs to the start ([CLS]), never DELETE; entry
         i to hypothesis token i - 1.

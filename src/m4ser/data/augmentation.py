@@ -1,4 +1,4 @@
-"""What may happen to a training recording and its hypothesis without changing the emotion."""
+"""Augmentation of a training recording and its hypothesis that does not change the emotion."""
 
 import zlib
 
@@ -28,10 +28,11 @@ class Augmentation:
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
+        """Draw anew from this epoch on."""
         self.epoch = epoch
 
     def waveform(self, waveform: np.ndarray, row_id: str) -> np.ndarray:
-        """`waveform` (samples,) float32 to another one, of another length where the speed changes."""
+        """Turn `waveform` (samples,) float32 into another one, of another length where the speed changes."""
         rng = self._rng(row_id, 0)
         factor = 1 + self.speed * rng.uniform(-1, 1)
         if self.speed:
@@ -45,11 +46,11 @@ class Augmentation:
         return waveform.astype(np.float32)
 
     def hidden_tokens(self, count: int, row_id: str) -> np.ndarray:
-        """Which of `count` tokens are hidden, (count,) bool."""
+        """Draw which of `count` tokens are hidden, (count,) bool."""
         return self._rng(row_id, 1).uniform(size=count) < self.mask
 
     def window_start(self, spare: int, row_id: str) -> int:
-        """Where the window of a recording begins that is `spare` samples too long."""
+        """Draw where the window of a recording begins that is `spare` samples too long."""
         return int(self._rng(row_id, 2).integers(spare + 1))
 
     def _rng(self, row_id: str, purpose: int) -> np.random.Generator:

@@ -1,13 +1,16 @@
 """Rows of a dataset to one padded batch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from m4ser.data.augmentation import Augmentation
 from m4ser.model.audio_m4ser import load_audio
+
+if TYPE_CHECKING:
+    from m4ser.model.processing_m4ser import M4SERProcessor
 
 IGNORED = -100
 
@@ -18,16 +21,18 @@ class M4SERCollator:
     Args:
         processor: an [`M4SERProcessor`].
         augmentation: what happens to a training recording and its hypothesis.
-        max_seconds: of a longer recording only a window is read: the middle, or, with `augmentation`, another part
+        max_seconds: of a longer recording only a window is taken: the middle, or, with `augmentation`, another part
             each epoch.
     """
 
-    def __init__(self, processor, augmentation: Augmentation | None = None, max_seconds: float | None = None):
+    def __init__(
+        self, processor: "M4SERProcessor", augmentation: Augmentation | None = None, max_seconds: float | None = None
+    ):
         self.processor = processor
         self.augmentation = augmentation
         self.max_seconds = max_seconds
 
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Rows with the columns of `m4ser.data.schema`, label columns included.
 
         Returns:
@@ -39,14 +44,14 @@ class M4SERCollator:
         rate = self.processor.feature_extractor.sampling_rate
         ids = [row["id"] for row in rows]
         texts = [row["hypothesis"] or "" for row in rows]
-        heard = rows[0].get("speech_states") is None and any(row["audio"] is not None for row in rows)
-        waveforms = self._waveforms(rows, rate) if heard else None
+        has_audio = rows[0].get("speech_states") is None and any(row["audio"] is not None for row in rows)
+        waveforms = self._waveforms(rows, rate) if has_audio else None
         silence = {"input_values": None, "attention_mask": None}
-        batch = silence | dict(self.processor(waveforms, texts, sampling_rate=rate))
+        batch: dict[str, Any] = silence | dict(self.processor(waveforms, texts, sampling_rate=rate))
         if rows[0].get("speech_states") is not None:
             batch |= _pad_states([row["speech_states"] for row in rows], rows[0]["speech_width"])
         if self.augmentation is not None and self.augmentation.mask:
-            self._hide_tokens(batch["input_ids"], ids)
+            self._hide_tokens(batch["input_ids"], ids, self.augmentation)
         batch["ids"] = ids
         batch["labels"] = torch.tensor([row["emotion"] for row in rows])
         batch["aed_labels"] = _pad([row["aed_labels"] for row in rows], batch["input_ids"].shape[1])
@@ -70,10 +75,10 @@ class M4SERCollator:
         start = spare // 2 if self.augmentation is None else self.augmentation.window_start(spare, row_id)
         return waveform[start : start + length]
 
-    def _hide_tokens(self, input_ids: torch.Tensor, ids: Sequence[str]) -> None:
+    def _hide_tokens(self, input_ids: torch.Tensor, ids: Sequence[str], augmentation: Augmentation) -> None:
         tokenizer = self.processor.tokenizer
         special = torch.isin(input_ids, torch.tensor(tokenizer.all_special_ids))
-        hidden = np.stack([self.augmentation.hidden_tokens(input_ids.shape[1], row_id) for row_id in ids])
+        hidden = np.stack([augmentation.hidden_tokens(input_ids.shape[1], row_id) for row_id in ids])
         input_ids[torch.from_numpy(hidden) & ~special] = tokenizer.mask_token_id
 
 

@@ -1,8 +1,9 @@
-"""AED and AEC targets on WordPieces (Sec. III-C and III-D): what `align` finds, as the model reads it."""
+"""AED and AEC targets on WordPieces (Sec. III-C and III-D): the edits of `align`, as the model takes them."""
 
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import datasets
@@ -41,7 +42,7 @@ def aligned_labels(
         correction_positions: the index of each CHANGE among the input tokens.
         correction_ids: the token ids of each replacement and an EOS ([SEP]), cut after
         `max_correction_length`:
-            a replacement that is too long has no EOS, so that nobody learns to end there.
+            a replacement that is too long has no EOS, so that no model learns to end there.
     """
     tokens = _token_ids(tokenizer, hypothesis)
     length = min(len(tokens) + 2, max_length)
@@ -70,7 +71,7 @@ def add_labels(
     if isinstance(dataset, datasets.DatasetDict):
         return datasets.DatasetDict({name: add_labels(split, tokenizer, *options) for name, split in dataset.items()})
 
-    def label(hypotheses, transcripts):
+    def label(hypotheses: Sequence[str | None], transcripts: Sequence[str | None]) -> dict[str, list]:
         rows = [
             aligned_labels(tokenizer, hypothesis, transcript, *options)
             for hypothesis, transcript in zip(hypotheses, transcripts, strict=True)
@@ -95,7 +96,7 @@ def add_labels(
 
 @dataclass
 class LabelStatistics:
-    """How much there is to detect and to correct in rows of label columns.
+    """Counts of what is to be detected and corrected in rows of label columns.
 
     tags: labeled tokens, [CLS] among them, by KEEP, DELETE and CHANGE.
     target_lengths: replacements by their length in tokens, EOS included, after the cut.
@@ -107,7 +108,7 @@ class LabelStatistics:
     target_lengths: Counter = field(default_factory=Counter)
     truncated: int = 0
 
-    def add(self, labels: dict[str, list]) -> None:
+    def add(self, labels: Mapping[str, list]) -> None:
         """Count one row, as `aligned_labels` gives it."""
         self.tags.update(tag for tag in labels["aed_labels"] if tag != IGNORED)
         for ids in labels["correction_ids"]:
@@ -115,24 +116,13 @@ class LabelStatistics:
             self.truncated += ids[-1] != self.tokenizer.sep_token_id
 
     def share(self, tag: int) -> float:
-        """Of KEEP, DELETE or CHANGE among the labeled tokens; 0 where there is none."""
+        """Return the share of KEEP, DELETE or CHANGE among the labeled tokens; 0 where there is none."""
         return self.tags[tag] / max(1, self.tags.total())
 
     def length_at(self, share: float) -> int:
-        """The length that `share` of the replacements don't exceed: 0.5 gives the median; 0 where there is none."""
+        """Return the length that `share` of the replacements do not exceed, 0.5 the median; 0 where there is none."""
         lengths = sorted(self.target_lengths.elements())
         return lengths[math.ceil(share * len(lengths)) - 1] if lengths else 0
-
-
-def label_statistics(
-    dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_correction_length: int = MAX_CORRECTION_LENGTH
-) -> LabelStatistics:
-    """The statistics of a split's labels for a tokenizer, whether or not the split has label columns."""
-    statistics = LabelStatistics(tokenizer)
-    labeled = add_labels(dataset, tokenizer, max_correction_length=max_correction_length)
-    for row in labeled.select_columns(list(LABEL_FEATURES)):
-        statistics.add(row)
-    return statistics
 
 
 def _rewriting(hypothesis: list[int], reference: list[int]) -> EditScript:
@@ -144,6 +134,6 @@ def _token_ids(tokenizer: PreTrainedTokenizerBase, text: str | None) -> list[int
 
 
 def _content(tokenizer: PreTrainedTokenizerBase) -> dict:
-    """What decides on the token ids; padding and truncation change with every call and don't."""
+    """Return what decides on the token ids; padding and truncation change with every call and don't."""
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     return content | {"truncation": None, "padding": None, "end": tokenizer.sep_token_id}

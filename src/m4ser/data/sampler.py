@@ -56,7 +56,7 @@ class LengthGroupedBatchSampler(Sampler[list[int]]):
             yield batch[self.process_index :: self.num_processes]
 
     def batches(self) -> list[list[int]]:
-        """All batches of the epoch, whole."""
+        """Return all batches of the epoch, whole."""
         if self.seed is None:
             return self._cut(np.argsort(self.lengths, kind="stable"))
         rng = np.random.default_rng((self.seed, self.epoch))
@@ -70,7 +70,7 @@ class LengthGroupedBatchSampler(Sampler[list[int]]):
         return [batches[index] for index in rng.permutation(whole)] + batches[whole:]
 
     def _cut(self, order: np.ndarray) -> list[list[int]]:
-        """Rows in order of their length to batches under both caps, with a row at least for every process."""
+        """Cut rows in order of their length into batches under both caps, with a row at least for every process."""
         batches: list[list[int]] = [[]]
         for row in order.tolist():
             share = len(batches[-1]) // self.num_processes + 1
@@ -81,7 +81,7 @@ class LengthGroupedBatchSampler(Sampler[list[int]]):
         return self._leave_nobody_idle(batches)
 
     def _leave_nobody_idle(self, batches: list[list[int]]) -> list[list[int]]:
-        """The last batch, where it has no row for each process, takes some of the one before it, or all."""
+        """Fill the last batch, where it has no row for each process, from the one before it."""
         missing = self.num_processes - len(batches[-1])
         if missing <= 0 or len(batches) == 1:
             return batches

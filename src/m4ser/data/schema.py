@@ -36,8 +36,8 @@ class DataError(ValueError):
 class Utterance:
     """One row. `audio` holds the bytes of an audio file named `path`; `duration` is in seconds.
 
-    `transcript` is what a human wrote, `hypothesis` what a recognizer heard; None means that there is none. A row of
-    text alone has neither `audio` nor `path`, and may last 0 s. `extra` holds the columns that only its corpus has.
+    `transcript` is a human's, `hypothesis` an ASR model's; None means that there is none. A row of text alone has
+    neither `audio` nor `path`, and may last 0 s. `extra` holds the columns that only its corpus has.
     """
 
     id: str
@@ -53,7 +53,7 @@ class Utterance:
     dialogue: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict, hash=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         text_alone = self.audio is None and self.path is None
         for name in ("id", "emotion") if text_alone else ("id", "audio", "path", "emotion"):
             if not getattr(self, name):
@@ -65,5 +65,5 @@ class Utterance:
 
 
 def features(labels: Sequence[str], extra: Mapping = NO_COLUMNS) -> datasets.Features:
-    """The type of each column. Audio is never decoded, nor encoded, by `datasets`: both need torchcodec."""
+    """Return the type of each column. Audio is never decoded, nor encoded, by `datasets`: both need torchcodec."""
     return datasets.Features({**_FEATURES, "emotion": datasets.ClassLabel(names=list(labels)), **extra})

@@ -1,4 +1,4 @@
-r"""A demo corpus made on the spot: neither the voice nor the words alone can tell the emotion.
+r"""A demo corpus made on the spot: neither the voice nor the words alone determine the emotion.
 
 An emotion is a pair of arousal and valence:
 
@@ -13,10 +13,10 @@ calm voice     sad             neutral
 do not overlap, whoever speaks. Syllables are vowels drawn without a look at the words, so the voice says
 nothing about valence. Level says nothing at all: every recording has the same root mean square.
 
-**Words.** One cue word in each transcript tells valence, no word tells arousal. The hypothesis is what a
-recognizer might have heard: a word turns into its homophone (always the same one, which stands in no
-transcript, so it can be undone), fillers come in, function words get lost, and one cue in `CUES_PER_LOSS`
-is gone for good: a word without valence stands in its place.
+**Words.** One cue word in each transcript tells valence, no word tells arousal. The hypothesis is one that an
+ASR model might give: a word turns into its homophone (always the same one, which is in no transcript, so it
+can be undone), fillers come in, function words get lost, and one cue in `CUES_PER_LOSS` is gone for good: a
+word without valence replaces it.
 
 **Best possible accuracy** (`best_accuracy`). The voice gives arousal and leaves two emotions. The hypothesis
 gives valence and leaves two emotions, unless the cue is lost, which leaves four. Classes are balanced and
@@ -27,8 +27,10 @@ from the hypothesis and .9 from both.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+from transformers import PreTrainedTokenizerBase
 
 from m4ser.data.builders.builder_cli import encode_flac
 from m4ser.data.builders.card import SplitStatistics
@@ -139,15 +141,18 @@ class Speaker:
 
 
 def best_accuracy() -> dict[str, float]:
-    """The highest accuracy that any classifier can expect on a balanced corpus, by what it may use."""
+    """Return the highest accuracy that any classifier can expect on a balanced corpus, by what it may use."""
     lost = 1 / CUES_PER_LOSS
     return {"speech": 1 / 2, "text": (1 - lost) / 2 + lost / 4, "both": (1 - lost) + lost / 2}
 
 
 def write_corpus(
-    output_dir, seed: int = 0, sizes: Mapping[str, int] = SIZES, tokenizer=None
+    output_dir: str | Path,
+    seed: int = 0,
+    sizes: Mapping[str, int] = SIZES,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> dict[str, SplitStatistics]:
-    """Write the corpus as `m4ser.data.builders.writing.write_dataset` does, its recordings as FLAC; return what it returns."""
+    """Write the corpus, its recordings as FLAC; return what `write_dataset` returns."""
     ceilings = ", ".join(f"{share:.2f} from {source}" for source, share in best_accuracy().items())
     return write_dataset(
         (
@@ -207,22 +212,22 @@ def _split(rng: np.random.Generator, split: str, size: int) -> Iterator[Syntheti
 
 
 def say(rng: np.random.Generator, positive: bool, cue_lost: bool) -> tuple[str, str]:
-    """Draw a transcript whose cue has the valence given, and what a recognizer makes of it."""
+    """Draw a transcript whose cue has the valence given, and a hypothesis of it with errors."""
     cue = str(rng.choice(CUES[positive]))
     words = " ".join(str(rng.choice(phrases)) for phrases in PHRASES).replace("<cue>", cue).split()
-    heard = []
+    hypothesis: list[str] = []
     for word in words:
         if rng.random() < FILLER_RATE:
-            heard.append(str(rng.choice(FILLERS)))
+            hypothesis.append(str(rng.choice(FILLERS)))
         if word == cue and cue_lost:
-            heard.append(str(rng.choice(WORDS_WITHOUT_VALENCE)))
+            hypothesis.append(str(rng.choice(WORDS_WITHOUT_VALENCE)))
         elif word in FUNCTION_WORDS and rng.random() < DELETION_RATE:
             continue
         elif rng.random() < HOMOPHONE_RATE:
-            heard.append(HOMOPHONES.get(word, word))
+            hypothesis.append(HOMOPHONES.get(word, word))
         else:
-            heard.append(word)
-    return " ".join(words), " ".join(heard)
+            hypothesis.append(word)
+    return " ".join(words), " ".join(hypothesis)
 
 
 def voice(rng: np.random.Generator, speaker: Speaker, aroused: bool) -> np.ndarray:
@@ -240,7 +245,7 @@ def voice(rng: np.random.Generator, speaker: Speaker, aroused: bool) -> np.ndarr
 
 
 def _source(rng: np.random.Generator, speaker: Speaker, aroused: bool, time: np.ndarray) -> np.ndarray:
-    """The glottal source: harmonics k of amplitude k ** -tilt, at a pitch that sways and falls."""
+    """Draw the glottal source: harmonics k of amplitude k ** -tilt, at a pitch that sways and falls."""
     pitch = speaker.base_pitch * rng.uniform(*PITCH_RATIO[aroused])
     sway = np.cos(2 * np.pi * (rng.uniform(1.0, 2.0) * time + rng.random()))
     f0 = pitch * 2 ** (rng.uniform(*EXCURSION[aroused]) * sway / 24)

@@ -104,7 +104,8 @@ def _learn_pieces(words: Sequence[str], size: int) -> list[str]:
     trainer = trainers.BpeTrainer(vocab_size=size, show_progress=False)
     model.train_from_iterator(("".join(code[symbol] for symbol in symbols) for symbols in spelled), trainer)
     pieces = []
-    for merged in sorted(model.get_vocab(), key=model.get_vocab().get):
+    numbers = model.get_vocab()
+    for merged in sorted(numbers, key=lambda piece: numbers[piece]):
         first, *rest = (symbol_of[character] for character in merged)
         pieces.append(first + "".join(symbol.removeprefix("##") for symbol in rest))
     return pieces

@@ -1,7 +1,10 @@
-"""Scores that mean what they say: temperature scaling.
+"""Temperature scaling, so that scores are probabilities: `m4ser calibrate`.
 
 Guo et al., "On Calibration of Modern Neural Networks", 2017.
 """
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers.dynamic_module_utils import custom_object_save
@@ -13,20 +16,20 @@ from m4ser.evaluation.scoring import classify_rows
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 from m4ser.run_folder import read_results, update_results
 
-# A model that is always right on validation data would be told to be infinitely sure.
+# The best temperature of a model that is always right on validation data would be 0.
 TEMPERATURES = (0.05, 20.0)
 
 
-def calibrate_run(run, dataset, batch_size=8):
+def calibrate_run(run: str | Path, dataset: str | Path, batch_size: int = 8) -> dict[str, Any]:
     """Fit the temperature on a run's validation split; keep it in RUN/config.json, and its effect in results.json.
 
-    The emotions that the model answers stay the same, their scores change.
+    The predicted emotions stay the same, their scores change.
 
     Args:
         run: folder of a finished run. dataset: folder or Hub id of what it was trained on.
 
     Returns:
-        What results.json now holds as "calibration": the temperature, and by split the expected calibration error
+        The entry "calibration" of results.json: the temperature, and by split the expected calibration error
         and the mean negative log-likelihood (nats) before and after.
 
     Raises:
@@ -39,10 +42,10 @@ def calibrate_run(run, dataset, batch_size=8):
             f"{run} chose its epoch on the test recordings; train it by another protocol to calibrate it."
         )
     splits = partition(load_dataset(dataset), data.get("protocol", "held_out"), data.get("fold")).splits
-    classify = M4SERPipeline.from_pretrained(run)
-    classify.model.config.calibration_temperature = 1.0
+    pipeline = M4SERPipeline.from_pretrained(run)
+    pipeline.model.config.calibration_temperature = 1.0
     measured = {
-        split: classify_rows(classify, splits[split], data["text_column"], batch_size, function_to_apply="none")
+        split: classify_rows(pipeline, splits[split], data["text_column"], batch_size, function_to_apply="none")
         for split in ("validation", "test")
     }
     temperature = fit_temperature(*measured["validation"])
@@ -57,16 +60,16 @@ def calibrate_run(run, dataset, batch_size=8):
             for split, (logits, references) in measured.items()
         },
     }
-    config = type(classify.model.config).from_pretrained(run)
+    config = type(pipeline.model.config).from_pretrained(run)
     config.calibration_temperature = temperature
     config.save_pretrained(run)
-    custom_object_save(classify.model, run)  # a folder of an earlier version would not apply the temperature
+    custom_object_save(pipeline.model, run)  # a folder of an earlier version would not apply the temperature
     update_results(run, calibration=calibration)
     return calibration
 
 
-def confidence_scores(logits, references):
-    """Expected calibration error and mean negative log-likelihood of logits (n, e)."""
+def confidence_scores(logits: np.ndarray, references: np.ndarray) -> dict[str, float]:
+    """Compute the expected calibration error and mean negative log-likelihood of logits (n, e)."""
     log_probabilities = log_softmax(logits)
     return {
         "expected_calibration_error": expected_calibration_error(np.exp(log_probabilities), references),
@@ -74,8 +77,8 @@ def confidence_scores(logits, references):
     }
 
 
-def fit_temperature(logits, references):
-    """The temperature by which logits (n, e) are to be divided for the highest likelihood of the references (n,).
+def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
+    """Find the temperature by which logits (n, e) are to be divided for the highest likelihood of the references (n,).
 
     The negative log-likelihood is convex in 1 / temperature, so that bisection on its slope finds the minimum.
     """
@@ -89,6 +92,7 @@ def fit_temperature(logits, references):
     return float(middle)
 
 
-def log_softmax(logits):
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Compute log-probabilities of logits (n, e)."""
     shifted = logits - logits.max(-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))

@@ -1,73 +1,75 @@
-"""How long a model takes for one recording (Table V): one by one, as a user asks, the text being there already.
+"""The time that a model takes for one recording (Table V): `m4ser latency`.
 
-python -m m4ser.evaluation.latency runs/ravdess --dataset data/ravdess
-
-Writes RUN/latency.json, which `m4ser report` sets beside the paper's figures. Decoding the file and the recognizer
-are not in it; the paper does not say whether they are in its own.
+Recordings are classified one by one, with their hypotheses. Decoding the file and ASR are not included; the paper does
+not say whether they are in its own figures.
 """
 
-import argparse
-import json
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import datasets
+import numpy as np
 import torch
 from transformers import AutoModel
 
+from m4ser.data.loading import load_dataset
 from m4ser.environment import hardware
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.run_folder import LATENCY, write_json
 
-RATE = 16_000
 REPEATS = 3
 WARM_UP = 3
 
 
-def main(arguments=None):
-    """Measure one run and print what was written."""
-    parser = argparse.ArgumentParser(description="Inference time an utterance.")
-    parser.add_argument("run", type=Path, help="folder of a run")
-    parser.add_argument("--dataset", type=Path, required=True, help="the folder of a built dataset")
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--recordings", type=int, default=100, help="the first so many of the split")
-    options = parser.parse_args(arguments)
-    rows = datasets.load_dataset(str(options.dataset), split=options.split)
-    rows = rows.select(range(min(options.recordings, len(rows))))
-    found = measure(options.run, rows)
-    write_json(options.run, LATENCY, found)
-    print(json.dumps(found, indent=1))
+def measure_latency(
+    run: str | Path, dataset: str | Path, split: str = "test", recordings: int = 100
+) -> dict[str, Any]:
+    """Measure a model on the first recordings of a split and write RUN/latency.json, which `m4ser report` shows.
+
+    Args:
+        run: folder of a finished run. dataset: folder or Hub id. recordings: at most so many.
+
+    Returns:
+        What latency.json holds, as of `time_recordings`.
+
+    Raises:
+        DataError: no such dataset or split. ValueError: no such folder.
+    """
+    if not Path(run).is_dir():
+        raise ValueError(f"{run}: there is no such folder; give the folder of a finished run.")
+    rows = load_dataset(dataset, split)
+    found = time_recordings(run, rows.select(range(min(recordings, len(rows)))))
+    write_json(run, LATENCY, found)
+    return found
 
 
 @torch.no_grad()
-def measure(run, rows):
-    """Milliseconds an utterance: the mean of `REPEATS` passes over the rows, and the spread of the passes' means."""
+def time_recordings(run: str | Path, rows: datasets.Dataset) -> dict[str, Any]:
+    """Return milliseconds a recording: the mean of `REPEATS` passes over the rows, and the spread of their means."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModel.from_pretrained(run).eval().to(device)
     processor = M4SERProcessor.from_pretrained(run)
+    rate = processor.feature_extractor.sampling_rate
     pairs = [(load_audio(audio), text or "") for audio, text in zip(rows["audio"], rows["hypothesis"], strict=True)]
 
-    def answer(samples, text):
-        model(**processor(samples, text, sampling_rate=RATE).to(device)).logits.argmax().item()  # waits for the GPU
+    def classify(samples: np.ndarray, text: str) -> None:
+        model(**processor(samples, text, sampling_rate=rate).to(device)).logits.argmax().item()  # waits for the GPU
 
     for samples, text in pairs[:WARM_UP]:
-        answer(samples, text)
+        classify(samples, text)
     passes = []
     for _ in range(REPEATS):
         start = time.perf_counter()
         for samples, text in pairs:
-            answer(samples, text)
+            classify(samples, text)
         passes.append(1000 * (time.perf_counter() - start) / len(pairs))
     return {
         "milliseconds": statistics.mean(passes),
         "spread": statistics.stdev(passes),
         "utterances": len(pairs),
-        "seconds_of_audio": sum(len(samples) for samples, _ in pairs) / RATE / len(pairs),
+        "seconds_of_audio": sum(len(samples) for samples, _ in pairs) / rate / len(pairs),
         "hardware": hardware(),
     }
-
-
-if __name__ == "__main__":
-    main()

@@ -1,23 +1,28 @@
-"""The measures of speech emotion recognition and of its transcripts: pure functions and `evaluate` metrics.
+"""Measures of speech emotion recognition and of its transcripts: pure functions and `evaluate` metrics.
 
 Predictions and references are sequences of class indices, one a recording. The functions are the definition;
 the `evaluate.Metric` classes at the end only give them the Hugging Face interface, without the network.
 """
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import datasets
 import evaluate
 import jiwer
 import numpy as np
 
+Indices = Sequence[int] | np.ndarray
 
-def accuracy(predictions, references):
-    """Share of the recordings whose emotion is right, in 0..1."""
+
+def accuracy(predictions: Indices, references: Indices) -> float:
+    """Return the share of the recordings whose emotion is right, in 0..1."""
     predictions, references = _as_indices(predictions, references)
     return float(np.mean(predictions == references))
 
 
-def weighted_accuracy(predictions, references):
-    """Plain accuracy, WA in the emotion literature.
+def weighted_accuracy(predictions: Indices, references: Indices) -> float:
+    """Return plain accuracy, WA in the emotion literature.
 
     The field calls it weighted because it is the mean of the classes' recalls, each weighted by how often the
     class occurs. Elsewhere "weighted accuracy" often means the opposite, the balanced one: that is
@@ -26,15 +31,15 @@ def weighted_accuracy(predictions, references):
     return accuracy(predictions, references)
 
 
-def unweighted_accuracy(predictions, references):
-    """Mean recall over the classes that occur in the references, UA or UAR: every emotion counts the same."""
+def unweighted_accuracy(predictions: Indices, references: Indices) -> float:
+    """Return the mean recall over the classes in the references, UA or UAR: every emotion counts the same."""
     predictions, references = _as_indices(predictions, references)
     recalls = [np.mean(predictions[references == label] == label) for label in np.unique(references)]
     return float(np.mean(recalls))
 
 
-def weighted_f1(predictions, references):
-    """F1 of each class, averaged with the classes' frequencies in the references as weights."""
+def weighted_f1(predictions: Indices, references: Indices) -> float:
+    """Return the F1 of each class, averaged with the classes' frequencies in the references as weights."""
     matrix = confusion_matrix(predictions, references)
     support, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
     # A class that is neither there nor predicted has F1 0/0; its weight is 0.
@@ -42,8 +47,8 @@ def weighted_f1(predictions, references):
     return float(np.average(f1, weights=support))
 
 
-def confusion_matrix(predictions, references, num_labels=None):
-    """Counts of shape (num_labels, num_labels): rows are references, columns predictions.
+def confusion_matrix(predictions: Indices, references: Indices, num_labels: int | None = None) -> np.ndarray:
+    """Count pairs, in an array of shape (num_labels, num_labels): rows are references, columns predictions.
 
     Raises:
         ValueError: empty or unequal input, or an index outside 0..num_labels - 1.
@@ -58,8 +63,10 @@ def confusion_matrix(predictions, references, num_labels=None):
     return matrix
 
 
-def expected_calibration_error(probabilities, references, bins=15):
-    """ECE: how far confidence is from accuracy, averaged over bins of confidence weighted by their recordings.
+def expected_calibration_error(
+    probabilities: Sequence[Sequence[float]] | np.ndarray, references: Indices, bins: int = 15
+) -> float:
+    """Compute the ECE: how far confidence is from accuracy, averaged over the recordings in bins of confidence.
 
     Confidence is the highest probability; the bins are equally wide and each holds its upper edge. Naeini et al. 2015;
     15 bins as in Guo et al., "On Calibration of Modern Neural Networks", 2017.
@@ -81,8 +88,8 @@ def expected_calibration_error(probabilities, references, bins=15):
     return float(np.abs(gaps).sum() / len(references))
 
 
-def evaluate_predictions(predictions, references, num_labels):
-    """Every emotion measure at once, as plain numbers and lists that JSON can hold."""
+def evaluate_predictions(predictions: Indices, references: Indices, num_labels: int) -> dict[str, Any]:
+    """Compute every emotion measure at once, as plain numbers and lists that JSON can hold."""
     return {
         "n": len(references),
         "weighted_accuracy": weighted_accuracy(predictions, references),
@@ -92,11 +99,11 @@ def evaluate_predictions(predictions, references, num_labels):
     }
 
 
-def word_error_rate(hypotheses, references):
-    """Substitutions, deletions and insertions over the number of reference words, over the whole corpus.
+def word_error_rate(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """Divide substitutions, deletions and insertions by the number of reference words, over the whole corpus.
 
     Words are separated by white space and compared as they are: normalize both sides first. A recording whose
-    reference is empty adds no words, and every word heard in it is an insertion.
+    reference is empty adds no words, and every word of its hypothesis is an insertion.
 
     Raises:
         ValueError: no recordings, unequal numbers of them, or not one reference word among them.
@@ -104,17 +111,18 @@ def word_error_rate(hypotheses, references):
     _check_pairs(hypotheses, references, "hypotheses")
     hypotheses = [" ".join(text.split()) for text in hypotheses]
     references = [" ".join(text.split()) for text in references]
-    spoken = [(heard, said) for heard, said in zip(hypotheses, references, strict=True) if said]
+    pairs = list(zip(hypotheses, references, strict=True))
+    spoken = [(hypothesis, reference) for hypothesis, reference in pairs if reference]
     if not spoken:
         raise ValueError("The word error rate of references without a single word is undefined.")
-    output = jiwer.process_words([said for _, said in spoken], [heard for heard, _ in spoken])
-    # jiwer refuses an empty reference, so the words heard in silence are counted here.
-    inserted = sum(len(heard.split()) for heard, said in zip(hypotheses, references, strict=True) if not said)
+    output = jiwer.process_words([reference for _, reference in spoken], [hypothesis for hypothesis, _ in spoken])
+    # jiwer refuses an empty reference, so the words of hypotheses of silence are counted here.
+    inserted = sum(len(hypothesis.split()) for hypothesis, reference in pairs if not reference)
     errors = output.substitutions + output.deletions + output.insertions + inserted
     return errors / (output.hits + output.substitutions + output.deletions)
 
 
-def _as_indices(predictions, references):
+def _as_indices(predictions: Indices, references: Indices) -> tuple[np.ndarray, np.ndarray]:
     _check_pairs(predictions, references, "predictions")
     predictions, references = np.asarray(predictions), np.asarray(references)
     for indices in (predictions, references):
@@ -123,7 +131,7 @@ def _as_indices(predictions, references):
     return predictions.astype(np.int64), references.astype(np.int64)
 
 
-def _check_pairs(given, references, what):
+def _check_pairs(given: Any, references: Any, what: str) -> None:
     if len(given) != len(references):
         raise ValueError(f"{len(given)} {what} for {len(references)} references; there must be one for each.")
     if len(references) == 0:
@@ -133,10 +141,10 @@ def _check_pairs(given, references, what):
 class _PureMetric(evaluate.Metric):
     """A function (predictions, references) -> number as an `evaluate.Metric`, under its own name."""
 
-    function = None
+    function: ClassVar[Callable[..., float]]
     dtype = "int64"
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         features = datasets.Features(
             {"predictions": datasets.Value(self.dtype), "references": datasets.Value(self.dtype)}
         )
@@ -144,7 +152,7 @@ class _PureMetric(evaluate.Metric):
             description=type(self).function.__doc__, citation="", inputs_description="", features=features
         )
 
-    def _compute(self, predictions, references):
+    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
         function = type(self).function
         return {function.__name__: function(predictions, references)}
 

@@ -1,4 +1,4 @@
-"""Protocols of evaluation: which recordings may train a model, which choose its epoch, and which judge it.
+"""Protocols of evaluation: which recordings train a model, which choose its epoch, and which test it.
 
     parts = partition(load_dataset("data/iemocap"), "loso", fold=3)
     parts.splits["train"], parts.name, parts.description
@@ -17,17 +17,18 @@ speakers            6 folds of speakers: fold n is tested, the next one chooses 
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations, pairwise
+from typing import Any
 
 import datasets
 
 from m4ser.data.schema import SPLITS, DataError
 from m4ser.data.tokenizer import basic_normalizer
 
-# A dialogue or session heard in training gives away the emotion around a test utterance, a speaker the voice.
+# A dialogue or session seen in training gives away the emotion around a test utterance, a speaker the voice.
 DISJOINT_COLUMNS = ("speaker", "session", "dialogue", "recording")
 EXAMPLES_NAMED = 3
 SPEAKER_FOLDS = 6
@@ -41,13 +42,13 @@ class Partition:
     description: str
     splits: datasets.DatasetDict
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if empty := [name for name in SPLITS if len(self.splits[name]) == 0]:
             raise DataError(f"{self.name} leaves nothing in the split {empty[0]!r}; choose another protocol or fold.")
 
 
-def partition(corpus, protocol="held_out", fold=None):
-    """The splits of a protocol.
+def partition(corpus: datasets.DatasetDict, protocol: str = "held_out", fold: int | None = None) -> Partition:
+    """Split a corpus by a protocol.
 
     Args:
         corpus: a `datasets.DatasetDict` with the columns of `m4ser.data.schema`, audio undecoded.
@@ -61,22 +62,22 @@ def partition(corpus, protocol="held_out", fold=None):
     if protocol not in PROTOCOLS:
         raise DataError(f"There is no protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}.")
     make = PROTOCOLS[protocol]
-    if make in (held_out, official):
+    if protocol in FOLDLESS:
         if fold is not None:
             raise DataError(f"The protocol {protocol} has no folds; leave --fold out.")
         return make(corpus)
     return make(datasets.concatenate_datasets(list(corpus.values())), fold)
 
 
-def held_out(corpus):
-    """The dataset's own splits; refused where they share a speaker, a session, a dialogue or a recording."""
+def held_out(corpus: datasets.DatasetDict) -> Partition:
+    """Take the dataset's own splits; refuse those that share a speaker, a session, a dialogue or a recording."""
     splits = _own_splits(corpus)
     check_disjoint(splits)
     return Partition("held_out", "The dataset's own splits, no speaker in two of them.", splits)
 
 
-def official(corpus):
-    """The dataset's own splits, whose speakers and sessions may be the same; only shared dialogues are refused."""
+def official(corpus: datasets.DatasetDict) -> Partition:
+    """Take the dataset's own splits, whose speakers and sessions may be the same; refuse only shared dialogues."""
     splits = _own_splits(corpus)
     check_disjoint(splits, ["dialogue"])
     recordings = Counter(recording for split in splits.values() for recording in _values(split, "recording"))
@@ -85,7 +86,9 @@ def official(corpus):
     return Partition("official", description, splits)
 
 
-def leave_one_session_out(rows, fold, name="loso", choose_on_test=False):
+def leave_one_session_out(
+    rows: datasets.Dataset, fold: int | None, name: str = "loso", choose_on_test: bool = False
+) -> Partition:
     """Test on one session, choose the epoch on the next one, train on the others.
 
     Args:
@@ -94,7 +97,7 @@ def leave_one_session_out(rows, fold, name="loso", choose_on_test=False):
             the model.
     """
     sessions = [[session] for session in sorted(set(_column(rows, "session", name)))]
-    name_of_fold, splits = _fold(rows, "session", sessions, fold, name, choose_on_test)
+    name_of_fold, fold, splits = _fold(rows, "session", sessions, fold, name, choose_on_test)
     check_disjoint({split: splits[split] for split in (("train", "test") if choose_on_test else SPLITS)})
     chosen = (
         "the others train; the best epoch was chosen on the test session"
@@ -105,14 +108,14 @@ def leave_one_session_out(rows, fold, name="loso", choose_on_test=False):
     return Partition(name_of_fold, description, splits)
 
 
-def improvised(rows, fold):
+def improvised(rows: datasets.Dataset, fold: int | None) -> Partition:
     """Leave one session out on what was improvised alone, for the scripted plays are the same in every session."""
     kept = [index for index, value in enumerate(_column(rows, "improvised", "improvised")) if value]
     parts = leave_one_session_out(take(rows, kept), fold, "improvised")
     return replace(parts, description=f"{parts.description} Improvised recordings only.")
 
 
-def script_disjoint(rows, fold):
+def script_disjoint(rows: datasets.Dataset, fold: int | None) -> Partition:
     """Leave one session out, without the training and validation recordings whose words the test session has, too."""
     parts = leave_one_session_out(rows, fold, "script_disjoint")
     tested = set(_texts(parts.splits["test"]))
@@ -126,7 +129,7 @@ def script_disjoint(rows, fold):
     return Partition(parts.name, description, datasets.DatasetDict({name: splits[name] for name in SPLITS}))
 
 
-def speaker_folds(rows, fold, count=SPEAKER_FOLDS):
+def speaker_folds(rows: datasets.Dataset, fold: int | None, count: int = SPEAKER_FOLDS) -> Partition:
     """Test on one of `count` groups of speakers, choose the epoch on the next one, train on the others.
 
     The groups are the same for the same speakers and as equal in recordings as taking the most talkative first makes
@@ -138,17 +141,17 @@ def speaker_folds(rows, fold, count=SPEAKER_FOLDS):
     sex = dict(zip(speakers, rows["sex"], strict=True)) if "sex" in rows.column_names else {}
     if len(talk) < count:
         raise DataError(f"The protocol speakers makes {count} folds, and there are only {len(talk)} speakers.")
-    groups = [[] for _ in range(count)]
+    groups: list[list[str]] = [[] for _ in range(count)]
     for speaker in sorted(talk, key=lambda speaker: (-talk[speaker], speaker)):
         min(groups, key=lambda group: _fullness(group, talk, sex, speaker)).append(speaker)
-    name, splits = _fold(rows, "speaker", groups, fold, "speakers")
+    name, fold, splits = _fold(rows, "speaker", groups, fold, "speakers")
     check_disjoint(splits, ["speaker", "recording"])
     tested = ", ".join(sorted(groups[fold - 1]))
     description = f"Folds of speakers: {tested} are tested, the next fold chooses the epoch, the others train."
     return Partition(name, description, splits)
 
 
-PROTOCOLS: dict[str, Callable] = {
+PROTOCOLS: dict[str, Callable[..., Partition]] = {
     "held_out": held_out,
     "official": official,
     "loso": leave_one_session_out,
@@ -157,32 +160,35 @@ PROTOCOLS: dict[str, Callable] = {
     "script_disjoint": script_disjoint,
     "speakers": speaker_folds,
 }
+FOLDLESS = ("held_out", "official")  # the dataset's own splits
 
 
-def fold_count(corpus, protocol):
-    """How many folds a protocol has on a `datasets.DatasetDict`.
+def fold_count(corpus: datasets.DatasetDict, protocol: str) -> int:
+    """Count the folds that a protocol has on a `datasets.DatasetDict`.
 
     Raises:
         DataError: no such protocol, it has no folds, or a column that it needs is missing.
     """
-    if PROTOCOLS.get(protocol, held_out) in (held_out, official):
-        with_folds = [name for name, make in PROTOCOLS.items() if make not in (held_out, official)]
+    if protocol in FOLDLESS or protocol not in PROTOCOLS:
+        with_folds = [name for name in PROTOCOLS if name not in FOLDLESS]
         raise DataError(f"The protocol {protocol} has no folds; choose from {', '.join(with_folds)}.")
     if protocol == "speakers":
         return SPEAKER_FOLDS
     return len(set(_column(datasets.concatenate_datasets(list(corpus.values())), "session", protocol)))
 
 
-def k_shot(parts, shots, seed=0):
-    """`shots` recordings of each emotion to learn a new corpus from (Table IX), drawn by `seed` from `validation`.
+def k_shot(parts: Partition, shots: int, seed: int = 0) -> Partition:
+    """Draw `shots` recordings of each emotion from `validation` to learn a new corpus from (Table IX).
 
-    They are the new `train`; the rest of `validation` still chooses the epoch, and `test` stays as it is.
+    They are drawn by `seed` and become the new `train`; the rest of `validation` still chooses the epoch, and `test`
+    stays as it is.
 
     Raises:
         DataError: an emotion has fewer recordings.
     """
     rows, draw = parts.splits["validation"], random.Random(seed)
-    emotions, drawn = rows["emotion"], set()
+    emotions = rows["emotion"]
+    drawn: set[int] = set()
     for emotion, name in enumerate(rows.features["emotion"].names):
         members = [index for index, value in enumerate(emotions) if value == emotion]
         if len(members) < shots:
@@ -194,8 +200,8 @@ def k_shot(parts, shots, seed=0):
     return Partition(f"{parts.name}, {shots} shots", description, datasets.DatasetDict(splits))
 
 
-def shared_transcripts(splits):
-    """Of the recordings in `validation` and in `test`, the share whose words are also said in `train`, in 0..1.
+def shared_transcripts(splits: datasets.DatasetDict) -> dict[str, float]:
+    """Return the share of `validation` and `test` recordings whose words are also said in `train`, in 0..1.
 
     Words are compared in lower case without punctuation; a recording without a transcript shares nothing. Where a
     large share is scripted, a model may know the emotion of a sentence by heart.
@@ -204,8 +210,8 @@ def shared_transcripts(splits):
     return {name: sum(text in trained for text in _texts(splits[name])) / len(splits[name]) for name in SPLITS[1:]}
 
 
-def take(rows, indices):
-    """Some rows, by ascending indices.
+def take(rows: datasets.Dataset, indices: Sequence[int]) -> datasets.Dataset:
+    """Select rows by ascending indices.
 
     In slices: from rows picked one by one, `datasets` copies every recording once a column is added to them.
     """
@@ -215,7 +221,7 @@ def take(rows, indices):
     return datasets.concatenate_datasets(slices) if slices else rows.select(range(0))
 
 
-def check_disjoint(dataset_dict, columns=DISJOINT_COLUMNS):
+def check_disjoint(dataset_dict: Mapping[str, datasets.Dataset], columns: Sequence[str] = DISJOINT_COLUMNS) -> None:
     """Refuse splits that share a speaker, a session, a dialogue or an identical recording.
 
     Args:
@@ -231,35 +237,42 @@ def check_disjoint(dataset_dict, columns=DISJOINT_COLUMNS):
         _refuse_shared(column, {name: _values(split, column) for name, split in dataset_dict.items()})
 
 
-def _own_splits(corpus):
+def _own_splits(corpus: datasets.DatasetDict) -> datasets.DatasetDict:
     if missing := [split for split in SPLITS if split not in corpus]:
         raise DataError(
             f"The dataset has no {' and no '.join(missing)} split; give --protocol, one of "
-            f"{', '.join(name for name in PROTOCOLS if name not in ('held_out', 'official'))}."
+            f"{', '.join(name for name in PROTOCOLS if name not in FOLDLESS)}."
         )
     return datasets.DatasetDict({split: corpus[split] for split in SPLITS})
 
 
-def _column(rows, name, protocol):
-    """A column's values, none of which may be missing."""
+def _column(rows: datasets.Dataset, name: str, protocol: str) -> list[Any]:
+    """Return a column's values, none of which may be missing."""
     values = rows[name] if name in rows.column_names else [None]
     if any(value is None for value in values):
         raise DataError(f"The protocol {protocol} needs the {name} of every recording, which this dataset lacks.")
     return values
 
 
-def _texts(rows):
-    """The normalized transcripts; None where there is none."""
+def _texts(rows: datasets.Dataset) -> list[str | None]:
+    """Return the normalized transcripts; None where there is none."""
     normalize = basic_normalizer().normalize_str
     return [(text and " ".join(normalize(text).split())) or None for text in rows["transcript"]]
 
 
-def _fold(rows, column, groups, fold, name, choose_on_test=False):
-    """A name and the splits: one group of a column's values is tested, the next or the same one chooses the epoch."""
+def _fold(
+    rows: datasets.Dataset,
+    column: str,
+    groups: Sequence[Sequence[str]],
+    fold: int | None,
+    name: str,
+    choose_on_test: bool = False,
+) -> tuple[str, int, datasets.DatasetDict]:
+    """Test one group of a column's values, choose the epoch on the next or the same one: a name, the fold, splits."""
     fewest = 2 if choose_on_test else 3
     if len(groups) < fewest:
         raise DataError(f"The protocol {name} needs at least {fewest} different values of {column}.")
-    if fold not in range(1, len(groups) + 1):
+    if fold is None or fold not in range(1, len(groups) + 1):
         raise DataError(f"The protocol {name} has folds 1 to {len(groups)} here; give one of them by --fold.")
     tested, following = groups[fold - 1], groups[fold % len(groups)]
     choosing = tested if choose_on_test else following
@@ -268,16 +281,16 @@ def _fold(rows, column, groups, fold, name, choose_on_test=False):
         split: take(rows, [index for index, value in enumerate(rows[column]) if value in wanted])
         for split, wanted in members.items()
     }
-    return f"{name}, fold {fold} of {len(groups)}", datasets.DatasetDict(splits)
+    return f"{name}, fold {fold} of {len(groups)}", fold, datasets.DatasetDict(splits)
 
 
-def _fullness(group, talk, sex, speaker):
-    """How little a group needs a speaker: its recordings, then its members of the speaker's sex."""
+def _fullness(group: Sequence[str], talk: Mapping[str, int], sex: Mapping[str, str], speaker: str) -> tuple[int, int]:
+    """Say how little a group needs a speaker: its recordings, then its members of the speaker's sex."""
     return sum(talk[member] for member in group), sum(sex.get(member) == sex.get(speaker) for member in group)
 
 
-def _values(split, column):
-    """The column's values, each with how an error should call it."""
+def _values(split: datasets.Dataset, column: str) -> dict[Any, str]:
+    """Return the column's values, each with how an error should call it."""
     if column == "recording":
         return _recordings(split)
     if column not in split.column_names:
@@ -285,8 +298,8 @@ def _values(split, column):
     return {value: str(value) for value in split.unique(column) if value is not None}
 
 
-def _recordings(split):
-    """The hash of each recording's bytes, with the id an error should call it by."""
+def _recordings(split: datasets.Dataset) -> dict[Any, str]:
+    """Return the hash of each recording's bytes, with the id an error should call it by."""
     if "audio" not in split.column_names:
         return {}
     # Row by row: a corpus's audio may be larger than the memory.
@@ -298,7 +311,7 @@ def _recordings(split):
     }
 
 
-def _refuse_shared(what, values_by_split):
+def _refuse_shared(what: str, values_by_split: Mapping[str, Mapping[Any, str]]) -> None:
     for (first, values), (second, others) in combinations(values_by_split.items(), 2):
         shared = sorted(values[value] for value in values.keys() & others.keys())
         if shared:

@@ -1,5 +1,10 @@
-"""A saved model on a split of a dataset."""
+"""Score a saved model on a split of a dataset: `m4ser evaluate`."""
 
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
 import numpy as np
 
 from m4ser.data.loading import load_dataset
@@ -8,7 +13,13 @@ from m4ser.evaluation.metrics import evaluate_predictions, expected_calibration_
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 
 
-def score_split(model, dataset, split="test", batch_size=8, text_column="hypothesis"):
+def score_split(
+    model: str | Path,
+    dataset: str | Path,
+    split: str = "test",
+    batch_size: int = 8,
+    text_column: str = "hypothesis",
+) -> dict[str, Any]:
     """Classify every row of a split.
 
     Args:
@@ -22,19 +33,25 @@ def score_split(model, dataset, split="test", batch_size=8, text_column="hypothe
             know.
     """
     rows = load_dataset(dataset, split)
-    classify = M4SERPipeline.from_pretrained(model)
-    scores, references = classify_rows(classify, rows, text_column, batch_size)
+    pipeline = M4SERPipeline.from_pretrained(model)
+    scores, references = classify_rows(pipeline, rows, text_column, batch_size)
     return {
         **evaluate_predictions(scores.argmax(-1), references, scores.shape[-1]),
         "expected_calibration_error": expected_calibration_error(scores, references),
     }
 
 
-def classify_rows(classify, rows, text_column="hypothesis", batch_size=8, **options):
-    """Put every row to a pipeline.
+def classify_rows(
+    pipeline: M4SERPipeline,
+    rows: datasets.Dataset,
+    text_column: str = "hypothesis",
+    batch_size: int = 8,
+    **options: Any,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Classify every row by a pipeline.
 
     Args:
-        classify: [`M4SERPipeline`]. rows: with id, audio, emotion and the text column. options: of the pipeline.
+        rows: with id, audio, emotion and the text column. options: of the pipeline.
 
     Returns:
         Scores (n, e) and references (n,), both in the order of the model's labels.
@@ -42,19 +59,32 @@ def classify_rows(classify, rows, text_column="hypothesis", batch_size=8, **opti
     Raises:
         DataError: no such column, a row that cannot be used, or emotions that the model does not know.
     """
-    missing = [column for column in ("id", "audio", "emotion", text_column) if column not in rows.column_names]
-    if missing:
-        raise DataError(f"The dataset has no column {', '.join(missing)}: build it with datasets_builders.")
-    names, known = rows.features["emotion"].names, classify.model.config.label2id
-    strangers = sorted(set(names) - set(known))
-    if strangers:
-        raise DataError(f"The model does not know {', '.join(strangers)}; it knows {', '.join(known)}.")
+    check_columns(rows, ("id", "audio", "emotion", text_column))
+    names, known = rows.features["emotion"].names, known_labels(pipeline)
+    check_labels(names, known)
     inputs = ({**row["audio"], "text": row[text_column] or ""} for row in rows)
     scores = np.empty((len(rows), len(known)))
-    answers = classify(inputs, batch_size=batch_size, **options)
-    for row_id, row, answer in zip(rows["id"], scores, answers, strict=True):
-        if isinstance(answer, dict):
-            raise DataError(f"{row_id}: {answer['error']}")
-        for item in answer:
+    outputs = pipeline(inputs, batch_size=batch_size, **options)
+    for row_id, row, output in zip(rows["id"], scores, outputs, strict=True):
+        if isinstance(output, dict):
+            raise DataError(f"{row_id}: {output['error']}")
+        for item in output:
             row[known[item["label"]]] = item["score"]
     return scores, np.array([known[names[emotion]] for emotion in rows["emotion"]])
+
+
+def known_labels(pipeline: M4SERPipeline) -> dict[str, int]:
+    """Return {emotion: class index} of a pipeline's model."""
+    return {str(label): int(index) for label, index in (pipeline.model.config.label2id or {}).items()}
+
+
+def check_columns(rows: datasets.Dataset, columns: Sequence[str]) -> None:
+    """Refuse a dataset that lacks one of these columns."""
+    if missing := [column for column in columns if column not in rows.column_names]:
+        raise DataError(f"The dataset has no column {', '.join(missing)}: build it with datasets_builders.")
+
+
+def check_labels(labels: Collection[str], known: Collection[str]) -> None:
+    """Refuse a dataset with emotions that the model does not know."""
+    if unknown_labels := sorted(set(labels) - set(known)):
+        raise DataError(f"The model does not know {', '.join(unknown_labels)}; it knows {', '.join(known)}.")

@@ -1,13 +1,16 @@
-"""How sure a score is: intervals of one system by the bootstrap, and tests of two on the same recordings."""
+"""Significance of scores: bootstrap intervals of one system, and tests of two on the same recordings."""
+
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 RESAMPLES = 2000
 BLOCK = 200  # resamples at once, so that a large corpus fits into the memory
 
 
-def measures(weights, labels, predictions, classes):
-    """WA, UA and weighted F1 of weighted recordings.
+def measures(weights: np.ndarray, labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
+    """Compute WA, UA and weighted F1 of weighted recordings.
 
     Args:
         weights: (B, n), how often each recording counts. labels, predictions: (n,), class indices.
@@ -15,16 +18,23 @@ def measures(weights, labels, predictions, classes):
     Returns:
         (B, 3), in the order of `m4ser.run_folder.MEASURES`.
     """
-    true, told = np.eye(classes)[labels], np.eye(classes)[predictions]
-    support, predicted, hits = (weights @ indicator for indicator in (true, told, true * told))
+    true, chosen = np.eye(classes)[labels], np.eye(classes)[predictions]
+    support, predicted, hits = (weights @ indicator for indicator in (true, chosen, true * chosen))
     total = support.sum(1)
     recall = np.divide(hits, support, out=np.full_like(hits, np.nan), where=support > 0)
     f1 = 2 * hits / np.maximum(support + predicted, np.finfo(float).tiny)
     return np.stack([hits.sum(1) / total, np.nanmean(recall, 1), (f1 * support).sum(1) / total], 1)
 
 
-def bootstrap_intervals(labels, predictions, classes, resamples=RESAMPLES, seed=0, confidence=0.95):
-    """Percentile intervals (Efron) of WA, UA and weighted F1, recordings drawn with replacement.
+def bootstrap_intervals(
+    labels: ArrayLike,
+    predictions: ArrayLike,
+    classes: int,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> np.ndarray:
+    """Compute percentile intervals (Efron) of WA, UA and weighted F1, recordings drawn with replacement.
 
     Args:
         labels: (n,). predictions: (systems, n), such as one row a seed, whose scores are averaged.
@@ -32,47 +42,54 @@ def bootstrap_intervals(labels, predictions, classes, resamples=RESAMPLES, seed=
     Returns:
         (3, 2): low and high of each measure.
     """
-    labels, predictions = np.asarray(labels), np.atleast_2d(predictions)
+    truth, systems = np.asarray(labels), np.atleast_2d(predictions)
     generator, drawn = np.random.default_rng(seed), []
     for start in range(0, resamples, BLOCK):
         count = min(BLOCK, resamples - start)
-        weights = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size=count).astype(float)
-        drawn.append(np.mean([measures(weights, labels, row, classes) for row in predictions], axis=0))
+        weights = generator.multinomial(len(truth), np.full(len(truth), 1 / len(truth)), size=count).astype(float)
+        drawn.append(np.mean([measures(weights, truth, row, classes) for row in systems], axis=0))
     tail = (1 - confidence) / 2
     return np.quantile(np.concatenate(drawn), [tail, 1 - tail], axis=0).T
 
 
-def mcnemar(labels, first, second):
-    """Exact two-sided p-value of McNemar's test that two systems are right equally often (WA)."""
+def mcnemar(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> float:
+    """Compute the exact two-sided p-value of McNemar's test that two systems are right equally often (WA)."""
     try:
         from scipy.stats import binomtest
     except ImportError as error:
         raise ValueError("Comparing runs needs scipy: pip install 'm4ser[report]'.") from error
-    labels, first, second = map(np.asarray, (labels, first, second))
-    only_first = int(np.sum((first == labels) & (second != labels)))
-    only_second = int(np.sum((first != labels) & (second == labels)))
+    truth, one, other = np.asarray(labels), np.asarray(first), np.asarray(second)
+    only_first = int(np.sum((one == truth) & (other != truth)))
+    only_second = int(np.sum((one != truth) & (other == truth)))
     both = only_first + only_second
     return 1.0 if both == 0 else float(binomtest(only_first, both).pvalue)
 
 
-def permutation_test(labels, first, second, classes, resamples=RESAMPLES, seed=0):
-    """Two-sided p-value that two systems have the same UA: their answers to a recording are shuffle_texts at random.
+def permutation_test(
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    classes: int,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> float:
+    """Compute the two-sided p-value that two systems have the same UA, exchanging their predictions at random.
 
     Args:
-        labels: (n,). first, second: (systems, n), shuffle_texts together.
+        labels: (n,). first, second: (systems, n); those of a recording are exchanged together.
     """
-    labels, first, second = np.asarray(labels), np.atleast_2d(first), np.atleast_2d(second)
-    support = np.bincount(labels, minlength=classes)
-    weight = 1 / (support[labels] * np.count_nonzero(support))  # what a recording adds to UA when it is right
-    gain = (((first == labels).mean(0)) - ((second == labels).mean(0))) * weight
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, len(labels)))
+    truth, one, other = np.asarray(labels), np.atleast_2d(first), np.atleast_2d(second)
+    support = np.bincount(truth, minlength=classes)
+    weight = 1 / (support[truth] * np.count_nonzero(support))  # what a recording adds to UA when it is right
+    gain = (((one == truth).mean(0)) - ((other == truth).mean(0))) * weight
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, len(truth)))
     # A sum of floats in another order may differ in its last digit, which must not decide.
     as_large = np.abs(signs @ gain) >= abs(gain.sum()) - 1e-12
     return float((as_large.sum() + 1) / (resamples + 1))
 
 
-def holm(pvalues):
-    """p-values adjusted for their number (Holm's step-down)."""
+def holm(pvalues: Sequence[float]) -> list[float]:
+    """Adjust p-values for their number (Holm's step-down)."""
     order = np.argsort(pvalues)
     scaled = np.asarray(pvalues, float)[order] * (len(pvalues) - np.arange(len(pvalues)))
     adjusted = np.empty(len(pvalues))

@@ -1,6 +1,9 @@
-"""How wrong the hypotheses of a dataset are: word error rates, overall and by what is known of a recording."""
+"""Word error rates of a dataset's hypotheses, overall and by what is known of a recording: `m4ser wer`."""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import datasets
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
@@ -16,8 +19,8 @@ COLUMNS = ("split", "session", "emotion", "speaker")
 PUBLISHED = "The paper: 20.48 % on IEMOCAP (openai/whisper-medium.en), 37.87 % on MELD (openai/whisper-large-v2)."
 
 
-def whisper_normalizer(asr=None):
-    """Whisper's English normalizer, from a text to its words as they are scored.
+def whisper_normalizer(asr: str | Path | None = None) -> Callable[[str], str]:
+    """Return Whisper's English normalizer, from a text to its words as they are scored.
 
     Args:
         asr: id or folder of a Whisper model, whose tokenizer brings the table that makes "colour" "color". Without it
@@ -29,14 +32,21 @@ def whisper_normalizer(asr=None):
     if asr is None:
         return EnglishTextNormalizer({})
     try:
-        with open(cached_file(str(asr), "normalizer.json"), encoding="utf-8") as file:
+        path = cached_file(str(asr), "normalizer.json")
+        if path is None:
+            raise OSError("there is no normalizer.json")
+        with open(path, encoding="utf-8") as file:
             return EnglishTextNormalizer(json.load(file))
     except (OSError, ValueError) as error:
         raise DataError(f"No table of spellings at {str(asr)!r}: {error}") from error
 
 
-def word_error_rates(dataset, by=COLUMNS, normalize=None):
-    """Word error rates of `hypothesis` against `transcript`; recordings that lack one of them are left out.
+def word_error_rates(
+    dataset: datasets.Dataset | datasets.DatasetDict,
+    by: Sequence[str] = COLUMNS,
+    normalize: Callable[[str], str] | None = None,
+) -> dict[str, Any]:
+    """Compute word error rates of `hypothesis` against `transcript`; recordings that lack one of them are left out.
 
     Args:
         dataset: a `Dataset` or `DatasetDict` with the columns of `m4ser.data.schema`; the audio is not read.
@@ -61,9 +71,9 @@ def word_error_rates(dataset, by=COLUMNS, normalize=None):
         raise DataError(
             "No recording has both a hypothesis and a transcript: give --hypotheses, or build it with them."
         )
-    rates = {"overall": _score([pair for pair in pairs if pair])}
+    rates: dict[str, Any] = {"overall": _score([pair for pair in pairs if pair])}
     for column in by:
-        groups = {}
+        groups: dict[Any, list[tuple[str, str]]] = {}
         for value, pair in zip(_names(dataset, column), pairs, strict=True):
             if pair and value is not None:
                 groups.setdefault(value, []).append(pair)
@@ -72,11 +82,11 @@ def word_error_rates(dataset, by=COLUMNS, normalize=None):
     return rates
 
 
-def load_texts(dataset, hypotheses=None):
-    """All splits of a dataset without their audio, as one `Dataset`.
+def load_texts(dataset: str | Path, hypotheses: Mapping[str, str] | None = None) -> datasets.Dataset:
+    """Load all splits of a dataset without their audio, as one `Dataset`.
 
     Args:
-        dataset: folder or Hub id. hypotheses: {id: hypothesis} in the place of the dataset's own.
+        dataset: folder or Hub id. hypotheses: {id: hypothesis} instead of the dataset's own.
 
     Raises:
         DataError: no such dataset, or one without transcripts.
@@ -84,12 +94,12 @@ def load_texts(dataset, hypotheses=None):
     rows = merge_splits(load_dataset(dataset), [*TEXTS, *COLUMNS, "id"])
     if hypotheses is None:
         return rows
-    heard = [hypotheses.get(id) for id in rows["id"]]
-    return rows.remove_columns("hypothesis").add_column("hypothesis", heard, feature=datasets.Value("string"))
+    given = [hypotheses.get(id) for id in rows["id"]]
+    return rows.remove_columns("hypothesis").add_column("hypothesis", given, feature=datasets.Value("string"))
 
 
-def word_error_table(rates):
-    """`word_error_rates` as a Markdown table."""
+def word_error_table(rates: Mapping[str, Any]) -> str:
+    """Return `word_error_rates` as a Markdown table."""
     lines = ["| by | | WER | words | recordings |", "|---|---|---:|---:|---:|", _line("overall", "", rates["overall"])]
     for column, groups in rates.items():
         if column != "overall":
@@ -97,21 +107,21 @@ def word_error_table(rates):
     return "\n".join(lines)
 
 
-def _names(rows, column):
-    """The values of a column, classes by their names; None throughout where there is no such column."""
+def _names(rows: datasets.Dataset, column: str) -> list[Any]:
+    """Return the values of a column, classes by their names; None throughout where there is no such column."""
     if column not in rows.column_names:
         return [None] * len(rows)
     values, feature = rows[column], rows.features[column]
     return [feature.names[value] for value in values] if isinstance(feature, datasets.ClassLabel) else values
 
 
-def _score(pairs):
+def _score(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     hypotheses, transcripts = zip(*pairs, strict=True)
     words = sum(len(transcript.split()) for transcript in transcripts)
     rate = word_error_rate(hypotheses, transcripts) if words else None
     return {"wer": rate, "words": words, "recordings": len(pairs)}
 
 
-def _line(column, value, score):
+def _line(column: str, value: Any, score: Mapping[str, Any]) -> str:
     rate = "" if score["wer"] is None else f"{100 * score['wer']:.2f} %"
     return f"| {column} | {value} | {rate} | {score['words']} | {score['recordings']} |"

@@ -1,4 +1,4 @@
-"""What of a dataset is published: its recordings only where its license is known to let them be passed on."""
+"""Datasets on the Hub: recordings are published only where the license is known to allow redistribution."""
 
 import shutil
 from pathlib import Path
@@ -10,8 +10,8 @@ from huggingface_hub import DatasetCard
 
 from m4ser.data.schema import ROWS_PER_BATCH, DataError
 
-# What these begin with are licenses that let content be passed on. Those of programs are not among them: MELD's labels
-# are under the GPL, its recordings belong to others.
+# Licenses that begin with one of these allow redistribution of content. Those of programs are not among them: MELD's
+# labels are under the GPL, its recordings belong to others.
 OPEN_LICENSES = ("apache-", "bsd", "cc", "cdla-", "mit", "odbl", "odc-", "pddl", "unlicense")
 WITHOUT_AUDIO = (
     "The recordings are not in this repository: the column `audio` is left out. Who has the corpus builds the whole "
@@ -19,8 +19,8 @@ WITHOUT_AUDIO = (
 )
 
 
-def license_of(dataset):
-    """The license in the card of a dataset's folder, as an identifier of the Hub, or None.
+def license_of(dataset: str | Path) -> str | None:
+    """Return the license in the card of a dataset's folder, as an identifier of the Hub, or None.
 
     Raises:
         DataError: the folder holds no dataset.
@@ -31,12 +31,12 @@ def license_of(dataset):
     return DatasetCard.load(dataset / "README.md").data.get("license")
 
 
-def is_redistributable(license):
-    """Whether recordings under this license may be published; what is unknown, "other" or missing may not."""
+def is_redistributable(license: str | None) -> bool:
+    """Tell whether recordings under this license may be published; what is unknown, "other" or missing may not."""
     return license is not None and license.startswith(OPEN_LICENSES)
 
 
-def copy_without_audio(dataset, copy):
+def copy_without_audio(dataset: str | Path, copy: str | Path) -> None:
     """Copy a dataset's files to another folder without the column `audio`, a batch of rows at a time."""
     dataset, copy = Path(dataset), Path(copy)
     (copy / "data").mkdir(parents=True)

@@ -1,9 +1,11 @@
-"""From a run to a repository on the Hub: the folder as it was saved, with a card of what was measured."""
+"""Models on the Hub: a run's folder as it was saved, with a card of what was measured."""
 
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
@@ -15,7 +17,13 @@ RUN_FILES = ["*.safetensors", "*.json", "*.py", "README.md", CONFUSION_MATRIX]
 SETTINGS = ("config.json", "processor_config.json", "tokenizer_config.json", RESULTS)
 
 
-def write_card(run, repo_id, template, license="apache-2.0", dataset=None):
+def write_card(
+    run: str | Path,
+    repo_id: str,
+    template: str | Path,
+    license: str = "apache-2.0",
+    dataset: str | None = None,
+) -> ModelCard:
     """Write RUN/README.md from a template and the run's results; it shows RUN/confusion_matrix.png where that is.
 
     Args:
@@ -65,7 +73,14 @@ def write_card(run, repo_id, template, license="apache-2.0", dataset=None):
     return card
 
 
-def push(run, repo_id, template, private=False, license="apache-2.0", dataset=None):
+def push(
+    run: str | Path,
+    repo_id: str,
+    template: str | Path,
+    private: bool = False,
+    license: str = "apache-2.0",
+    dataset: str | None = None,
+) -> str:
     """Create `repo_id` on the Hub and upload a run's weights, processor, code and card; returns the commit's address.
 
     Raises:
@@ -78,8 +93,8 @@ def push(run, repo_id, template, private=False, license="apache-2.0", dataset=No
     return upload(run, repo_id, "model", RUN_FILES, private, contents)
 
 
-def without_local_paths(settings):
-    """Settings as JSON holds them, with the last name in the place of each path that means nothing elsewhere.
+def without_local_paths(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON holds them, with the last name of each path that means nothing elsewhere.
 
     Those are absolute paths and those that lead out of the working folder, such as "../data", as values and in
     "command".
@@ -88,7 +103,7 @@ def without_local_paths(settings):
     return _replace(settings, {path: Path(path).name for path in paths})
 
 
-def _local_paths(value, name=None):
+def _local_paths(value: Any, name: str | None = None) -> list[str]:
     if isinstance(value, dict):
         return [path for key, item in value.items() for path in _local_paths(item, key)]
     if isinstance(value, list):
@@ -100,7 +115,7 @@ def _local_paths(value, name=None):
     return [path for path in found if Path(path).name and (os.path.isabs(path) or path.startswith(("../", "~/")))]
 
 
-def _replace(value, names, key=None):
+def _replace(value: Any, names: Mapping[str, str], key: str | None = None) -> Any:
     if isinstance(value, dict):
         return {key: _replace(item, names, key) for key, item in value.items()}
     if isinstance(value, list):
@@ -111,7 +126,7 @@ def _replace(value, names, key=None):
     return names.get(value, value) if isinstance(value, str) else value
 
 
-def _corpus_name(dataset):
-    """A Hub id as it is; of a folder its name, since its path means nothing elsewhere."""
+def _corpus_name(dataset: str) -> str:
+    """Return a Hub id as it is; of a folder its name, since its path means nothing elsewhere."""
     path = Path(dataset)
     return path.resolve().name if path.is_absolute() or path.is_dir() else dataset

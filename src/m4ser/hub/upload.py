@@ -1,12 +1,20 @@
-"""A folder's files to a repository on the Hub, in one commit."""
+"""Upload of a folder's files to a repository on the Hub, in one commit."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.utils import httpx
 
 
-def upload(folder, repo_id, repo_type, patterns, private=False, contents=None):
+def upload(
+    folder: str | Path,
+    repo_id: str,
+    repo_type: str,
+    patterns: Sequence[str],
+    private: bool = False,
+    contents: Mapping[str, bytes] | None = None,
+) -> str:
     """Create a repository where there is none and upload the folder's files; returns the commit's address.
 
     Args:

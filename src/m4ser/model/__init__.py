@@ -1,4 +1,4 @@
-"""What travels to the Hub with the weights: flat siblings that import torch, transformers and numpy only."""
+"""The modules that travel to the Hub with the weights: flat siblings on torch, transformers and numpy only."""
 
 from .audio_m4ser import AudioError
 from .configuration_m4ser import M4SERConfig

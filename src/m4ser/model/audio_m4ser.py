@@ -1,6 +1,6 @@
 """Any recording, in any of the forms it comes in, to 16 kHz mono float32 samples, or one clear error.
 
-The one place that decodes, resamples and refuses audio: for the builders, the commands and the pipeline.
+The one module that decodes, resamples and checks audio: for the builders, the commands and the pipeline.
 It travels to the Hub with the weights, so it needs numpy alone until a file is decoded or resampled.
 """
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 AudioSource: TypeAlias = (
     "str | Path | bytes | bytearray | io.BufferedIOBase | dict[str, Any] | list[Any] | np.ndarray | torch.Tensor"
 )
+# Of files that are decoded, as folders are searched for them.
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 # 7.1 surround. An array with more rows is a batch or a spectrogram, and averaging those would be wrong.
 MAX_CHANNELS = 8
 FRAMES_PER_READ = 2**20

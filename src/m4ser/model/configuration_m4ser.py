@@ -181,7 +181,7 @@ class EmotionConfig(PreTrainedConfig):
         return cls(**fields)
 
     @classmethod
-    def tokenizer_fields(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    def tokenizer_fields(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:  # noqa: ARG003  for subclasses
         """Return the fields of this config that a text encoder's tokenizer decides on."""
         return {}
 

@@ -188,7 +188,7 @@ def train_step(
     if not finite.isfinite().all():
         for trained in state.trainable.values():
             trained.optimizer.zero_grad()
-        raise NonFiniteError(_describe(window, state.progress.step, accelerator))
+        raise NonFiniteError(_describe(window, state.progress.step))
     for trained in state.trainable.values():
         trained.update(accelerator)
     return dict(zip(sums, values.tolist(), strict=True))
@@ -244,7 +244,7 @@ def _clip(trained: TrainableModule, max_norm: float, accelerator: Accelerator) -
     return (norm.full_tensor() if isinstance(norm, DTensor) else norm).float()
 
 
-def _describe(window: list[dict[str, Any]], step: int, accelerator: Accelerator) -> str:
+def _describe(window: list[dict[str, Any]], step: int) -> str:
     ids = gather_object([row for batch in window for row in batch["ids"]])
     return (
         f"A loss or a gradient is NaN or infinite in step {step + 1}, on the recordings {', '.join(ids)}; the state "

@@ -146,7 +146,8 @@ def load_corpus(arguments: DataArguments, seed: int = 0) -> Partition:
         corpus = datasets.DatasetDict(
             {split: _replace_hypothesis(rows, arguments.text_column) for split, rows in corpus.items()}
         )
-    parts = partition(corpus, arguments.protocol, arguments.fold)
+    fold = arguments.fold if isinstance(arguments.fold, int) else None  # "all" has become its folds
+    parts = partition(corpus, arguments.protocol, fold)
     if arguments.shots:
         parts = k_shot(parts, arguments.shots, seed)
     if all(text is None for text in parts.splits["train"]["hypothesis"]):

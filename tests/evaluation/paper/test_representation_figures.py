@@ -7,9 +7,9 @@ import torch
 pytest.importorskip("matplotlib", reason="needs the report extra")
 
 from m4ser.data.schema import DataError
+from m4ser.evaluation.paper import write_report
 from m4ser.evaluation.paper.representation_figures import both_texts, representations
-from m4ser.evaluation.paper.representations import Reader, warping_distance
-from m4ser.evaluation.report import write_report
+from m4ser.evaluation.paper.representations import RunEncoder, warping_distance
 from m4ser.evaluation.report.runs import find_runs
 from m4ser.model.audio_m4ser import load_audio
 
@@ -26,7 +26,7 @@ def groups(tiny_run):
 
 @pytest.fixture(scope="module")
 def reader(groups, corpus):
-    return Reader(groups[0].first, corpus)
+    return RunEncoder(groups[0].first, corpus)
 
 
 def test_warping_by_hand():
@@ -84,7 +84,7 @@ def test_figures_and_table_of_a_trained_run(groups, corpus):
     assert all(plot.png.startswith(b"\x89PNG") and plot.sources for plot in plots)
     assert "without_gan.yaml" in plots[1].caption  # the panel that is not there
     assert [row[0].split(",")[0] for row in table.rows] == ["paper", "paper", *["corpus"] * 3]
-    assert all(0 <= cell.value <= 1 for row in table.rows[2:] for cell in row[1:])
+    assert all(0 <= entry.value <= 1 for row in table.rows[2:] for entry in row[1:])
     again, _ = representations(groups, corpus)
     assert [plot.svg for plot in again] == [plot.svg for plot in plots]
 

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="needs the report extra")
 from matplotlib.image import imread
 
+from m4ser.evaluation.paper import figures as paper_figures
 from m4ser.evaluation.report import figures, plot_confusion_matrix, plot_losses
 from m4ser.evaluation.report.runs import find_runs
 from tests.finished_runs import finished_run
@@ -80,12 +81,12 @@ def test_sensitivity_needs_runs_that_differ_in_one_weight_alone(tmp_path):
         tmp_path / "longer", config={"objective": {"auxiliary_weight": 0.01}, "training": {"epochs": 7}}
     )
     groups, _ = find_runs([*folders, both, wide, longer])
-    lines = figures.sensitivity_lines(groups)
+    lines = paper_figures.sensitivity_lines(groups)
     assert {name: [group.name for group in members] for name, members in lines.items()} == {
         "auxiliary_weight": ["auxiliary_weight0.1", "auxiliary_weight1"]
     }
-    assert figures.sensitivity("corpus", [groups[0], groups[2]]) is None
-    plot = figures.sensitivity("corpus", groups)
+    assert paper_figures.sensitivity("corpus", [groups[0], groups[2]]) is None
+    plot = paper_figures.sensitivity("corpus", groups)
     assert plot.png.startswith(b"\x89PNG") and len(plot.sources) == 2
 
 

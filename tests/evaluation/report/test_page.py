@@ -5,7 +5,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from m4ser.evaluation.report import comparison, write_report
+from m4ser.evaluation.paper import write_report
+from m4ser.evaluation.report import comparison
 from m4ser.evaluation.report.caveats import warnings
 from m4ser.evaluation.report.runs import find_runs
 from tests.finished_runs import answers, finished_run

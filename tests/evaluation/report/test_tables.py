@@ -8,7 +8,7 @@ import pytest
 from m4ser.evaluation.paper.tables import ablation_table, cost_table, system_table, text_table, transfer_table
 from m4ser.evaluation.report.result_tables import comparison_table, protocol_table, results_table
 from m4ser.evaluation.report.runs import find_runs
-from m4ser.evaluation.report.table import Cell, pooled
+from m4ser.evaluation.report.table import Entry, pooled
 from m4ser.evaluation.significance import bootstrap_intervals
 from tests.finished_runs import answers, finished_run
 
@@ -17,8 +17,8 @@ def groups_of(*folders):
     return find_runs(folders)[0]
 
 
-def cells(table, first):
-    """The row whose first cell is `first`, by column; a number as it is printed."""
+def entries(table, first):
+    """The row whose first entry is `first`, by column; a number as it is printed."""
     (row,) = (row for row in table.rows if row[0] == first)
     return dict(zip(table.columns, map(str, row), strict=True))
 
@@ -39,7 +39,7 @@ def five_folds(folder, tested, seeds=(0,), **changes):
 def test_a_group_is_its_mean_and_spread_over_runs_and_the_interval_of_all_its_recordings(tmp_path):
     tested = answers(60)
     (group,) = groups_of(five_folds(tmp_path / "full", tested))
-    row = cells(results_table("corpus", [group]), "full")
+    row = entries(results_table("corpus", [group]), "full")
     scores = [100 * run.scores["weighted_accuracy"] for run in group.runs]
     labels, predictions = pooled(group)
     assert sorted(zip(labels, predictions[0], strict=True)) == sorted(tested.values())
@@ -51,7 +51,7 @@ def test_a_group_is_its_mean_and_spread_over_runs_and_the_interval_of_all_its_re
 
 def test_without_predictions_the_place_of_the_interval_says_so(tmp_path):
     table = results_table("corpus", groups_of(finished_run(tmp_path / "bare", predictions=False)))
-    assert "[" not in cells(table, "bare")["WA"]
+    assert "[" not in entries(table, "bare")["WA"]
     assert "No interval for bare" in " ".join(table.notes)
 
 
@@ -60,9 +60,9 @@ def test_every_number_names_its_files(tmp_path):
     groups = groups_of(five_folds(tmp_path / "full", tested), finished_run(tmp_path / "other", tested))
     for make in (results_table, protocol_table, ablation_table, cost_table, text_table, comparison_table):
         for row in make("corpus", groups).rows:
-            for cell in row:
-                if isinstance(cell, Cell) and cell.value is not None:
-                    assert "results.json" in cell.source or "He et al." in cell.source
+            for entry in row:
+                if isinstance(entry, Entry) and entry.value is not None:
+                    assert "results.json" in entry.source or "He et al." in entry.source
 
 
 def test_pairs_on_the_same_recordings_are_tested_and_others_are_named(tmp_path):
@@ -74,7 +74,7 @@ def test_pairs_on_the_same_recordings_are_tested_and_others_are_named(tmp_path):
         finished_run(tmp_path / "bare", better, predictions=False),
     )
     table = comparison_table("corpus", groups)
-    row = cells(table, "better")
+    row = entries(table, "better")
     wa = [100 * np.mean([label == told for label, told in tested.values()]) for tested in (better, worse)]
     assert row["against"] == "worse" and row["recordings"] == "200"
     assert row["WA difference"] == f"{wa[0] - wa[1]:+.1f}"
@@ -100,7 +100,7 @@ def test_protocols_stand_beside_each_other(tmp_path):
     held_out = finished_run(tmp_path / "held_out")
     loso = five_folds(tmp_path / "loso", tested)
     groups = groups_of(held_out, loso)
-    row = cells(protocol_table("corpus", groups), "full")
+    row = entries(protocol_table("corpus", groups), "full")
     assert list(row)[1:] == ["paper", "loso", "improvised", "script_disjoint", "held_out"]
     assert row["paper"] == row["improvised"] == "-" and "±" in row["loso"]
     assert row["held_out"] == f"{100 * groups[0].first.scores['unweighted_accuracy']:.1f}"
@@ -112,8 +112,8 @@ def test_ours_stands_under_the_published_rows_of_its_corpus(tmp_path):
     (group,) = groups_of(finished_run(tmp_path / "mine", config=iemocap, protocol="paper, fold 1 of 5"))
     table = system_table("II", [group])
     assert table.ours == [False] * 10 + [True]
-    assert cells(table, "M4SER")["WA"] == "79.2" and cells(table, "MMER")["year"] == "2023"
-    row = cells(table, "ours: mine")
+    assert entries(table, "M4SER")["WA"] == "79.2" and entries(table, "MMER")["year"] == "2023"
+    row = entries(table, "ours: mine")
     assert row["modality"] == "S+T(ASR)" and "epoch chosen on the test data" in row["protocol"]
     assert row["UA"] == f"{100 * group.first.scores['unweighted_accuracy']:.1f}"
     assert "published figures only" in system_table("III", [group]).notes[-1]
@@ -124,9 +124,9 @@ def test_an_ablation_finds_its_row_and_the_others_stay_open(tmp_path):
     groups = groups_of(finished_run(tmp_path / "full"), finished_run(tmp_path / "anyhow", config=off))
     table = ablation_table("corpus", groups)
     assert len(table.rows) == 13 and sum(table.ours) == 2
-    row = cells(table, "C (3) w/o AED & AEC")
+    row = entries(table, "C (3) w/o AED & AEC")
     assert row["IEMOCAP WA"] == "77.3" and row["MELD W-F1"] == "62.6" and row["our run"] == "anyhow"
-    assert cells(table, "D (1) w/o GAN")["corpus WA"] == "-"
+    assert entries(table, "D (1) w/o GAN")["corpus WA"] == "-"
 
 
 def test_two_runs_of_one_row_are_two_lines(tmp_path):
@@ -145,7 +145,7 @@ def test_a_sweep_over_weights_is_no_row(tmp_path):
 def test_cost_in_the_units_of_table_v(tmp_path):
     run = finished_run(tmp_path / "full")
     (run / "latency.json").write_text('{"milliseconds": 12.34, "spread": 0.56}')
-    row = cells(cost_table("corpus", groups_of(run)), "+ AED & AEC (M4SER)")
+    row = entries(cost_table("corpus", groups_of(run)), "+ AED & AEC (M4SER)")
     assert row["paper: inference (ms)"] == "44.7 ± 0.2" and row["inference (ms)"] == "12.3 ± 0.6"
     assert row["parameters (M)"] == "1.23" and row["training (h)"] == "2.000"
     assert row["hardware"] == "2 threads, x86_64"
@@ -164,21 +164,23 @@ def test_runs_across_corpora_find_their_table(tmp_path):
     shots = finished_run(tmp_path / "shots", config={"data": {"dataset": "data/iemocap-to-meld-20-shots"}})
     groups = groups_of(plain, shots, finished_run(tmp_path / "other"))
     eight, nine = (transfer_table(number, groups) for number in ("VIII", "IX"))
-    assert cells(eight, "Baseline (HuBERT + BERT)")["ME -> IE UA"] == "57.4" and sum(eight.ours) == sum(nine.ours) == 1
-    row = cells(nine, "ours: shots")
+    assert (
+        entries(eight, "Baseline (HuBERT + BERT)")["ME -> IE UA"] == "57.4" and sum(eight.ours) == sum(nine.ours) == 1
+    )
+    row = entries(nine, "ours: shots")
     assert row["shots"] == "20" and row["ours, from -> to"] == "iemocap -> meld" and row["IE -> ME ACC"] == "-"
     assert row["WA"] == f"{100 * groups[1].first.scores['weighted_accuracy']:.1f}"
     assert transfer_table("IX", groups[2:]).notes[-1].endswith("cross_corpus.py built with --shots.")
 
 
 @pytest.mark.parametrize(
-    ("cell", "text"),
+    ("entry", "text"),
     [
-        (Cell(None), "-"),
-        (Cell(61.54), "61.5"),
-        (Cell(1.0, 0.25), "1.0 ± 0.2"),
-        (Cell(1, 2, 0, 3), "1.0 ± 2.0 [0.0, 3.0]"),
+        (Entry(None), "-"),
+        (Entry(61.54), "61.5"),
+        (Entry(1.0, 0.25), "1.0 ± 0.2"),
+        (Entry(1, 2, 0, 3), "1.0 ± 2.0 [0.0, 3.0]"),
     ],
 )
-def test_cells(cell, text):
-    assert str(cell) == text
+def test_cells(entry, text):
+    assert str(entry) == text

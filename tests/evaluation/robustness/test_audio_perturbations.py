@@ -38,7 +38,7 @@ def test_the_published_list_is_complete():
 
 @pytest.mark.parametrize("name", EVERYTHING)
 @pytest.mark.parametrize("samples", [NOISE, np.zeros(RATE), NOISE[:1], NOISE[:700]], ids=["noise", "0", "1", "700"])
-def test_any_recording_stays_a_recording_and_the_same_seed_gives_the_same(name, samples):
+def test_output_is_finite_and_seeded(name, samples):
     before = samples.copy()
     changed = change(name, samples)
     assert changed.ndim == 1 and len(changed) >= 1 and np.isfinite(changed).all()
@@ -84,7 +84,7 @@ def test_background_noise_is_20_db_below(name):
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("cough", 0.3), ("sneeze", 0.5)])
-def test_a_cough_and_a_sneeze_are_one_burst_10_db_below(name, seconds):
+def test_cough_and_sneeze_are_one_burst_10_db_below(name, seconds):
     added = change(name) - NOISE
     places = np.flatnonzero(added)
     assert places[-1] - places[0] < seconds * RATE
@@ -92,14 +92,14 @@ def test_a_cough_and_a_sneeze_are_one_burst_10_db_below(name, seconds):
     assert decibels(NOISE, burst) == pytest.approx(10, abs=0.1)
 
 
-def test_a_telephone_passes_300_to_3400_hz_and_hisses():
+def test_phone_passes_300_to_3400_hz_and_hisses():
     changed = change("phone")
     assert decibels(changed, NOISE) == pytest.approx(0, abs=1e-6) and len(changed) == len(NOISE)
     assert power(changed, 50, 150) < 0.01 * power(changed, 500, 3000)
     assert power(changed, 4200, 7900) > 0
 
 
-def test_a_tilt_is_12_db_over_the_band():
+def test_tilt_is_12_db_over_the_band():
     for name, sign in (("downward_tilt", -1), ("upward_tilt", 1)):
         changed = change(name)
         bottom, top = (10 * np.log10(power(changed, *band) / power(NOISE, *band)) for band in ((0, 400), (7600, 8000)))
@@ -107,7 +107,7 @@ def test_a_tilt_is_12_db_over_the_band():
         assert decibels(changed, NOISE) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_room_rings_after_the_sound_and_a_booth_hardly():
+def test_room_reverberates_longer_than_booth():
     click = np.zeros(RATE)
     click[100] = 1
 

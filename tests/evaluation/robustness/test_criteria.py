@@ -1,12 +1,12 @@
-"""Demands and thresholds of the published list on predictions whose measures are known."""
+"""Criteria and thresholds of the published list on predictions whose measures are known."""
 
 import numpy as np
 import pytest
 from sklearn.metrics import precision_score, recall_score
 
 from m4ser.evaluation.robustness.criteria import (
-    Check,
-    all_checks,
+    Criterion,
+    all_criteria,
     correctness,
     fairness,
     precision_recall,
@@ -16,20 +16,20 @@ from m4ser.evaluation.robustness.criteria import (
 
 NAMES = ("angry", "happy", "sad")
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
-ANSWERS = np.array([0, 0, 0, 1, 1, 1, 0, 0, 2, 1, 1, 1])
+PREDICTIONS = np.array([0, 0, 0, 1, 1, 1, 0, 0, 2, 1, 1, 1])
 
 
-def values(checks):
-    return {check.name: (check.value, check.passed) for check in checks}
+def values(criteria):
+    return {criterion.name: (criterion.value, criterion.passed) for criterion in criteria}
 
 
-def test_precision_and_recall_are_scikit_learns():
-    found = precision_recall(LABELS, ANSWERS, 3)
-    expected = [score(LABELS, ANSWERS, average=None, zero_division=0) for score in (precision_score, recall_score)]
+def test_precision_and_recall_equal_scikit_learn():
+    found = precision_recall(LABELS, PREDICTIONS, 3)
+    expected = [score(LABELS, PREDICTIONS, average=None, zero_division=0) for score in (precision_score, recall_score)]
     np.testing.assert_allclose(found, expected)
 
 
-def test_a_class_that_is_not_there_is_not_judged():
+def test_class_without_recordings_is_not_measured():
     precision, recall = precision_recall(np.array([0, 1]), np.array([0, 2]), 4)
     np.testing.assert_array_equal(precision, [1, 0, np.nan, np.nan])
     np.testing.assert_array_equal(recall, [1, 0, np.nan, np.nan])
@@ -38,47 +38,47 @@ def test_a_class_that_is_not_there_is_not_judged():
 
 
 def test_correctness_by_hand():
-    found = values(correctness(LABELS, ANSWERS, NAMES))
+    found = values(correctness(LABELS, PREDICTIONS, NAMES))
     assert found["recall of angry"] == (0.75, True) and found["recall of sad"] == (0.25, False)
     assert found["precision of happy"] == (pytest.approx(2 / 6), False) and found["UAR"] == (0.5, True)
-    # 6 of 12 answers are happy, 4 recordings are: a sixth too many.
+    # 6 of 12 predictions are happy, 4 recordings are: a sixth too many.
     assert found["share of happy"] == (pytest.approx(1 / 6), False)
     assert found["share of angry"] == (pytest.approx(1 / 12), True)
 
 
-def test_fairness_is_the_difference_to_everyone():
+def test_fairness_by_hand():
     sexes = ["female", "male"] * 6
-    found = values(fairness(LABELS, ANSWERS, NAMES, sexes))
-    # Of the four angry recordings three are told; of the two by women both.
+    found = values(fairness(LABELS, PREDICTIONS, NAMES, sexes))
+    # Of the four angry recordings three are recognized; of the two by women both.
     assert found["recall of angry, female"] == (pytest.approx(0.25), False)
-    female = LABELS[::2], ANSWERS[::2]
-    difference = abs(recall_score(*female, average="macro") - recall_score(LABELS, ANSWERS, average="macro"))
+    female = LABELS[::2], PREDICTIONS[::2]
+    difference = abs(recall_score(*female, average="macro") - recall_score(LABELS, PREDICTIONS, average="macro"))
     assert found["UAR, female"] == (pytest.approx(difference), bool(difference <= 0.075))
 
 
 def test_robustness_by_group():
-    changed = ANSWERS.copy()
+    changed = PREDICTIONS.copy()
     changed[0] = 2
-    small = robustness("small changes", "gain", LABELS, ANSWERS, changed, 3)
+    small = robustness("small changes", "gain", LABELS, PREDICTIONS, changed, 3)
     assert values(small) == {"unchanged, gain": (pytest.approx(11 / 12), False)}
-    noise = values(robustness("background noise", "music", LABELS, ANSWERS, changed, 3))
+    noise = values(robustness("background noise", "music", LABELS, PREDICTIONS, changed, 3))
     assert noise["unchanged, music"][1] is True
     assert noise["change of UAR, music"] == (pytest.approx(-0.25 / 3), False)
-    same = values(robustness("spectral tilt", "upward", LABELS, ANSWERS, ANSWERS, 3))
+    same = values(robustness("spectral tilt", "upward", LABELS, PREDICTIONS, PREDICTIONS, 3))
     assert all(passed for _, passed in same.values()) and same["change of UAP, upward"][0] == 0
 
 
-def test_chance_fails_what_asks_for_knowledge_and_passes_what_asks_for_evenness():
+def test_chance_of_meeting_a_criterion():
     labels = np.arange(300) % 3
     changed = {("small changes", "gain"): (labels, labels), ("background noise", "music"): (labels, labels)}
     sexes = ["female"] * 150 + ["male"] * 150
-    checks = with_chance(all_checks(labels, labels, changed, NAMES, sexes), labels, changed, NAMES, sexes)
-    chance = {check.name: check.chance for check in checks}
-    assert all(check.passed for check in checks)
+    criteria = with_chance(all_criteria(labels, labels, changed, NAMES, sexes), labels, changed, NAMES, sexes)
+    chance = {criterion.name: criterion.chance for criterion in criteria}
+    assert all(criterion.passed for criterion in criteria)
     assert chance["recall of sad"] == chance["unchanged, gain"] == 0
     assert chance["share of sad"] == 1 and chance["change of UAR, music"] > 0.7
     assert 0.3 < chance["UAR, female"] <= 1
-    assert checks == with_chance(all_checks(labels, labels, changed, NAMES, sexes), labels, changed, NAMES, sexes)
+    assert criteria == with_chance(all_criteria(labels, labels, changed, NAMES, sexes), labels, changed, NAMES, sexes)
 
 
 @pytest.mark.parametrize(
@@ -92,5 +92,5 @@ def test_chance_fails_what_asks_for_knowledge_and_passes_what_asks_for_evenness(
         (None, 0.5, False, None),
     ],
 )
-def test_a_value_on_the_threshold_passes(value, threshold, most, passed):
-    assert Check("a group", "a name", value, threshold, most).passed is passed
+def test_value_on_the_threshold_passes(value, threshold, most, passed):
+    assert Criterion("a group", "a name", value, threshold, most).passed is passed

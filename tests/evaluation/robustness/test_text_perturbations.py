@@ -1,4 +1,4 @@
-"""Words are inject_word_errors at the rate asked for; a foreign text is another recording's, of another emotion."""
+"""Word errors at a given rate, and texts of other recordings."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,13 @@ TEXTS = [" ".join(np.random.default_rng(seed).choice(WORDS, 9)) for seed in rang
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.35, 0.5, 1.0])
-def test_the_word_error_rate_is_the_one_asked_for(rate):
+def test_word_error_rate_is_as_requested(rate):
     generator = np.random.default_rng(0)
-    heard = [inject_word_errors(text, rate, WORDS, generator) for text in TEXTS]
+    changed = [inject_word_errors(text, rate, WORDS, generator) for text in TEXTS]
     # An insertion after a word and a deletion of the next one are one substitution, which is one error less.
-    assert word_error_rate(heard, TEXTS) == pytest.approx(rate, abs=0.01 + 0.1 * rate)
+    assert word_error_rate(changed, TEXTS) == pytest.approx(rate, abs=0.01 + 0.1 * rate)
     if rate == 0:
-        assert heard == TEXTS
+        assert changed == TEXTS
 
 
 def test_one_word_and_none():
@@ -27,12 +27,12 @@ def test_one_word_and_none():
     assert outcomes == {"w1", "", "w0 w1"}
 
 
-def test_a_foreign_text_is_of_another_emotion():
+def test_shuffled_text_is_of_another_emotion():
     texts, labels = ["a", "b", "c", "d"], [0, 0, 1, 1]
     given = shuffle_texts(texts, labels, np.random.default_rng(0))
     assert all(labels[texts.index(text)] != label for text, label in zip(given, labels, strict=True))
 
 
-def test_where_there_is_one_emotion_or_one_recording():
+def test_shuffle_with_one_emotion_or_recording():
     assert shuffle_texts(["a", "b"], [0, 0], np.random.default_rng(0)) == ["b", "a"]
     assert shuffle_texts(["a"], [0], np.random.default_rng(0)) == ["a"]

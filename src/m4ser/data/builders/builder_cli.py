@@ -1,4 +1,4 @@
-"""What every dataset builder shares: its command line, hypotheses files, recordings, and how it refuses."""
+"""Code that all dataset builders share: command line, hypotheses files, recordings, and errors."""
 
 import argparse
 import io
@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from m4ser.data.schema import SAMPLING_RATE, DataError
 from m4ser.model.audio_m4ser import AudioError, load_audio
 
-# What anyone can read back; other formats become FLAC.
+# Formats that soundfile reads everywhere; others become FLAC.
 KEPT_FORMATS = {"FLAC", "WAV", "OGG", "MP3"}
 
 
 def argument_parser(description: str, raw_data: str | None) -> argparse.ArgumentParser:
-    """The arguments of a builder. `raw_data` says what --data_dir holds; None where a builder needs none."""
+    """Return the parser of a builder. `raw_data` says what --data_dir holds; None where a builder needs none."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     if raw_data:
         parser.add_argument("--data_dir", type=Path, required=True, help=raw_data)
@@ -32,7 +32,7 @@ def argument_parser(description: str, raw_data: str | None) -> argparse.Argument
 
 
 def add_release_arguments(parser: argparse.ArgumentParser, label_sets: Sequence[str]) -> None:
-    """What the builders of published corpora ask besides; the first label set is the default."""
+    """Add the arguments of builders of published corpora; the first label set is the default."""
     parser.add_argument("--labels", choices=label_sets, default=label_sets[0], help="which classes")
     parser.add_argument(
         "--allow_partial", action="store_true", help="build from a release that differs from the published one"
@@ -47,8 +47,8 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {error}")
 
 
-def load_tokenizer(name: str | None):
-    """The tokenizer of --tokenizer, or None."""
+def load_tokenizer(name: str | None) -> PreTrainedTokenizerBase | None:
+    """Load the tokenizer of --tokenizer, if any."""
     if name is None:
         return None
     try:
@@ -58,7 +58,7 @@ def load_tokenizer(name: str | None):
 
 
 def read_hypotheses(path: Path | None) -> dict[str, str]:
-    """The hypothesis of each id; a `file` stands for itself without its extension.
+    """Read the hypothesis of each id; a `file` stands for itself without its extension.
 
     Raises:
         DataError: no such file, or a line that is not an object with `id` or `file` and a `hypothesis` string.
@@ -77,13 +77,13 @@ def read_hypotheses(path: Path | None) -> dict[str, str]:
 
 
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines of a text file that are not empty, numbered from 1."""
+    """Read the lines of a text file that are not empty, numbered from 1."""
     lines = enumerate(read_text(path).split("\n"), start=1)  # not splitlines: JSON may hold U+2028
     return [(number, line) for number, line in lines if line.strip()]
 
 
 def json_object(line: str) -> dict:
-    """A line of a JSON lines file. Raises DataError where it holds something else than an object."""
+    """Parse a line of a JSON lines file. Raises DataError where it holds something else than an object."""
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
@@ -94,7 +94,7 @@ def json_object(line: str) -> dict:
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 file (with or without a byte order mark)."""
+    """Read a UTF-8 file (with or without a byte order mark)."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -102,7 +102,7 @@ def read_text(path: Path) -> str:
 
 
 def read_recording(path: Path) -> tuple[bytes, str, float]:
-    """A recording as (bytes of an audio file, its name, seconds).
+    """Read a recording as (bytes of an audio file, its name, seconds).
 
     Kept as it is where it already is 16 kHz mono, else made into 16 kHz mono FLAC of 16 bits.
 
@@ -118,7 +118,7 @@ def read_recording(path: Path) -> tuple[bytes, str, float]:
 
 
 def read_video(path: Path) -> np.ndarray:
-    """The first audio stream of a video as 16-bit integers of shape (samples,), 16 kHz mono.
+    """Read the first audio stream of a video as 16-bit integers of shape (samples,), 16 kHz mono.
 
     Raises:
         AudioError: naming the file, where no sound can be decoded. DataError: PyAV is not installed.
@@ -144,8 +144,8 @@ def read_video(path: Path) -> np.ndarray:
     return np.concatenate([frame.to_ndarray()[0] for frame in frames])
 
 
-def encode_flac(audio) -> bytes:
-    """Samples of shape (samples,) at 16 kHz, in -1..1 or 16-bit integers, as a FLAC file of 16 bits."""
+def encode_flac(audio: np.ndarray) -> bytes:
+    """Encode samples of shape (samples,) at 16 kHz, in -1..1 or 16-bit integers, as a FLAC file of 16 bits."""
     buffer = io.BytesIO()
     soundfile.write(buffer, audio, SAMPLING_RATE, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()

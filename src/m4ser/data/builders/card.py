@@ -1,4 +1,4 @@
-"""The dataset card: what a reader of the folder, or of its page on the Hub, needs to know."""
+"""The dataset card: README.md of a dataset's folder, and its page on the Hub."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ import yaml
 
 from m4ser.data.alignment import CHANGE, DELETE, KEEP
 from m4ser.data.labels import LabelStatistics
+from m4ser.data.schema import Utterance
 from m4ser.data.tokenizer import basic_normalizer
 
 FINDINGS_NAMED = 3  # of each kind, in the card
@@ -17,7 +18,7 @@ FINDINGS_NAMED = 3  # of each kind, in the card
 
 @dataclass
 class SplitStatistics:
-    """What one split holds: utterances by emotion, seconds, speakers, its pairs of texts, and its labels if any."""
+    """Counts of one split: utterances by emotion, seconds, speakers, its pairs of texts, and its labels if any."""
 
     emotions: Counter = field(default_factory=Counter)
     seconds: float = 0.0
@@ -26,7 +27,7 @@ class SplitStatistics:
     hypotheses: list[str] = field(default_factory=list)
     labels: LabelStatistics | None = None
 
-    def add(self, utterance, row: Mapping) -> None:
+    def add(self, utterance: Utterance, row: Mapping) -> None:
         """Count an utterance; `row` is what was written of it."""
         self.emotions[utterance.emotion] += 1
         self.seconds += utterance.duration
@@ -40,7 +41,7 @@ class SplitStatistics:
 
     @property
     def word_error_rate(self) -> float | None:
-        """Of the normalized texts; None without words to compare."""
+        """The word error rate of the normalized texts; None without words to compare."""
         if not any(transcript.strip() for transcript in self.transcripts):
             return None
         return jiwer.wer(self.transcripts, self.hypotheses)
@@ -55,7 +56,7 @@ def dataset_card(
     findings: Mapping[str, Sequence[str]],
     content_hash: str,
 ) -> str:
-    """The text of README.md: a YAML header that names the files, then counts by split and what was found.
+    """Return the text of README.md: a YAML header that names the files, then counts by split and what was found.
 
     `load_dataset` keeps a copy of a folder by its name and this header, and does not see that files change: the
     content's hash in it makes it read a rebuilt dataset anew.
@@ -97,31 +98,31 @@ def summary(
     statistics: Mapping[str, SplitStatistics],
     findings: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> str:
-    """What a builder prints in the end: the card's tables, and what was found."""
+    """Return what a builder prints in the end: the card's tables, and what was found."""
     return "\n\n".join([*_tables(labels, statistics), *([_findings(findings)] if findings else [])])
 
 
 def _tables(labels: Sequence[str], statistics: Mapping[str, SplitStatistics]) -> list[str]:
-    """Utterances by split and emotion, and where there is something labeled, the labels by split."""
+    """Count utterances by split and emotion, and where there is something labeled, the labels by split."""
     tables = [
         _table(
             ["split", *labels, "utterances", "minutes", "speakers", "WER"],
-            [[split, *_cells(split_statistics, labels)] for split, split_statistics in statistics.items()],
+            [[split, *_entries(split_statistics, labels)] for split, split_statistics in statistics.items()],
         )
     ]
     labeled = {split: one.labels for split, one in statistics.items() if one.labels is not None and one.labels.tags}
     if labeled:
         names = ["split", "tokens", "KEEP", "DELETE", "CHANGE", "targets", "median", "95 %", "longest", "cut"]
-        tables.append(_table(names, [[split, *_label_cells(one)] for split, one in labeled.items()]))
+        tables.append(_table(names, [[split, *_label_entries(one)] for split, one in labeled.items()]))
     return tables
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cells(statistics: SplitStatistics, labels: Sequence[str]) -> list[str]:
+def _entries(statistics: SplitStatistics, labels: Sequence[str]) -> list[str]:
     wer = statistics.word_error_rate
     return [
         *(str(statistics.emotions[label]) for label in labels),
@@ -132,7 +133,7 @@ def _cells(statistics: SplitStatistics, labels: Sequence[str]) -> list[str]:
     ]
 
 
-def _label_cells(labels: LabelStatistics) -> list[str]:
+def _label_entries(labels: LabelStatistics) -> list[str]:
     return [
         str(labels.tags.total()),
         *(f"{100 * labels.share(tag):.1f} %" for tag in (KEEP, DELETE, CHANGE)),
@@ -143,7 +144,7 @@ def _label_cells(labels: LabelStatistics) -> list[str]:
 
 
 def _findings(findings: Mapping[str, Sequence[str]]) -> str:
-    """A line a kind: how many there are, and the first of them."""
+    """Return a line a kind: how many there are, and the first of them."""
     lines = []
     for kind, items in findings.items():
         first = ", ".join(items[:FINDINGS_NAMED]) + (", ..." if len(items) > FINDINGS_NAMED else "")

@@ -1,4 +1,4 @@
-"""What a builder finds in the published release of a corpus: what differs from it, and what is odd in it."""
+"""Findings in the release of a corpus: differences from the published one, and what is odd in it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,23 +24,26 @@ class ReleaseReport:
 
     @property
     def differences(self) -> list[str]:
+        """The differences from the release as published."""
         return self.findings.get(DIFFERENCES, [])
 
     def add(self, kind: str, line: str) -> None:
+        """Add a finding of a kind."""
         self.findings.setdefault(kind, []).append(line)
 
     def differ(self, line: str) -> None:
+        """Add a difference from the release as published."""
         self.add(DIFFERENCES, line)
 
     def compare_counts(
-        self, counted: Mapping[tuple[str, str], int], published: Mapping[str, Sequence[int]], places: Sequence[str]
+        self, counted: Mapping[tuple[str, str], int], published: Mapping[str, Sequence[int]], parts: Sequence[str]
     ) -> None:
-        """Differ where the utterances of a (place, class) are not as many as were published, class by class."""
+        """Differ where the utterances of a (part, class) are not as many as were published, class by class."""
         for name, numbers in published.items():
-            for place, number in zip(places, numbers, strict=True):
-                found = counted.get((place, name), 0)
+            for part, number in zip(parts, numbers, strict=True):
+                found = counted.get((part, name), 0)
                 if found != number:
-                    self.differ(f"{place}: {found} utterances of {name} instead of {number}")
+                    self.differ(f"{part}: {found} utterances of {name} instead of {number}")
 
     def compare_length(self, utterance: str, seconds: float, annotated: float, tolerance: float) -> None:
         """List an utterance whose recording lasts another time than its annotation says, in seconds."""
@@ -49,7 +52,7 @@ class ReleaseReport:
             self.add(kind, f"{utterance}: {seconds:.2f} s instead of {annotated:.2f} s")
 
     def check(self) -> None:
-        """Raises DataError, naming the first differences, where there are any that are not allowed."""
+        """Raise DataError, naming the first differences, where there are any that are not allowed."""
         differences = self.differences
         if not differences or self.allow_partial:
             return
@@ -63,5 +66,5 @@ class ReleaseReport:
 
 
 def find_recursive(folder: Path, name: str) -> Path | None:
-    """The file or folder of this name in `folder` or below, the nearest one; None where there is none."""
+    """Find the file or folder of this name in `folder` or below, the nearest one; None where there is none."""
     return min(folder.rglob(name), key=lambda path: (len(path.parts), path), default=None)

@@ -16,6 +16,7 @@ from types import MappingProxyType
 import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
+from transformers import PreTrainedTokenizerBase
 
 from m4ser.data.builders.card import SplitStatistics, dataset_card
 from m4ser.data.labels import LABEL_FEATURES, LabelStatistics, aligned_labels
@@ -34,7 +35,7 @@ def write_dataset(
     title: str,
     description: str,
     license_id: str | None = None,
-    tokenizer=None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
     extra_columns: Mapping = NO_COLUMNS,
     findings: Mapping[str, Sequence[str]] = NO_FINDINGS,
 ) -> dict[str, SplitStatistics]:
@@ -50,7 +51,7 @@ def write_dataset(
             Where there is any, all goes to OUT/report.json and the beginning of each kind into the card.
 
     Returns:
-        What each split holds, for `m4ser.data.builders.card.summary`.
+        The counts of each split, for `m4ser.data.builders.card.summary`.
 
     Raises:
         DataError: no utterance, an emotion that is not in `labels`, an id that comes twice, other extra columns, or
@@ -62,7 +63,7 @@ def write_dataset(
     if not files <= set(FILE_NAMES.values()) or (readme.exists() and not files):
         raise DataError(f"{output_dir} holds other things than a dataset; choose another output folder.")
     output_dir.mkdir(parents=True, exist_ok=True)
-    # Beside the old dataset, so that the new one comes into place by renaming.
+    # Beside the old dataset, so that the new one replaces it by renaming.
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".building-") as building:
         statistics = _write_splits(utterances, labels, Path(building, "data"), tokenizer, extra_columns)
         content_hash = folder_digest(Path(building, "data"))[:16]
@@ -79,7 +80,11 @@ def write_dataset(
 
 
 def _write_splits(
-    utterances: Iterable[Utterance], labels: Sequence[str], folder: Path, tokenizer, extra_columns: Mapping
+    utterances: Iterable[Utterance],
+    labels: Sequence[str],
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase | None,
+    extra_columns: Mapping,
 ) -> dict[str, SplitStatistics]:
     """Write each utterance to its split's file; return what each split holds, in the order of SPLITS."""
     columns = features(labels, extra_columns) | (LABEL_FEATURES if tokenizer else {})
@@ -125,7 +130,7 @@ def _batches(items: Iterable, size: int) -> Iterator[list]:
         yield batch
 
 
-def _row(utterance: Utterance, labels: Sequence[str], tokenizer) -> dict:
+def _row(utterance: Utterance, labels: Sequence[str], tokenizer: PreTrainedTokenizerBase | None) -> dict:
     row = {column: getattr(utterance, column) for column in COLUMNS}
     row["audio"] = None if utterance.audio is None else {"bytes": utterance.audio, "path": utterance.path}
     row["emotion"] = labels.index(utterance.emotion)

@@ -1,6 +1,9 @@
-"""What a saved model makes of its test recordings: the vectors behind Figs. 9 to 11 and Table VII."""
+"""A saved model's representations of its test recordings: the vectors behind Figs. 9 to 11 and Table VII."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,13 +11,13 @@ import torch
 from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.evaluation.protocols import partition
+from m4ser.evaluation.report.runs import Run
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.modeling_m4ser import M4SERModel
 from m4ser.model.processing_m4ser import M4SERProcessor
 
 BATCH = 8
 STREAMS = ("speech_specific", "text_specific", "invariant")
-NETWORK_INPUTS = ("input_values", "attention_mask", "input_ids", "text_attention_mask")
 
 
 @dataclass(frozen=True)
@@ -28,35 +31,38 @@ class Vectors:
 
     labels: np.ndarray
     embeddings: np.ndarray
-    streams: dict
+    streams: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Weights:
-    """How much of the hidden features lies where in one recording, each curve scaled to 0..1.
+    """The norm of the hidden features over time in one recording, each curve scaled to 0..1.
 
     The paper accumulates the features of a step "into one dimension" without saying how. Here it is their Euclidean
     norm: their sum is the same at every step after a layer norm.
 
     Args:
         speech, speech_specific, text_specific: (m,), over frames. text: (n,), over `tokens`.
-        seconds: of the recording. answer: the emotion that the model names.
+        seconds: of the recording. prediction: the emotion.
     """
 
     speech: np.ndarray
     text: np.ndarray
     speech_specific: np.ndarray
     text_specific: np.ndarray
-    tokens: list
+    tokens: list[str]
     seconds: float
-    answer: str
+    prediction: str
 
 
-class Reader:
-    """A run's model, and the recordings that the run was tested on."""
+class RunEncoder:
+    """A run's model, and the recordings that the run was tested on.
 
-    def __init__(self, run, dataset):
-        """Raises DataError where the dataset is not the run's, or the run has no weights."""
+    Raises:
+        DataError: the dataset is not the run's, or the run has no weights.
+    """
+
+    def __init__(self, run: Run, dataset: str | Path):
         data = run.results["config"]["data"]
         self.rows = partition(load_dataset(dataset), data.get("protocol", "held_out"), data.get("fold")).splits["test"]
         if run.predictions is not None and set(self.rows["id"]) != set(run.predictions):
@@ -67,56 +73,57 @@ class Reader:
         self.model = M4SERModel.from_pretrained(run.folder).eval()
         self.processor = M4SERProcessor.from_pretrained(run.folder)
 
-    def vectors(self):
-        """[`Vectors`] of all test recordings."""
-        embeddings, streams = [], {name: [] for name in STREAMS}
+    def vectors(self) -> Vectors:
+        """Encode all test recordings."""
+        embeddings = []
+        streams: dict[str, list[torch.Tensor]] = {name: [] for name in STREAMS}
         for start in range(0, len(self.rows), BATCH):
             rows = self.rows[start : start + BATCH]
             output = self._forward([load_audio(audio) for audio in rows["audio"]], rows[self.column])
-            embeddings.append(output.embeddings)
-            mask = output.frame_mask.unsqueeze(-1)
-            for name in STREAMS:
-                if (states := getattr(output, name)) is not None:
-                    streams[name].append((states * mask).sum(1) / mask.sum(1))
+            embeddings.append(output["embeddings"])
+            mask = output["frame_mask"].unsqueeze(-1)
+            for name in output.keys() & streams.keys():
+                streams[name].append((output[name] * mask).sum(1) / mask.sum(1))
         found = {name: torch.cat(parts).numpy() for name, parts in streams.items() if parts}
         return Vectors(np.array(self.rows["emotion"]), torch.cat(embeddings).numpy(), found)
 
-    def weights(self, row, column):
-        """[`Weights`] of one test recording under a text, the column `hypothesis` or `transcript`."""
-        heard, samples = [], load_audio(row["audio"])
-        hook = self.model.speech_encoder.register_forward_hook(lambda _, __, output: heard.append(output[0]))
+    def weights(self, row: Mapping[str, Any], column: str) -> Weights:
+        """Compute the curves of one test recording under a text, the column `hypothesis` or `transcript`."""
+        samples = load_audio(row["audio"])
+        speech: list[torch.Tensor] = []
+        hook = self.model.speech_encoder.register_forward_hook(lambda _, __, output: speech.append(output[0]))
         try:
             output = self._forward([samples], [row[column]])
         finally:
             hook.remove()
         tokenizer = self.processor.tokenizer
         ids = tokenizer(row[column] or "", truncation=True)["input_ids"]
-        label = int(output.logits.argmax())
+        label = int(output["logits"].argmax())
         return Weights(
-            speech=_curve(heard[0][0]),
-            text=_curve(output.text_hidden_states[0]),
-            speech_specific=_curve(output.speech_specific[0]),
-            text_specific=_curve(output.text_specific[0]),
+            speech=_curve(speech[0][0]),
+            text=_curve(output["text_hidden_states"][0]),
+            speech_specific=_curve(output["speech_specific"][0]),
+            text_specific=_curve(output["text_specific"][0]),
             tokens=tokenizer.convert_ids_to_tokens(ids),
             seconds=len(samples) / self.processor.feature_extractor.sampling_rate,
-            answer=self.model.config.id2label[label],
+            prediction=self.model.config.id2label[label],
         )
 
     @torch.no_grad()
-    def _forward(self, recordings, texts):
+    def _forward(self, recordings: Sequence[np.ndarray], texts: Sequence[str | None]) -> dict[str, torch.Tensor]:
         rate = self.processor.feature_extractor.sampling_rate
         inputs = self.processor(recordings, [text or "" for text in texts], sampling_rate=rate)
-        return self.model(**{name: inputs[name] for name in NETWORK_INPUTS})
+        return dict(self.model(**inputs))  # without what the network does not have
 
 
-def _curve(states):
-    """(steps, d) to (steps,) in 0..1."""
+def _curve(states: torch.Tensor) -> np.ndarray:
+    """Turn (steps, d) into (steps,) in 0..1."""
     norms = states.norm(dim=-1).numpy().astype(np.float64)
     return (norms - norms.min()) / max(np.ptp(norms), np.finfo(float).tiny)
 
 
-def warping_distance(first, second):
-    """Dynamic time warping between two curves: the least mean distance along a path that leaves nothing out.
+def warping_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Measure dynamic time warping between two curves: the least mean distance along a path that leaves nothing out.
 
     The paper names neither a distance nor what it divides by. Here steps cost the absolute difference, and the least
     total is divided by the lengths' sum (Sakoe and Chiba 1978, symmetric form), so that long recordings are

@@ -1,11 +1,12 @@
-"""Tables II to VI of the paper, with ours beside its rows: pure functions from groups of runs."""
+"""Tables II to VI, VIII and IX of the paper, with our runs beside its rows."""
 
 import re
+from collections.abc import Callable, Sequence
 from statistics import mean, stdev
 
 from m4ser.evaluation.paper.published import published
-from m4ser.evaluation.report.runs import PAPER_PROTOCOL, row_groups
-from m4ser.evaluation.report.table import F1, NOTHING, TITLES, UA, WA, Cell, Table, runs_text, score_cell, sources_of
+from m4ser.evaluation.report.runs import PAPER_PROTOCOL, Group, row_groups
+from m4ser.evaluation.report.table import F1, NOTHING, TITLES, UA, WA, Entry, Table, runs_text, score_entry, sources_of
 from m4ser.run_folder import LATENCY, MEASURES
 
 CORPORA = {"II": "IEMOCAP", "III": "MELD"}
@@ -14,21 +15,22 @@ TRANSFER = re.compile(r"(?P<source>.+)-to-(?P<target>.+?)(-(?P<shots>\d+)-shots)
 DIRECTIONS = {"IE -> ME": ("ACC", "W-F1"), "ME -> IE": ("WA", "UA")}
 
 
-def system_table(number, groups):
-    """Tables II and III: the paper's systems, and ours where a run is on that corpus."""
+def system_table(number: str, groups: Sequence[Group]) -> Table:
+    """Show Tables II and III: the paper's systems, and ours where a run is on that corpus."""
     corpus = CORPORA[number]
     names = ("WA", "UA") if number == "II" else ("ACC", "W-F1")
-    rows, ours = [], []
+    rows: list[list[str | Entry]] = []
+    ours: list[bool] = []
     for row in published()[number]:
-        cells = [published_cell(row[name], f"Table {number}") for name in names]
+        entries = [published_entry(row[name], f"Table {number}") for name in names]
         rows.append(
-            [row["method"], str(row["year"]), row["modality"], published()["protocols"][row["protocol"]], *cells]
+            [row["method"], str(row["year"]), row["modality"], published()["protocols"][row["protocol"]], *entries]
         )
         ours.append(False)
     for group in groups:
         if corpus.lower() in group.corpus.lower():
-            cells = [score_cell(group, measure) for measure in ((WA, UA) if number == "II" else (WA, F1))]
-            rows.append([f"ours: {group.name}", "", modality(group), _protocol_text(group), *cells])
+            entries = [score_entry(group, measure) for measure in ((WA, UA) if number == "II" else (WA, F1))]
+            rows.append([f"ours: {group.name}", "", modality(group), _protocol_text(group), *entries])
             ours.append(True)
     notes = ["Published rows: the paper's text. It does not repeat the protocols of the systems it cites."]
     if True not in ours:
@@ -37,16 +39,17 @@ def system_table(number, groups):
     return Table(number, f"Table {number}: systems on {corpus}", columns, rows, notes, ours)
 
 
-def ablation_table(corpus, groups):
-    """Table IV: each row as published on both corpora and as measured here."""
-    rows, ours = [], []
+def ablation_table(corpus: str, groups: Sequence[Group]) -> Table:
+    """Show Table IV: each row as published on both corpora and as measured here."""
+    rows: list[list[str | Entry]] = []
+    ours: list[bool] = []
     for row in published()["IV"]:
         paper = [
-            published_cell(row[on][name], "Table IV")
+            published_entry(row[on][name], "Table IV")
             for on, name in (("IEMOCAP", "WA"), ("IEMOCAP", "UA"), ("MELD", "ACC"), ("MELD", "W-F1"))
         ]
-        for found in row_groups(groups, row["variant"]) or [None]:
-            mine = [score_cell(found, measure) if found else Cell(None) for measure in MEASURES]
+        for found in _row_groups(groups, row["variant"]):
+            mine = [score_entry(found, measure) if found else Entry(None) for measure in MEASURES]
             rows.append([row["method"], *paper, *mine, found.name if found else NOTHING])
             ours.append(found is not None)
     columns = ["method", "IEMOCAP WA", "IEMOCAP UA", "MELD ACC", "MELD W-F1"]
@@ -55,19 +58,19 @@ def ablation_table(corpus, groups):
     return Table(f"IV-{corpus}", f"Table IV: ablations, published and on {corpus}", columns, rows, notes, ours)
 
 
-def cost_table(corpus, groups):
-    """Table V: parameters, time of training and of inference."""
-    rows, ours = [], []
+def cost_table(corpus: str, groups: Sequence[Group]) -> Table:
+    """Show Table V: parameters, time of training and of inference."""
+    rows: list[list[str | Entry]] = []
+    ours: list[bool] = []
     for row in published()["V"]:
         paper = [
-            published_cell(row["parameters"], "Table V"),
-            published_cell(row["training"], "Table V"),
-            Cell(row["inference"], row["spread"], source=f"{published()['paper']}, Table V"),
+            published_entry(row["parameters"], "Table V"),
+            published_entry(row["training"], "Table V"),
+            Entry(row["inference"], row["spread"], source=f"{published()['paper']}, Table V"),
         ]
-        for found in row_groups(groups, row["variant"]) or [None]:
-            rows.append(
-                [row["method"], *paper, *(_cost_cells(found) if found else [Cell(None)] * 3 + [NOTHING, NOTHING])]
-            )
+        for found in _row_groups(groups, row["variant"]):
+            unknown: list[str | Entry] = [*[Entry(None)] * 3, NOTHING, NOTHING]
+            rows.append([row["method"], *paper, *(_cost_entries(found) if found else unknown)])
             ours.append(found is not None)
     columns = ["model", "paper: parameters (M)", "paper: training (h)", "paper: inference (ms)"]
     columns += ["parameters (M)", "training (h)", "inference (ms)", "hardware", "our run"]
@@ -76,17 +79,18 @@ def cost_table(corpus, groups):
         f"{corpus}, the run's own epochs and hardware, its discriminator not counted.",
     ]
     if not any(run.latency for group in groups for run in group.runs):
-        notes.append("No inference time of ours: python -m m4ser.evaluation.latency RUN --dataset DATA measures it.")
+        notes.append("No inference time of ours: m4ser latency RUN --dataset DATA measures it.")
     return Table(f"V-{corpus}", f"Table V: cost, published and on {corpus}", columns, rows, notes, ours)
 
 
-def text_table(corpus, groups):
-    """Table VI: the recognizer's text or the human one."""
-    rows, ours = [], []
+def text_table(corpus: str, groups: Sequence[Group]) -> Table:
+    """Show Table VI: the ASR hypothesis or the human transcript."""
+    rows: list[list[str | Entry]] = []
+    ours: list[bool] = []
     for row in published()["VI"]:
-        paper = [published_cell(row[name], "Table VI") for name in ("WA", "UA")]
-        for found in row_groups(groups, row["variant"]) or [None]:
-            mine = [score_cell(found, measure) if found else Cell(None) for measure in (WA, UA)]
+        paper = [published_entry(row[name], "Table VI") for name in ("WA", "UA")]
+        for found in _row_groups(groups, row["variant"]):
+            mine = [score_entry(found, measure) if found else Entry(None) for measure in (WA, UA)]
             rows.append([row["method"], row["modality"], *paper, *mine, found.name if found else NOTHING])
             ours.append(found is not None)
     columns = ["method", "modality", "IEMOCAP WA", "IEMOCAP UA", f"{corpus} WA", f"{corpus} UA", "our run"]
@@ -94,72 +98,79 @@ def text_table(corpus, groups):
     return Table(f"VI-{corpus}", f"Table VI: human text or ASR, published and on {corpus}", columns, rows, notes, ours)
 
 
-def transfer_table(number, groups):
-    """Tables VIII and IX: trained on one corpus, tested on another, without and with shots of it."""
-    rows, ours = [], []
+def transfer_table(number: str, groups: Sequence[Group]) -> Table:
+    """Show Tables VIII and IX: trained on one corpus, tested on another, without and with shots of it."""
+    rows: list[list[str | Entry]] = []
+    ours: list[bool] = []
     for row in published()[number]:
         shots = [str(row["shots"])] if number == "IX" else []
-        cells = [
-            published_cell(row[way][name], f"Table {number}") for way, names in DIRECTIONS.items() for name in names
+        entries = [
+            published_entry(row[way][name], f"Table {number}") for way, names in DIRECTIONS.items() for name in names
         ]
-        rows.append([row["method"], *shots, *cells, *[Cell(None)] * 3, ""])
+        rows.append([row["method"], *shots, *entries, *[Entry(None)] * 3, ""])
         ours.append(False)
     for group in groups:
         found = TRANSFER.fullmatch(group.corpus)
         if found is None or bool(found["shots"]) != (number == "IX"):
             continue
         shots = [found["shots"]] if number == "IX" else []
-        scores = [score_cell(group, measure) for measure in MEASURES]
+        scores = [score_entry(group, measure) for measure in MEASURES]
         way = f"{found['source']} -> {found['target']}"
-        rows.append([f"ours: {group.name}", *shots, *[Cell(None)] * 4, *scores, way])
+        rows.append([f"ours: {group.name}", *shots, *[Entry(None)] * 4, *scores, way])
         ours.append(True)
     columns = ["method", *(["shots"] if number == "IX" else [])]
     columns += [f"{way} {name}" for way, names in DIRECTIONS.items() for name in names]
     notes = ["IE: IEMOCAP, ME: MELD, 4 emotions; 30 % of the tested corpus choose the epoch, 70 % are tested."]
     if True not in ours:
-        shots = "with --shots" if number == "IX" else "without --shots"
-        notes.append(f"No run given is on a dataset that datasets_builders/cross_corpus.py built {shots}.")
+        option = "with --shots" if number == "IX" else "without --shots"
+        notes.append(f"No run given is on a dataset that datasets_builders/cross_corpus.py built {option}.")
     title = f"Table {number}: {'across corpora' if number == 'VIII' else 'across corpora, from a few recordings'}"
     return Table(number, title, [*columns, *TITLES.values(), "ours, from -> to"], rows, notes, ours)
 
 
-def published_cell(value, where):
-    return Cell(value, source=f"{published()['paper']}, {where}")
+def published_entry(value: float | None, where: str) -> Entry:
+    """Return a number of the paper; `where` names its table."""
+    return Entry(value, source=f"{published()['paper']}, {where}")
 
 
-def modality(group):
-    """As Tables II and III write it."""
+def modality(group: Group) -> str:
+    """Name a group's modalities as Tables II and III do."""
     if group.variant is None:
         return ""
     text = "GT" if group.variant == "human transcripts" else "ASR"
     return {"speech only": "S", "text only": "T(ASR)"}.get(group.variant, f"S+T({text})")
 
 
-def _cost_cells(group):
+def _row_groups(groups: Sequence[Group], variant: str) -> list[Group | None]:
+    """Return the groups of a row of the paper; None where there is none, so that the row is there all the same."""
+    return [*row_groups(groups, variant)] or [None]
+
+
+def _cost_entries(group: Group) -> list[str | Entry]:
     runs, source = group.runs, sources_of(group)
     parameters = group.first.results.get("parameters")
     hours = [run.results["seconds"] / 3600 for run in runs]
-    timed = [run for run in runs if run.latency]
-    inference = Cell(None)
+    timed = [(run.folder / LATENCY, run.latency) for run in runs if run.latency]
+    inference = Entry(None)
     if timed:
-        inference = Cell(
-            mean(run.latency["milliseconds"] for run in timed),
-            mean(run.latency["spread"] for run in timed),
-            source=", ".join((run.folder / LATENCY).as_posix() for run in timed),
+        inference = Entry(
+            mean(found["milliseconds"] for _, found in timed),
+            mean(found["spread"] for _, found in timed),
+            source=", ".join(path.as_posix() for path, _ in timed),
         )
     return [
-        Cell(parameters / 1e6 if parameters else None, form="{:.2f}", source=source),
-        Cell(mean(hours), stdev(hours) if len(hours) > 1 else None, form="{:.3f}", source=source),
+        Entry(parameters / 1e6 if parameters else None, form="{:.2f}", source=source),
+        Entry(mean(hours), stdev(hours) if len(hours) > 1 else None, form="{:.3f}", source=source),
         inference,
         group.first.results.get("hardware", NOTHING),
         group.name,
     ]
 
 
-def _protocol_text(group):
+def _protocol_text(group: Group) -> str:
     chosen = "; epoch chosen on the test data" if group.protocol == PAPER_PROTOCOL else ""
     return f"{group.protocol}, {runs_text(group)}{chosen}"
 
 
 # Of each corpus, in the order of the paper.
-TABLES = (ablation_table, cost_table, text_table)
+TABLES: tuple[Callable[[str, Sequence[Group]], Table], ...] = (ablation_table, cost_table, text_table)

@@ -1,11 +1,14 @@
-"""What a reader must know before believing a report: how measures are defined, and where the numbers are weak."""
+"""Definitions of the measures, and warnings about the runs of a report."""
 
-from m4ser.evaluation.report.runs import PAPER_PROTOCOL
+from collections.abc import Sequence
+from pathlib import Path
+
+from m4ser.evaluation.report.runs import PAPER_PROTOCOL, Group
 from m4ser.evaluation.report.table import pooled
 
 DEFINITIONS = {
-    "WA (ACC)": "weighted accuracy: right answers over all answers, plain accuracy. Elsewhere the name often means "
-    "its opposite, which is UA here.",
+    "WA (ACC)": "weighted accuracy: correct predictions over all predictions, plain accuracy. Elsewhere the name "
+    "means its opposite, which is UA here.",
     "UA": "unweighted accuracy: the mean of the emotions' recalls (UAR, balanced accuracy); every emotion counts the "
     "same, however rare.",
     "W-F1": "F1 of each emotion, averaged with its share of the test recordings as weight.",
@@ -13,8 +16,8 @@ DEFINITIONS = {
 SHARED_TRANSCRIPTS = 0.05  # above this share, a model may know the emotion of a sentence by heart
 
 
-def warnings(groups, unfinished):
-    """Sentences about the runs given, the gravest first."""
+def warnings(groups: Sequence[Group], unfinished: Sequence[Path]) -> list[str]:
+    """Return sentences about the runs given, the gravest first."""
     found = []
     for group in groups:
         if group.protocol == PAPER_PROTOCOL:

@@ -1,19 +1,21 @@
-"""Our own tables: what was measured, whether it differs, under which protocol, and where it comes from."""
+"""Tables of any runs: what was measured, whether it differs, under which protocol, and where it comes from."""
 
+from collections.abc import Callable, Sequence
 from statistics import mean
 
+from m4ser.evaluation.report.runs import Group
 from m4ser.evaluation.report.table import (
     NOTHING,
     TITLES,
     UA,
     WA,
-    Cell,
+    Entry,
     Table,
     aligned,
     intervals,
     pooled,
     runs_text,
-    score_cell,
+    score_entry,
     sources_of,
 )
 from m4ser.evaluation.significance import holm, mcnemar, permutation_test
@@ -22,12 +24,12 @@ from m4ser.run_folder import MEASURES
 SESSION_PROTOCOLS = ("paper", "loso", "improvised", "script_disjoint")
 
 
-def results_table(corpus, groups):
-    """Every group of runs on one corpus: WA, UA, weighted F1 with spread and interval."""
-    rows = []
+def results_table(corpus: str, groups: Sequence[Group]) -> Table:
+    """Show every group of runs on one corpus: WA, UA, weighted F1 with spread and interval."""
+    rows: list[list[str | Entry]] = []
     for group in groups:
         n = sum(run.scores["n"] for run in group.runs)
-        scores = [score_cell(group, *pair) for pair in zip(MEASURES, intervals(group), strict=True)]
+        scores = [score_entry(group, *pair) for pair in zip(MEASURES, intervals(group), strict=True)]
         rows.append([group.name, group.variant or "", group.protocol, runs_text(group), str(n), *scores])
     notes = [
         "Per cent. ± is the standard deviation over the runs of a row (folds and seeds); none where there is one run.",
@@ -41,8 +43,8 @@ def results_table(corpus, groups):
     return Table(f"results-{corpus}", f"Results on {corpus}", columns, rows, notes, [True] * len(rows))
 
 
-def comparison_table(corpus, groups):
-    """Each group against one, on the recordings that both answered: differences, and whether they could be chance.
+def comparison_table(corpus: str, groups: Sequence[Group]) -> Table:
+    """Compare each group with one, on the recordings of both: differences, and whether they could be chance.
 
     The one is the full model that can be compared with the most groups, of several that with the most runs; the first
     group where there is no full model.
@@ -59,20 +61,20 @@ def comparison_table(corpus, groups):
         for one, _, labels, first, second in pairs
     ]
     adjusted = [holm(values) for values in zip(*tests, strict=True)]
-    rows = []
+    rows: list[list[str | Entry]] = []
     for number, (one, other, labels, _, _) in enumerate(pairs):
         source = f"{sources_of(one)}, {sources_of(other)}"
-        row = [one.name, other.name, str(len(labels))]
+        row: list[str | Entry] = [one.name, other.name, str(len(labels))]
         for measure, chances in zip((WA, UA), adjusted, strict=True):
             difference = 100 * (mean(one.values(measure)) - mean(other.values(measure)))
             row += [
-                Cell(difference, form="{:+.1f}", source=source),
-                Cell(chances[number], form="{:.3f}", source=source),
+                Entry(difference, form="{:+.1f}", source=source),
+                Entry(chances[number], form="{:.3f}", source=source),
             ]
         rows.append(row)
     notes = [
-        "WA: exact McNemar test of the first seed both have. UA: permutation test, the answers to a recording "
-        "shuffle_texts at random 2,000 times. p is Holm's, adjusted for the number of pairs in this table.",
+        "WA: exact McNemar test of the first seed both have. UA: permutation test, the predictions of a recording "
+        "exchanged at random 2,000 times. p is Holm's, adjusted for the number of pairs in this table.",
     ]
     if left_out:
         notes.append(f"Not comparable (other recordings tested, or no predictions.csv): {', '.join(left_out)}.")
@@ -81,23 +83,23 @@ def comparison_table(corpus, groups):
     return Table(f"pairs-{corpus}", title, columns, rows, notes, [True] * len(rows))
 
 
-def _comparable(one, groups):
+def _comparable(one: Group, groups: Sequence[Group]) -> int:
     return sum(aligned(one, other) is not None for other in groups)
 
 
-def protocol_table(corpus, groups):
-    """UA by row of the paper and protocol: what the same network seems to be worth, depending on who is tested."""
+def protocol_table(corpus: str, groups: Sequence[Group]) -> Table:
+    """Show UA by variant and protocol: what the same network seems to be worth, depending on who is tested."""
     there = dict.fromkeys(group.protocol for group in groups)
     of_sessions = SESSION_PROTOCOLS if any(name in SESSION_PROTOCOLS for name in there) else ()
     protocols = [*of_sessions, *(name for name in there if name not in SESSION_PROTOCOLS)]
-    rows = []
+    rows: list[list[str | Entry]] = []
     for name in dict.fromkeys(group.variant or group.name for group in groups):
-        cells = []
+        entries: list[str | Entry] = []
         for protocol in protocols:
             found = [g for g in groups if (g.variant or g.name) == name and g.protocol == protocol]
             chosen = max(found, key=lambda group: len(group.runs), default=None)
-            cells.append(score_cell(chosen, UA) if chosen else Cell(None))
-        rows.append([name, *cells])
+            entries.append(score_entry(chosen, UA) if chosen else Entry(None))
+        rows.append([name, *entries])
     notes = [
         "UA in per cent; the row's group with the most runs. held_out: the dataset's own splits. paper: leave "
         "one session out, and the test session itself chooses the epoch. loso: another session chooses it. "
@@ -108,9 +110,9 @@ def protocol_table(corpus, groups):
     return Table(f"protocols-{corpus}", title, ["system", *protocols], rows, notes, [True] * len(rows))
 
 
-def runs_table(groups):
-    """Where every number comes from: a row a run, with what it takes to repeat it."""
-    rows = []
+def runs_table(groups: Sequence[Group]) -> Table:
+    """Show where every number comes from: a row a run, with what it takes to repeat it."""
+    rows: list[list[str | Entry]] = []
     for group in groups:
         for run in group.runs:
             results = run.results
@@ -122,7 +124,7 @@ def runs_table(groups):
                     results.get("protocol_description", results["protocol"]),
                     str(results["seed"]),
                     epochs,
-                    Cell(results["seconds"] / 60, source=run.source),
+                    Entry(results["seconds"] / 60, source=run.source),
                     results.get("hardware", NOTHING),
                     results.get("command", NOTHING),
                 ]
@@ -132,4 +134,4 @@ def runs_table(groups):
 
 
 # Of each corpus, in the order of the report.
-TABLES = (results_table, comparison_table, protocol_table)
+TABLES: tuple[Callable[[str, Sequence[Group]], Table], ...] = (results_table, comparison_table, protocol_table)

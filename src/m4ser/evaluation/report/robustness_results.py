@@ -1,26 +1,32 @@
-"""What `m4ser robustness` found, as a table and a figure: from each run's robustness.json."""
+"""The results of `m4ser robustness`, as tables and a figure: from each run's robustness.json."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from m4ser.evaluation.report.figures import MARKERS, PALETTE, finished, new_figure, styled
-from m4ser.evaluation.report.table import Cell, Table
+from m4ser.evaluation.report.figures import MARKERS, PALETTE, Plot, finished, new_figure, styled
+from m4ser.evaluation.report.runs import Group, Run
+from m4ser.evaluation.report.table import Entry, Table
 from m4ser.run_folder import ROBUSTNESS
 
 WER = "WER "
+Tested = list[tuple[str, Run, dict[str, Any]]]
 
 
-def tested_runs(groups):
-    """[(name, run)] of the runs whose robustness was tested."""
-    return [(group.name, run) for group in groups for run in group.runs if run.robustness]
+def tested_runs(groups: Sequence[Group]) -> Tested:
+    """Return (name, run, its robustness) of the runs whose robustness was tested."""
+    pairs = [(group.name, run) for group in groups for run in group.runs]
+    return [(name, run, run.robustness) for name, run in pairs if run.robustness]
 
 
-def robustness_tables(corpora):
-    """Of each corpus: demands met by group, with what chance meets; and scores by what was done to the text.
+def robustness_tables(corpora: Mapping[str, Sequence[Group]]) -> list[Table]:
+    """Show of each corpus the criteria met by group, with what chance meets; and scores by what was done to the text.
 
     Where networks were not tested, a table without rows comes last and names them.
     """
     tested = {corpus: tested_runs(groups) for corpus, groups in corpora.items()}
-    tables = [make(*pair) for pair in tested.items() if pair[1] for make in (_checks_table, _texts_table)]
+    tables = [make(*pair) for pair in tested.items() if pair[1] for make in (_criteria_table, _texts_table)]
     untested = [
         f"{group.name} on {corpus}"
         for corpus, groups in corpora.items()
@@ -33,53 +39,51 @@ def robustness_tables(corpora):
     return tables
 
 
-def _checks_table(corpus, tested):
-    kinds = dict.fromkeys(check["group"] for _, run in tested for check in run.robustness["checks"])
-    rows = []
+def _criteria_table(corpus: str, tested: Tested) -> Table:
+    kinds = dict.fromkeys(criterion["group"] for _, _, found in tested for criterion in found["criteria"])
+    rows: list[list[str | Entry]] = []
     for kind in kinds:
-        cells = []
-        for _, run in tested:
-            found = [check for check in run.robustness["checks"] if check["group"] == kind]
-            judged = [check for check in found if check["passed"] is not None]
+        entries: list[str | Entry] = []
+        for _, run, found in tested:
+            judged = [item for item in found["criteria"] if item["group"] == kind and item["passed"] is not None]
             source = (run.folder / ROBUSTNESS).as_posix()
             for what in ("passed", "chance"):
-                share = 100 * np.mean([check[what] for check in judged]) if judged else None
-                cells.append(Cell(share, form="{:.0f}", source=source))
-        rows.append([kind, *cells])
+                share = 100 * float(np.mean([criterion[what] for criterion in judged])) if judged else None
+                entries.append(Entry(share, form="{:.0f}", source=source))
+        rows.append([kind, *entries])
     notes = [
-        "Per cent of the demands that are met; by chance: those that answering at random meets, each emotion as "
-        "often. Demands and thresholds: Derington et al., Testing Correctness, Fairness, and Robustness of Speech "
+        "Per cent of the criteria that are met; by chance: those that random predictions meet, each emotion as often. "
+        "Criteria and thresholds: Derington et al., Testing Correctness, Fairness, and Robustness of Speech "
         "Emotion Recognition Models; noises, rooms and telephone are synthetic here. The text stays as it is."
     ]
-    columns = ["demands", *(column for name, _ in tested for column in (name, "by chance"))]
+    columns = ["criteria", *(column for name, _, _ in tested for column in (name, "by chance"))]
     return Table(f"robustness-{corpus}", f"Robustness on {corpus}", columns, rows, notes, [True] * len(rows))
 
 
-def _texts_table(corpus, tested):
-    names = list(dict.fromkeys(name for _, run in tested for name in run.robustness["texts"]))
-    rows = []
+def _texts_table(corpus: str, tested: Tested) -> Table:
+    names = list(dict.fromkeys(name for _, _, found in tested for name in found["texts"]))
+    rows: list[list[str | Entry]] = []
     for text in names:
-        cells = []
-        for _, run in tested:
-            scores = run.robustness["texts"].get(text)
+        entries: list[str | Entry] = []
+        for _, run, found in tested:
+            scores = found["texts"].get(text)
             value = 100 * scores["unweighted_accuracy"] if scores else None
-            cells.append(Cell(value, source=(run.folder / ROBUSTNESS).as_posix()))
-        rows.append([text, *cells])
+            entries.append(Entry(value, source=(run.folder / ROBUSTNESS).as_posix()))
+        rows.append([text, *entries])
     notes = ["UA in per cent. WER: that share of the human text's words was substituted, deleted or inserted after."]
-    columns = ["text", *(name for name, _ in tested)]
-    return Table(
-        f"texts-{corpus}", f"Wrong, missing and foreign texts on {corpus}", columns, rows, notes, [True] * len(rows)
-    )
+    columns = ["text", *(name for name, _, _ in tested)]
+    title = f"Wrong, missing and foreign texts on {corpus}"
+    return Table(f"texts-{corpus}", title, columns, rows, notes, [True] * len(rows))
 
 
 @styled
-def word_errors(corpus, groups):
-    """UA over the word error rate that was put into the human text; None where no run was tested so."""
+def word_errors(corpus: str, groups: Sequence[Group]) -> Plot | None:
+    """Draw UA over the word error rate that was put into the human text; None where no run was tested so."""
     curves = []
-    for name, run in tested_runs(groups):
+    for name, run, found in tested_runs(groups):
         points = {
             float(text.removeprefix(WER).split()[0]): 100 * scores["unweighted_accuracy"]
-            for text, scores in run.robustness["texts"].items()
+            for text, scores in found["texts"].items()
             if text.startswith(WER)
         }
         if points:
@@ -88,10 +92,10 @@ def word_errors(corpus, groups):
         return None
     figure, (axis,) = new_figure(1, width=5.2, height=3)
     for number, (name, _, points) in enumerate(curves):
-        style = {"color": PALETTE[number % len(PALETTE)], "marker": MARKERS[number % len(MARKERS)]}
-        axis.plot(list(points), list(points.values()), label=name, **style)
+        color, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+        axis.plot(list(points), list(points.values()), label=name, color=color, marker=marker)
     axis.set(xlabel="word error rate put into the human text (%)", ylabel="UA (%)", ylim=(0, 100))
     axis.legend(frameon=False)
-    caption = "Test UA as the text gets worse; the voice stays as it is."
+    caption = "Test UA as the text gets worse; the audio stays as it is."
     sources = [run.folder / ROBUSTNESS for _, run, _ in curves]
     return finished(figure, f"wer-{corpus}", f"Word errors on {corpus}", caption, sources)

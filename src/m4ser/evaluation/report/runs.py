@@ -1,12 +1,14 @@
-"""Finished runs as training leaves them: found, checked, and put together where they are folds or seeds of one."""
+"""Finished runs as training leaves them: read, checked, and grouped where they are folds or seeds of one."""
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from m4ser.evaluation.metrics import confusion_matrix
-from m4ser.evaluation.paper.variants import variant_name
+from m4ser.evaluation.report.variants import variant_name
 from m4ser.run_folder import (
     LATENCY,
     PREDICTIONS,
@@ -29,57 +31,73 @@ class Run:
     """One results.json. `scores` are the test split's, in 0..1; `matrix` is its confusion matrix, if it was kept."""
 
     folder: Path
-    results: dict = field(repr=False)
+    results: dict[str, Any] = field(repr=False)
 
     @classmethod
-    def read(cls, folder):
-        """Raises ValueError, naming the run, where it is missing, unfinished or malformed."""
-        return cls(Path(folder), read_results(folder))
+    def read(cls, folder: str | Path) -> "Run":
+        """Read a run.
+
+        Raises:
+            ValueError: naming the run, where it is missing, unfinished or malformed.
+        """
+        run = cls(Path(folder), read_results(folder))
+        try:
+            run.variant  # noqa: B018
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{run.source}: not the arguments of a known network ({error!r}).") from error
+        return run
 
     @property
-    def scores(self):
+    def scores(self) -> dict[str, Any]:
         return self.results["splits"]["test"]
 
     @property
-    def matrix(self):
+    def matrix(self) -> list[list[int]] | None:
         return self.scores.get("confusion_matrix")
 
     @property
-    def source(self):
+    def source(self) -> str:
         return (self.folder / RESULTS).as_posix()
 
     @property
-    def corpus(self):
+    def corpus(self) -> str:
         """The dataset's name: a folder's own, or that of a Hub id."""
         return Path(self.results["config"]["data"]["dataset"]).name
 
     @property
-    def variant(self):
+    def variant(self) -> str | None:
         return variant_name(self.results["config"])
 
     @property
-    def protocol(self):
+    def protocol(self) -> str:
         """Its name without the fold."""
         return self.results["protocol"].split(",")[0]
 
     @property
-    def fold(self):
+    def fold(self) -> tuple[int, int] | None:
         """(fold, of how many), or None where the protocol has none."""
         found = FOLDS.search(self.results["protocol"])
-        return found and (int(found[1]), int(found[2]))
+        return (int(found[1]), int(found[2])) if found else None
 
     @cached_property
-    def latency(self):
+    def latency(self) -> dict[str, Any] | None:
         """{"milliseconds", "spread", "hardware"} of a recording, or None where it was not measured."""
         return read_json(self.folder, LATENCY)
 
     @cached_property
-    def robustness(self):
-        """The results of `m4ser robustness`, or None where it was not measured."""
-        return read_json(self.folder, ROBUSTNESS)
+    def robustness(self) -> dict[str, Any] | None:
+        """The results of `m4ser robustness`, or None where it was not measured.
+
+        Raises:
+            ValueError: a malformed file, or one of another version.
+        """
+        found = read_json(self.folder, ROBUSTNESS)
+        if found is not None and not {"criteria", "texts"} <= found.keys():
+            raise ValueError(f"{self.folder / ROBUSTNESS}: not of this version; run m4ser robustness again.")
+        return found
 
     @cached_property
-    def predictions(self):
+    def predictions(self) -> dict[str, tuple[int, int]] | None:
         """{id: (label, prediction)} of the test split as class indices, or None where the run has no predictions.csv.
 
         Raises:
@@ -109,74 +127,77 @@ class Group:
     """
 
     folder: Path
-    runs: tuple
+    runs: tuple[Run, ...]
     apart: str | None = None
 
     @property
-    def first(self):
+    def first(self) -> Run:
         return self.runs[0]
 
     @property
-    def name(self):
+    def name(self) -> str:
         name = self.first.results["name"]
         # A member that was given no name bears its folder's, which says nothing.
         name = self.folder.name if MEMBER.fullmatch(name) else name
         return name if self.apart is None else f"{name} ({self.apart})"
 
     @property
-    def corpus(self):
+    def corpus(self) -> str:
         return self.first.corpus
 
     @property
-    def variant(self):
+    def variant(self) -> str | None:
         return self.first.variant
 
     @property
-    def protocol(self):
+    def protocol(self) -> str:
         return self.first.protocol
 
     @property
-    def labels(self):
+    def labels(self) -> list[str]:
         return self.first.results["labels"]
 
     @property
-    def is_network(self):
+    def is_network(self) -> bool:
         """Whether it was trained in steps, which a baseline is not."""
         return "model" in self.first.results["config"]
 
     @property
-    def missing(self):
+    def missing(self) -> list[tuple[int, int]]:
         """(fold, seed) of the runs that would complete the folds of each seed."""
         if self.first.fold is None:
             return []
-        there = {(run.fold[0], run.results["seed"]) for run in self.runs}
+        there = {(run.fold[0], run.results["seed"]) for run in self.runs if run.fold}
         folds, seeds = range(1, self.first.fold[1] + 1), sorted({run.results["seed"] for run in self.runs})
         return [(fold, seed) for seed in seeds for fold in folds if (fold, seed) not in there]
 
-    def values(self, measure):
+    def values(self, measure: str) -> list[float]:
+        """Return a measure of each run."""
         return [float(run.scores[measure]) for run in self.runs]
 
 
-def representative(groups, variant):
-    """Of the groups of a variant the one with the most runs, the first of several; None where there is none."""
+def representative(groups: Iterable[Group], variant: str) -> Group | None:
+    """Return the group of a variant with the most runs, the first of several; None where there is none."""
     return max(
         (group for group in groups if group.variant == variant), key=lambda group: len(group.runs), default=None
     )
 
 
-def row_groups(groups, variant):
-    """The groups of a variant that weigh the losses as its representative does; a sweep's others are Fig. 7's."""
+def row_groups(groups: Sequence[Group], variant: str) -> list[Group]:
+    """Return the groups of a variant that weigh the losses as its representative does, unlike the rest of a sweep."""
     chosen = representative(groups, variant)
+    if chosen is None:
+        return []
     same = [group for group in groups if group.variant == variant]
     return [group for group in same if _weights(group) == _weights(chosen)]
 
 
-def _weights(group):
+def _weights(group: Group) -> dict[str, Any] | None:
     return group.first.results.get("config", {}).get("objective")
 
 
-def find_runs(paths):
-    """Every finished run in or below some folders, in groups, in the order given and then of their names.
+def find_runs(paths: Sequence[str | Path]) -> tuple[list[Group], list[Path]]:
+    """Find every finished run in or below some folders, in groups, in the order given and then of their names.
 
     Returns:
         A list of [`Group`], and a list of folders below where a training has begun and not finished.
@@ -186,7 +207,8 @@ def find_runs(paths):
     """
     if not paths:
         raise ValueError("There is no run to report; give at least one folder.")
-    groups, unfinished = {}, []
+    groups: dict[Path, dict[Path, None]] = {}
+    unfinished: list[Path] = []
     for path in map(Path, paths):
         folders, begun = find_folders(path)
         if not folders:
@@ -196,10 +218,10 @@ def find_runs(paths):
             together = folder.parent if MEMBER.fullmatch(folder.name) else folder
             groups.setdefault(together, {})[folder] = None
     found = [_group(folder, [Run.read(member) for member in members]) for folder, members in groups.items()]
-    return _told_apart(found), unfinished
+    return _distinguish(found), unfinished
 
 
-def _group(folder, runs):
+def _group(folder: Path, runs: Sequence[Run]) -> Group:
     first = runs[0]
     for run in runs[1:]:
         differing = [what for what in ("corpus", "protocol", "variant") if getattr(run, what) != getattr(first, what)]
@@ -214,9 +236,9 @@ def _group(folder, runs):
     return Group(folder, tuple(order))
 
 
-def _told_apart(groups):
-    """The groups, with the ends of their paths where several on one corpus bear the same name."""
-    namesakes = {}
+def _distinguish(groups: Sequence[Group]) -> list[Group]:
+    """Return the groups, with the ends of their paths where several on one corpus bear the same name."""
+    namesakes: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
         namesakes.setdefault((group.corpus, group.name), []).append(group)
     found = []
@@ -229,5 +251,5 @@ def _told_apart(groups):
     return found
 
 
-def _end(folder, length):
+def _end(folder: Path, length: int) -> str:
     return Path(*folder.parts[-length:]).as_posix()

@@ -1,10 +1,12 @@
-"""What tables are made of: numbers that know their files, and the scores of groups of runs."""
+"""Tables, numbers that know the files they come from, and the scores of groups of runs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
 
 import numpy as np
 
+from m4ser.evaluation.report.runs import Group
 from m4ser.evaluation.significance import bootstrap_intervals
 from m4ser.run_folder import MEASURES
 
@@ -14,7 +16,7 @@ NOTHING = "-"
 
 
 @dataclass(frozen=True)
-class Cell:
+class Entry:
     """A number as it was measured or published, and where it stands.
 
     Args:
@@ -29,7 +31,7 @@ class Cell:
     form: str = "{:.1f}"
     source: str = ""
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.value is None:
             return NOTHING
         text = self.form.format(self.value)
@@ -42,33 +44,34 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """`rows` are lists of str or [`Cell`], one a column; `ours` says by row whether it was measured here."""
+    """`rows` are lists of str or [`Entry`], one a column; `ours` says by row whether it was measured here."""
 
     key: str
     title: str
-    columns: list
-    rows: list
-    notes: list = field(default_factory=list)
-    ours: list = field(default_factory=list)
+    columns: list[str]
+    rows: list[list["str | Entry"]]
+    notes: list[str] = field(default_factory=list)
+    ours: list[bool] = field(default_factory=list)
 
 
-def score_cell(group, measure, interval=(None, None)):
-    """Mean of a group's runs in per cent, with the standard deviation where there are several."""
+def score_entry(group: Group, measure: str, interval: Sequence[float | None] = (None, None)) -> Entry:
+    """Return the mean of a group's runs in per cent, with the standard deviation where there are several."""
     values = [100 * value for value in group.values(measure)]
     spread = stdev(values) if len(values) > 1 else None
-    return Cell(mean(values), spread, *interval, source=sources_of(group))
+    low, high = interval
+    return Entry(mean(values), spread, low, high, source=sources_of(group))
 
 
-def intervals(group):
-    """95 % bootstrap intervals (low, high) of WA, UA and weighted F1 in per cent; None without predictions."""
+def intervals(group: Group) -> list[Sequence[float | None]]:
+    """Return 95 % bootstrap intervals (low, high) of WA, UA and weighted F1 in per cent; None without predictions."""
     found = pooled(group)
     if found is None:
         return [(None, None)] * len(MEASURES)
     return (100 * bootstrap_intervals(*found, len(group.labels))).tolist()
 
 
-def pooled(group):
-    """All folds' test recordings together, by their ids' order: labels (n,) and predictions (seeds, n).
+def pooled(group: Group) -> tuple[np.ndarray, np.ndarray] | None:
+    """Pool the test recordings of all folds, by their ids' order: labels (n,) and predictions (seeds, n).
 
     None where a run has no predictions, or the seeds did not test the same recordings.
     """
@@ -76,15 +79,15 @@ def pooled(group):
     if found is None:
         return None
     ids = sorted(next(iter(found.values())))
-    if any(sorted(answers) != ids for answers in found.values()):
+    if any(sorted(predictions) != ids for predictions in found.values()):
         return None
     labels = [next(iter(found.values()))[name][0] for name in ids]
-    return np.array(labels), np.array([[answers[name][1] for name in ids] for answers in found.values()])
+    return np.array(labels), np.array([[predictions[name][1] for name in ids] for predictions in found.values()])
 
 
-def _by_seed(group):
-    """{seed: {id: (label, prediction)}}, or None where a run has no predictions."""
-    found = {}
+def _by_seed(group: Group) -> dict[int, dict[str, tuple[int, int]]] | None:
+    """Return {seed: {id: (label, prediction)}}, or None where a run has no predictions."""
+    found: dict[int, dict[str, tuple[int, int]]] = {}
     for run in group.runs:
         if run.predictions is None:
             return None
@@ -92,8 +95,8 @@ def _by_seed(group):
     return found
 
 
-def aligned(one, other):
-    """Labels (n,) and both groups' predictions (seeds, n) where they answered the same recordings."""
+def aligned(one: Group, other: Group) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Return labels (n,) and both groups' predictions (seeds, n) where they were tested on the same recordings."""
     first, second = _by_seed(one), _by_seed(other)
     if first is None or second is None or one.labels != other.labels:
         return None
@@ -101,19 +104,23 @@ def aligned(one, other):
     if not seeds:
         return None
     ids = sorted(first[seeds[0]])
-    if any(sorted(answers[seed]) != ids for answers in (first, second) for seed in seeds):
+    if any(sorted(predictions[seed]) != ids for predictions in (first, second) for seed in seeds):
         return None
     labels = np.array([first[seeds[0]][name][0] for name in ids])
-    both = [np.array([[answers[seed][name][1] for name in ids] for seed in seeds]) for answers in (first, second)]
-    return labels, *both
+    one_side, other_side = (
+        np.array([[predictions[seed][name][1] for name in ids] for seed in seeds]) for predictions in (first, second)
+    )
+    return labels, one_side, other_side
 
 
-def sources_of(group):
+def sources_of(group: Group) -> str:
+    """Name the results.json of every run."""
     return ", ".join(run.source for run in group.runs)
 
 
-def runs_text(group):
+def runs_text(group: Group) -> str:
+    """Say how many folds and seeds a group has."""
     folds = {run.fold[0] for run in group.runs if run.fold}
     seeds = {run.results["seed"] for run in group.runs}
-    parts = [f"{len(folds)} of {group.first.fold[1]} folds"] if folds else []
+    parts = [f"{len(folds)} of {group.first.fold[1]} folds"] if group.first.fold else []
     return ", ".join([*parts, f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"])

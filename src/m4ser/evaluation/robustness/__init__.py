@@ -1,1 +1,1 @@
-"""How a model bears what recordings and recognizers do to it: `m4ser robustness`."""
+"""How predictions change with noise, rooms, telephones and word errors: `m4ser robustness`."""

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from m4ser.evaluation.paper.published import published
-from m4ser.evaluation.paper.variants import VARIANTS, variant_name
+from m4ser.evaluation.report.variants import VARIANTS, variant_name
 from m4ser.training.arguments import parse_arguments
 
 CONFIGS = Path(__file__).parents[3] / "configs"

@@ -1,0 +1,69 @@
+"""The whole report: what any run has (`m4ser.evaluation.report`), and the paper's tables and figures beside it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from m4ser.evaluation.paper import figures as paper_figures
+from m4ser.evaluation.paper import tables as paper_tables
+from m4ser.evaluation.paper.representation_figures import representations
+from m4ser.evaluation.report import figures, result_tables
+from m4ser.evaluation.report.figures import Plot
+from m4ser.evaluation.report.page import by_corpus, write_page
+from m4ser.evaluation.report.robustness_results import robustness_tables, word_errors
+from m4ser.evaluation.report.runs import Group, find_runs
+from m4ser.evaluation.report.table import Table
+
+Corpora = Mapping[str, Sequence[Group]]
+
+
+def write_report(runs: Sequence[str | Path], output_dir: str | Path, datasets: Iterable[str | Path] = ()) -> Path:
+    """Write report.html, report.md, report.csv and figures/ into `output_dir`; return report.html's path.
+
+    The same runs give the same bytes.
+
+    Args:
+        runs: folders of finished runs, or folders of such folders.
+        datasets: of those corpora on which the representations are drawn, too (Figs. 9 to 11, Table VII).
+
+    Raises:
+        ValueError: naming a run that is missing, unfinished or malformed, a dataset that no run was tested on, or
+            where the report extra is not installed.
+    """
+    groups, unfinished = find_runs(runs)
+    corpora = by_corpus(groups)
+    tables, plots = all_tables(corpora), all_plots(corpora)
+    for dataset in datasets:
+        corpus = Path(dataset).name
+        if corpus not in corpora:
+            raise ValueError(f"No run given was tested on {dataset}; theirs are {', '.join(corpora)}.")
+        drawn, compared = representations(corpora[corpus], dataset)
+        plots += drawn
+        tables += compared
+    return write_page(output_dir, groups, unfinished, tables, plots)
+
+
+def all_tables(corpora: Corpora) -> list[Table]:
+    """Return every table that the runs' own files can fill, in the order of the report."""
+    groups = [group for members in corpora.values() for group in members]
+    own = [make(*pair) for pair in corpora.items() for make in result_tables.TABLES]
+    systems = [paper_tables.system_table(number, groups) for number in paper_tables.CORPORA]
+    paper = [make(*pair) for pair in corpora.items() for make in paper_tables.TABLES]
+    transfer = [paper_tables.transfer_table(number, groups) for number in ("VIII", "IX")]
+    return [*own, *systems, *paper, *transfer, *robustness_tables(corpora)]
+
+
+def all_plots(corpora: Corpora) -> list[Plot]:
+    """Return every figure that the runs' own files can fill, in the order of the paper, and then ours."""
+    groups = [group for members in corpora.values() for group in members]
+    plots: list[Plot | None] = [paper_figures.label_counts(groups)]
+    plots += [paper_figures.sensitivity(*pair) for pair in corpora.items()]
+    plots += [_numbered(8, figures.losses(group)) for group in groups if group.is_network]
+    plots += [_numbered(12, figures.confusion(*pair)) for pair in corpora.items()]
+    plots += [word_errors(*pair) for pair in corpora.items()]
+    return [plot for plot in plots if plot is not None]
+
+
+def _numbered(number: int, plot: Plot | None) -> Plot | None:
+    """Give a figure that the paper has, too, the paper's number."""
+    return plot and replace(plot, key=f"fig{number}-{plot.key}", title=f"Fig. {number}: {plot.title}")

@@ -1,0 +1,1 @@
+"""Prediction for many recordings, from the command line."""

@@ -1,0 +1,112 @@
+"""Predictions for recordings that are named on the command line, one row each."""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from m4ser.export import OnnxPipeline
+from m4ser.model.audio_m4ser import AUDIO_SUFFIXES, AudioError
+from m4ser.model.pipeline_m4ser import M4SERPipeline
+from m4ser.model.windowing_m4ser import aggregate
+
+logger = logging.getLogger(__name__)
+
+STANDARD_INPUT = "-"
+
+
+def find_recordings(paths: Sequence[str]) -> list[str]:
+    """List the recordings: folders give those in them by their suffix, all else is taken as it is.
+
+    Raises:
+        ValueError: there is none.
+    """
+    recordings = [recording for path in paths for recording in _recordings_of(path)]
+    if not recordings:
+        raise ValueError(f"There is no recording in {', '.join(paths)}.")
+    logger.info("%d recordings", len(recordings))
+    return recordings
+
+
+def load_pipeline(model: str, backend: str = "torch", dtype: str = "auto") -> M4SERPipeline:
+    """Load the pipeline of a model.
+
+    Args:
+        model: folder or Hub id. backend: "torch", "onnx" for the model's own graph, or an ONNX file.
+        dtype: of the backend torch.
+
+    Raises:
+        ValueError: there is no such model or file, or a dtype was given for ONNX.
+    """
+    if backend == "torch":
+        return M4SERPipeline.from_pretrained(model, dtype=dtype)
+    if dtype != "auto":
+        raise ValueError("--dtype is of the backend torch: an ONNX graph was written in a precision of its own.")
+    return OnnxPipeline.from_pretrained(model, None if backend == "onnx" else backend)
+
+
+def predict_rows(
+    classify: M4SERPipeline,
+    recordings: Sequence[str],
+    text: str | None = None,
+    windows: dict[str, Any] | None = None,
+    **options: Any,
+) -> Iterator[dict[str, Any]]:
+    """Predict for each recording, in their order.
+
+    Args:
+        recordings: paths, addresses, or "-" for standard input. text: their hypothesis.
+        windows: `window` and `hop` of the pipeline, for a timeline. options: of the pipeline.
+
+    Yields:
+        {"path", "label", "scores" {label: score}}, with "timeline" where there are `windows`; or {"path", "error"}.
+    """
+    options["abstain_below"] = options.get("abstain_below") or 0.0  # so that there is a label
+    inputs = ({**_source(recording), "text": text} for recording in recordings)
+    if windows is None:
+        outputs = classify(inputs, **options)
+    else:
+        outputs = (_predict_timeline(classify, source, **windows, **options) for source in inputs)
+    for recording, output in zip(recordings, outputs, strict=True):
+        yield _row(recording, output)
+
+
+def _recordings_of(path: str) -> list[str]:
+    if Path(path).is_dir():
+        return sorted(str(file) for file in Path(path).rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
+    return [path]
+
+
+def _source(recording: str) -> dict[str, Any]:
+    if recording == STANDARD_INPUT:
+        return {"bytes": sys.stdin.buffer.read(), "path": "standard input"}
+    return {"path": recording}
+
+
+def _predict_timeline(classify: M4SERPipeline, source: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Predict one recording's timeline, with a bar that counts the seconds on a terminal."""
+    entries = []
+    try:
+        with tqdm(desc=source["path"], unit=" s", disable=None, leave=False) as progress:
+            for entry in classify.timeline(source, **options):
+                entries.append(entry)
+                progress.update(round(entry["end"] - progress.n))
+        return {**aggregate(entries, options["abstain_below"]), "timeline": entries}
+    except AudioError as error:
+        return {"error": str(error)}
+
+
+def _row(recording: str, output: dict[str, Any]) -> dict[str, Any]:
+    if "error" in output:
+        return {"path": recording, **output}
+    row = {"path": recording, **_label_and_scores(output)}
+    if "timeline" in output:
+        row["timeline"] = [{**entry, **_label_and_scores(entry)} for entry in output["timeline"]]
+    return row
+
+
+def _label_and_scores(output: dict[str, Any]) -> dict[str, Any]:
+    return {"label": output["label"], "scores": {item["label"]: item["score"] for item in output["scores"]}}

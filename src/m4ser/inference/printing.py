@@ -1,0 +1,43 @@
+"""Rows of predictions on a terminal: JSON lines, or lines for people."""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+
+def print_rows(rows: Iterable[dict[str, Any]], count: int, as_json: bool = False) -> bool:
+    """Print each row as it comes, errors for people on stderr; return whether there was an error.
+
+    Args:
+        rows: of [`predict_rows`]. count: how many they are.
+    """
+    failed = False
+    # Shown on a terminal only; what is printed goes above it.
+    with tqdm(total=count, unit="recording", disable=None, leave=False) as progress:
+        for row in rows:
+            failed |= "error" in row
+            progress.write(
+                json.dumps(row) if as_json else format_row(row),
+                file=sys.stderr if "error" in row and not as_json else sys.stdout,
+            )
+            progress.update()
+    return failed
+
+
+def format_row(row: dict[str, Any]) -> str:
+    """Format a row as a line, with one more for each entry of its timeline."""
+    if "error" in row:
+        return f"{row['path']}\t{row['error']}"
+    lines = [f"{row['path']}\t{_format_scores(row)}"]
+    for entry in row.get("timeline", ()):
+        times = f"{entry['start']:.2f}\t{entry['end']:.2f}"
+        lines.append(f"{row['path']}\t{times}\t{_format_scores(entry)}\t{entry['text']}")
+    return "\n".join(lines)
+
+
+def _format_scores(row: dict[str, Any]) -> str:
+    scores = "  ".join(f"{label} {score:.3f}" for label, score in row["scores"].items())
+    return scores if row["label"] else f"abstains: {scores}"
