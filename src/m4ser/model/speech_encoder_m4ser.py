@@ -91,8 +91,8 @@ class SpeechEncoder(nn.Module):
         hidden_states = self.encoder.feature_projection(features)
         if isinstance(hidden_states, tuple):  # all of the family but HuBERT return their normalized input too
             hidden_states = hidden_states[0]
-        # The library's SpecAugment raises where a recording is shorter than one of its spans.
-        if hidden_states.shape[1] > self.encoder.config.mask_time_length:
+        # The library's SpecAugment, for training, raises where a recording is shorter than one of its spans.
+        if self.training and hidden_states.shape[1] > self.encoder.config.mask_time_length:
             hidden_states = self.encoder._mask_hidden_states(hidden_states, attention_mask=frame_mask.long())
         with silent_padding(self.encoder.encoder.pos_conv_embed, frame_mask):
             hidden_states = self.encoder.encoder(hidden_states, attention_mask=frame_mask).last_hidden_state
