@@ -15,8 +15,11 @@ The folder's name, SOURCE-to-TARGET or SOURCE-to-TARGET-K-shots, tells `m4ser re
 
 import argparse
 import random
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+
+import datasets
 
 from m4ser.data.builders.builder_cli import load_tokenizer, run
 from m4ser.data.builders.card import summary
@@ -55,18 +58,19 @@ def main() -> None:
     print(summary(labels, statistics))
 
 
-def split_target(rows, labels, shots, draw):
-    """{index: "train", "validation" or "test"} of the rows with a shared emotion."""
+def split_target(rows: datasets.Dataset, labels: Sequence[str], shots: int, draw: random.Random) -> dict[int, str]:
+    """Return {index: "train", "validation" or "test"} of the rows with a shared emotion."""
     names = rows.features["emotion"].names
     emotions = [names[emotion] for emotion in rows["emotion"]]
-    members = {}
+    members: dict[str, list[int]] = {}
     column = next((name for name in ("dialogue", "speaker") if all(rows[name])), "id")
     for index, group in enumerate(rows[column]):
         if emotions[index] in labels:
             members.setdefault(group, []).append(index)
     groups = sorted(members)
     draw.shuffle(groups)
-    wanted, split = VALIDATION * sum(map(len, members.values())), {}
+    wanted = VALIDATION * sum(map(len, members.values()))
+    split: dict[int, str] = {}
     for group in groups:
         # Whole groups, until the next one would lead further away from 30 %.
         enough = len(split) + len(members[group]) / 2 > wanted
@@ -81,8 +85,10 @@ def split_target(rows, labels, shots, draw):
     return {index: split.get(index, "test") for group in groups for index in members[group]}
 
 
-def utterances(rows, corpus, labels, split=None):
-    """The rows with a shared emotion, in `train` where no split is given."""
+def utterances(
+    rows: datasets.Dataset, corpus: str, labels: Sequence[str], split: Mapping[int, str] | None = None
+) -> Iterator[Utterance]:
+    """Yield the rows with a shared emotion, in `train` where no split is given."""
     names = rows.features["emotion"].names
     for index, row in enumerate(rows):
         if names[row["emotion"]] not in labels:

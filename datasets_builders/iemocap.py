@@ -89,7 +89,7 @@ class Turn:
 
 
 def published_dialogues(session: int) -> set[str]:
-    """The names of a session's 28 to 32 dialogues, 151 in all."""
+    """Return the names of a session's 28 to 32 dialogues, 151 in all."""
     improvisations = [f"impro{number:02d}" for number in range(1, 8 if session == 1 else 9)]
     names = {f"Ses{session:02d}{marked}_{part}" for marked in "FM" for part in (*improvisations, *PLAYS)}
     if session == 3:
@@ -106,7 +106,7 @@ def find_release(data_dir: Path) -> Path:
 
 
 def matches(release: Path, kind: str, line: re.Pattern) -> Iterator[tuple[str, ...]]:
-    """The groups of every line that matches in dialog/KIND/*.txt, of all sessions."""
+    """Yield the groups of every line that matches in dialog/KIND/*.txt, of all sessions."""
     for session in SESSIONS:
         for path in sorted((release / session / "dialog" / kind).glob("Ses*.txt")):  # not ._Ses*.txt
             # Annotators' remarks may hold anything.
@@ -116,13 +116,17 @@ def matches(release: Path, kind: str, line: re.Pattern) -> Iterator[tuple[str, .
 
 
 def read_turns(release: Path) -> list[Turn]:
-    """All evaluated utterances, in the order of the evaluations."""
+    """Read all evaluated utterances, in the order of the evaluations."""
     found = matches(release, "EmoEvaluation", EVALUATION)
     return [Turn(name, evaluation, float(stop) - float(start)) for start, stop, name, evaluation in found]
 
 
 def compare(
-    release: Path, turns: Sequence[Turn], transcripts: Mapping[str, str], labels: Mapping[str, str], report
+    release: Path,
+    turns: Sequence[Turn],
+    transcripts: Mapping[str, str],
+    labels: Mapping[str, str],
+    report: ReleaseReport,
 ) -> None:
     """Report how the release differs from the published one, as far as the classes `labels` need it."""
     for number, session in enumerate(SESSIONS, start=1):
@@ -148,7 +152,12 @@ def compare(
 
 
 def read_utterances(
-    release: Path, turns: Sequence[Turn], transcripts: Mapping[str, str], hypotheses: Mapping[str, str], labels, report
+    release: Path,
+    turns: Sequence[Turn],
+    transcripts: Mapping[str, str],
+    hypotheses: Mapping[str, str],
+    labels: Mapping[str, str],
+    report: ReleaseReport,
 ) -> Iterator[Utterance]:
     """Yield the turns of the classes `labels` that have a recording; refuse at the end if any is damaged."""
     for turn in turns:

@@ -92,7 +92,7 @@ def read_csv(path: Path, manifest: Manifest) -> Iterator[tuple[int, dict]]:
         raise DataError(f"{path} has no column {missing[0]}; it needs {' and '.join(REQUIRED)}.")
     for values in reader:
         if None in values:
-            manifest.refuse(reader.line_num, "more cells than columns; quote a text that has a comma")
+            manifest.refuse(reader.line_num, "more values than columns; quote a text that has a comma")
         else:
             yield reader.line_num, values
 
@@ -150,7 +150,7 @@ def read_utterances(manifest: Manifest, hypotheses: Mapping[str, str], skip_bad:
             emotion=row["emotion"],
             duration=duration,
             split=row["split"],
-            hypothesis=hypotheses.get(row["id"], row["hypothesis"]),  # "": a recognizer heard nothing
+            hypothesis=hypotheses.get(row["id"], row["hypothesis"]),  # "": an ASR model found no words
             **texts,
         )
     if manifest.problems and not skip_bad:

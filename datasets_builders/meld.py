@@ -9,7 +9,7 @@ gives rows without audio. --labels 7 are MELD's own classes; --labels 4 are thos
 IEMOCAP's names (neutral, joy as happy, anger as angry, sadness as sad), without the rest.
 
 The release has known faults: two of the 13,708 rows have no usable clip and are left out; clips over a minute
-were cut at the wrong place, and their first 30 s stay. All else that looks wrong is kept and listed in
+were cut at the wrong time, and their first 30 s stay. All else that looks wrong is kept and listed in
 OUT/report.json. Any other clip that is missing or damaged stops the build, unless --allow_partial leaves it out.
 """
 
@@ -79,7 +79,7 @@ class Row:
 
 
 def read_rows(path: Path, corpus: str) -> list[Row]:
-    """All rows of a CSV. Raises DataError where it is not one of MELD's."""
+    """Read all rows of a CSV. Raises DataError where it is not one of MELD's."""
     try:
         return [
             Row(
@@ -98,29 +98,29 @@ def read_rows(path: Path, corpus: str) -> list[Row]:
 
 
 def parse_time(text: str) -> float:
-    """00:20:57,256 to seconds."""
+    """Convert 00:20:57,256 to seconds."""
     hours, minutes, seconds = text.replace(",", ".").split(":")
     return 60 * (60 * int(hours) + int(minutes)) + float(seconds)
 
 
 def read_csvs(data_dir: Path, report: ReleaseReport) -> list[Row]:
-    """The rows of the three CSVs, compared with the published numbers."""
-    rows, places = [], []
+    """Read the rows of the three CSVs, compared with the published numbers."""
+    rows, files = [], []
     for corpus in CLIPS:
         path = find_recursive(data_dir, f"{corpus}_sent_emo.csv")
         if path is None:
             raise DataError(f"There is no {corpus}_sent_emo.csv in {data_dir} nor below.")
         rows += read_rows(path, corpus)
-        places.append(path.name)
+        files.append(path.name)
     counted = Counter((f"{row.corpus}_sent_emo.csv", row.emotion) for row in rows)
-    report.compare_counts(counted, PUBLISHED, places)
+    report.compare_counts(counted, PUBLISHED, files)
     return rows
 
 
 def find_clips(
     data_dir: Path, rows: Sequence[Row], labels: Mapping[str, str], report: ReleaseReport
 ) -> dict[str, list[Path]]:
-    """The clips of each row's id, the plain name first; files that belong to no row are listed.
+    """Find the clips of each row's id, the plain name first; files that belong to no row are listed.
 
     A row of the classes `labels` without a clip differs from the release, unless it is known to.
     """
@@ -146,7 +146,7 @@ def find_clips(
 
 
 def read_clip(row: Row, paths: Sequence[Path], report: ReleaseReport) -> np.ndarray | None:
-    """The sound of a row (`read_video`): of two clips, that which lasts about as long as the row says.
+    """Read the sound of a row (`read_video`): of two clips, that which lasts about as long as the row says.
 
     None where no clip can be read; which is a difference from the release, unless it is known.
     """

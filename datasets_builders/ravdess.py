@@ -36,7 +36,7 @@ NAME = re.compile(r"03-01-(0[1-8])-0[12]-(0[12])-0[12]-(0[1-9]|1\d|2[0-4])\.(?:w
 
 
 def find_recordings(data_dir: Path) -> list[Path]:
-    """The speech recordings below `data_dir`, sorted by name; a copy in a second folder counts once."""
+    """Find the speech recordings below `data_dir`, sorted by name; a copy in a second folder counts once."""
     found = {path.stem: path for path in sorted(data_dir.rglob("*")) if NAME.fullmatch(path.name)}
     if not found:
         raise DataError(f"No RAVDESS recording such as 03-01-01-01-01-01-01.wav below {data_dir}.")

@@ -15,7 +15,9 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import datasets
 import soundfile
@@ -31,7 +33,7 @@ FOLDERS = {"iemocap": "Session1/sentences/wav/*", "meld": "train/train_splits"}
 WRITERS = {"iemocap": soundfile.write, "meld": write_video}
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Make the releases where they are not there yet, build each twice, print the report as JSON."""
     parser = argparse.ArgumentParser(description="The dataset builders at full size.")
     parser.add_argument("--meld_csvs", type=Path, required=True, help="folder of MELD's three CSVs")
@@ -48,7 +50,7 @@ def main(arguments=None):
     print(json.dumps(report | {"hardware": hardware()}, indent=2))
 
 
-def measure(name, release, work_dir):
+def measure(name: str, release: Path, work_dir: Path) -> dict[str, Any]:
     """Build `release`, give the source of its first row another recording, and build it again."""
     output_dir = work_dir / f"{name}-built"
     first = build(name, release, output_dir)
@@ -63,7 +65,7 @@ def measure(name, release, work_dir):
     return {"rows": len(before), "first": first, "second": second, "rows_changed_by_one_file": differing}
 
 
-def build(name, release, output_dir):
+def build(name: str, release: Path, output_dir: Path) -> dict[str, Any]:
     """Run a builder in a process of its own: minutes, those of a core's time apart, and megabytes over its time."""
     started, memory, used_before = time.monotonic(), [], core_seconds_of_children()
     command = [sys.executable, BUILDERS / f"{name}.py", "--data_dir", release, "--output_dir", output_dir]
@@ -84,14 +86,14 @@ def build(name, release, output_dir):
     }
 
 
-def core_seconds_of_children():
-    """Of the processes that were started here and have ended: what they cost on a machine with other work, too."""
+def core_seconds_of_children() -> float:
+    """Return the processor time of the ended child processes: their cost on a machine with other work, too."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
-def resident_megabytes(pid):
-    """0 where the process has just ended."""
+def resident_megabytes(pid: int) -> int:
+    """Return the memory of a process; 0 where it has just ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except FileNotFoundError:
@@ -99,8 +101,8 @@ def resident_megabytes(pid):
     return next((int(line.split()[1]) * 1024 // MEGABYTE for line in lines if line.startswith("VmRSS")), 0)
 
 
-def recordings(folder):
-    """The hash of each row's recording, as `load_dataset` reads it, in a cache that outlives the rebuild."""
+def recordings(folder: Path) -> dict[str, str]:
+    """Return the hash of each row's recording, as `load_dataset` reads it, in a cache that outlives the rebuild."""
     splits = datasets.load_dataset(str(folder), cache_dir=str(folder.parent / "cache"))
     rows = (row for split in splits.values() for row in split.select_columns(["id", "audio"]))
     return {row["id"]: hashlib.sha256(row["audio"]["bytes"]).hexdigest() for row in rows}

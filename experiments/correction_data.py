@@ -1,21 +1,32 @@
-"""Real ASR errors for `experiments.correction`: utterances as they were heard and as they were said.
+"""Real ASR errors for `experiments.correction`: hypotheses and what was said.
 
-SST (sentences of film reviews) and ATIS (flight enquiries) were synthesized, mixed with noise and recognized; MOSI
-(opinions on video) was recognized by three systems, each of which counts as a corpus of its own here.
+SST (sentences of film reviews) and ATIS (flight enquiries) were synthesized, mixed with noise and transcribed; MOSI
+(opinions on video) was transcribed by three systems, each of which counts as a corpus of its own here.
 """
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
 
 from m4ser.data.labels import aligned_labels
 from m4ser.data.tokenizer import basic_normalizer
+from m4ser.model.configuration_m4ser import M4SERConfig
+
+Rows = list[dict[str, Any]]
+Splits = dict[str, Rows]
+Corpora = dict[str, Splits]
+Texts = dict[str, list[str]]  # by split
 
 SYSTEMS = ("iflytek", "ibm", "speechbrain")
 MEASURED = ("sst", *(f"mosi {system}" for system in SYSTEMS))
 _SPLITS = {"train": "train", "valid": "validation", "dev": "validation", "test": "test"}
 
 
-def read_corpora(folder, limit=None):
-    """The rows of each corpus by split: {"sst", "atis", "mosi iflytek", ...: {"train", "validation", "test": [...]}}.
+def read_corpora(folder: Path, limit: int | None = None) -> Corpora:
+    """Read the rows by corpus ("sst", "atis", "mosi iflytek", ...) and split (train, validation, test).
 
     Args:
         folder: holds phonemebert_cc0 and mosi_asr. limit: at most so many rows a split.
@@ -39,22 +50,23 @@ def read_corpora(folder, limit=None):
     return corpora
 
 
-def with_labels(rows, tokenizer, config):
-    """The rows with the targets that a network of this config learns from (`aligned_labels`)."""
+def with_labels(rows: Rows, tokenizer: PreTrainedTokenizerBase, config: M4SERConfig) -> Rows:
+    """Return the rows with the targets that a network of this config learns from (`aligned_labels`)."""
     limits = tokenizer.model_max_length, config.max_correction_length
     rewrite = "detection" not in config.auxiliary_tasks
     return [row | aligned_labels(tokenizer, row["hypothesis"], row["transcript"], *limits, rewrite) for row in rows]
 
 
-def normalize(text):
+def normalize(text: str) -> str:
+    """Normalize by `basic_normalizer`."""
     return " ".join(basic_normalizer().normalize_str(text).split())
 
 
-def _read_lines(path):
+def _read_lines(path: Path) -> Rows:
     with path.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
-def _row(line, hypothesis):
+def _row(line: Mapping[str, Any], hypothesis: str) -> dict[str, Any]:
     texts = {"hypothesis": normalize(hypothesis), "transcript": normalize(line["gold"])}
     return {"id": line["id"], "audio": None, "emotion": 0, **texts}

@@ -23,14 +23,14 @@ WORDS = ("well", "you", "know", "i", "never", "said", "that", "it", "was", "fine
 
 
 def tone(seconds: float, rate: int) -> np.ndarray:
-    """A voice of sorts, float32 of shape (samples,), in noise as real ones are, so that it packs no better."""
+    """Make a voice of sorts, float32 of shape (samples,), in noise as real ones are, so that it packs no better."""
     time = np.arange(round(seconds * rate)) / rate
     voice = 0.2 * np.sin(2 * np.pi * 220 * time) * (1 + 0.5 * np.sin(2 * np.pi * 4 * time))
     return (voice + 0.01 * np.random.default_rng(0).standard_normal(len(time))).astype(np.float32)
 
 
 def write_video(path: Path, samples: np.ndarray, rate: int = CLIP_RATE, layout: str = "stereo") -> None:
-    """An mp4 of a black picture and AAC sound, the same `samples` (samples,) in every channel."""
+    """Write an mp4 of a black picture and AAC sound, the same `samples` (samples,) in every channel."""
     with av.open(path, "w") as container:
         picture = container.add_stream("mpeg4", rate=VIDEO_RATE)
         picture.height, picture.width = VIDEO_SIZE
@@ -47,7 +47,7 @@ def write_video(path: Path, samples: np.ndarray, rate: int = CLIP_RATE, layout: 
 
 
 def write_iemocap(folder: Path, seconds: Sequence[float]) -> Path:
-    """IEMOCAP_full_release with all 10,039 evaluated utterances, which last one of `seconds`."""
+    """Write IEMOCAP_full_release with all 10,039 evaluated utterances, which last one of `seconds`."""
     release, bank = folder / "IEMOCAP_full_release", folder / "bank"
     bank.mkdir(parents=True)
     for length in seconds:
@@ -69,7 +69,7 @@ def write_iemocap(folder: Path, seconds: Sequence[float]) -> Path:
 def write_dialogue(
     session: Path, dialogue: str, turns: Sequence[tuple[str, float]], bank: Path, rng: random.Random
 ) -> None:
-    """A dialogue's evaluations, transcriptions and recordings; `turns` are evaluations and seconds."""
+    """Write a dialogue's evaluations, transcriptions and recordings; `turns` are evaluations and seconds."""
     evaluations, transcriptions = ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]", ""], []
     recordings = session / "sentences" / "wav" / dialogue
     recordings.mkdir(parents=True)
@@ -95,7 +95,7 @@ def write_dialogue(
 
 
 def write_meld(folder: Path, csvs: Mapping[str, Path]) -> Path:
-    """MELD.Raw with a clip for each row of the CSVs by corpus (train, dev, test), as long as the row says.
+    """Write MELD.Raw with a clip for each row of the CSVs by corpus (train, dev, test), as long as the row says.
 
     As published, dia125_utt3 (train) is damaged, dia110_utt7 (dev) missing, and one clip has a final_videos_test twin.
     """

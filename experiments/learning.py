@@ -1,14 +1,16 @@
-"""What M4SER, each of its parts and simple classifiers learn from RAVDESS and a real recognizer's hypotheses.
+"""M4SER, its ablations and simple classifiers on RAVDESS with the hypotheses of a real ASR model (Table IV's rows).
 
     python datasets_builders/ravdess.py --data_dir RAVDESS --output_dir data/ravdess
     accelerate launch -m experiments.learning --dataset data/ravdess --output_dir runs/learning --seeds 0 1 2
 
 The rows of Table IV and the baselines in the folds of the protocol `speakers`, each actor tested once by models that
-have not heard them: six folds of two men and two women. `--quick` is the first fold alone. Other options are those of
-train.py. Prints Markdown; typed again, it goes on where it was cut. The baselines are made anew, which takes minutes.
+were not trained on them: six folds of two men and two women. `--quick` is the first fold alone. Other options are
+those of train.py. Prints Markdown, as in experiments/results/learning.md; run again, it resumes where it stopped. The
+baselines are made anew, which takes minutes.
 """
 
 import argparse
+from collections.abc import Sequence
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -17,7 +19,7 @@ from statistics import mean
 from accelerate import PartialState
 
 from m4ser.data.loading import load_dataset
-from m4ser.evaluation.baselines import baselines, folds, write_run
+from m4ser.evaluation.baselines import folds, score_baselines, write_run
 from m4ser.evaluation.report.page import by_corpus, markdown_table
 from m4ser.evaluation.report.result_tables import results_table
 from m4ser.evaluation.report.runs import find_runs
@@ -30,13 +32,12 @@ PROTOCOL = "speakers"
 QUICK = ["--fold", "1"]
 
 
-def main(arguments=None):
-    """Train, print."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train and print."""
     parser = argparse.ArgumentParser(description="M4SER, its ablations and the baselines on RAVDESS.")
     parser.add_argument("--dataset", type=Path, required=True, help="the folder of the built RAVDESS")
     parser.add_argument("--output_dir", type=Path, required=True, help="a folder for the runs")
     parser.add_argument("--quick", action="store_true", help="one fold")
-    parser.set_defaults(protocol=PROTOCOL)
     options, further = parser.parse_known_args(arguments)
     train_networks(options, further)
     if PartialState().is_main_process:
@@ -44,24 +45,23 @@ def main(arguments=None):
         print(describe(options.output_dir))
 
 
-def train_networks(options, further):
-    """Every row of the table; `further` are options of training."""
+def train_networks(options: argparse.Namespace, further: Sequence[str]) -> None:
+    """Train every row of the table; `further` are options of training."""
     chosen = ["--dataset", str(options.dataset), "--output_dir", str(options.output_dir), "--protocol", PROTOCOL]
     which = QUICK if options.quick else ["--fold", "all"]
-    for _ in train_table([str(TABLE), str(CORPUS), *chosen, *which, *further]):
+    for _ in train_table(TABLE, [str(CORPUS), *chosen, *which, *further]):
         pass
 
 
-def train_baselines(options):
-    """The simple classifiers, on the same folds."""
-    parts_of_folds = folds(load_dataset(options.dataset), PROTOCOL)
-    for parts in islice(parts_of_folds, 1 if options.quick else None):
-        for name, scored in baselines(parts.splits).items():
-            write_run(options, parts, name, scored)
+def train_baselines(options: argparse.Namespace) -> None:
+    """Train the simple classifiers on the same folds."""
+    for fold in islice(folds(load_dataset(options.dataset), PROTOCOL), 1 if options.quick else None):
+        for name, scored in score_baselines(fold.splits).items():
+            write_run(options.output_dir, options.dataset, PROTOCOL, fold, name, scored)
 
 
-def describe(folder):
-    """The runs below a folder as Markdown, the best UA first, and what they were made with."""
+def describe(folder: str | Path) -> str:
+    """Return the runs below a folder as Markdown, the best UA first, and what they were made with."""
     groups, _ = find_runs([folder])
     groups.sort(key=lambda group: -mean(group.values(UA)))
     tables = [results_table(*pair) for pair in by_corpus(groups).items()]

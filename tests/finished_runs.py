@@ -6,6 +6,7 @@ import json
 import numpy as np
 
 from m4ser.evaluation.metrics import evaluate_predictions
+from m4ser.evaluation.report.runs import find_runs
 
 LABELS = ("angry", "happy", "neutral", "sad")
 LOSSES = ("emotion", "error_detection", "error_correction", "discriminator", "generator", "contrastive", "total")
@@ -23,7 +24,7 @@ CONFIG = {
 }
 
 
-def answers(count=40, right=0.6, seed=0):
+def make_predictions(count=40, right=0.6, seed=0):
     """{id: (label, prediction)}, as indices: a share of the predictions is right, the others are the next emotion."""
     generator = np.random.default_rng(seed)
     found = {}
@@ -37,7 +38,7 @@ def answers(count=40, right=0.6, seed=0):
 def finished_run(folder, tested=None, predictions=True, config=None, **changes):
     """Write a run of 60 steps and 3 epochs; `changes` go into results.json, `config` into its groups."""
     folder.mkdir(parents=True)
-    tested = answers() if tested is None else tested
+    tested = make_predictions() if tested is None else tested
     labels, predicted = zip(*tested.values(), strict=True)
     merged = {group: {**values, **(config or {}).get(group, {})} for group, values in CONFIG.items()}
     results = {
@@ -84,3 +85,27 @@ def write_curves(folder):
     (folder / "validation.csv").write_text(
         "step,epoch,weighted_accuracy,unweighted_accuracy,weighted_f1\n20,1,.1,.1,.1\n40,2,.3,.2,.2\n60,3,.4,.3,.3\n"
     )
+
+
+def groups_of(*folders):
+    """The groups that the report makes of some folders."""
+    return find_runs(folders)[0]
+
+
+def entries(table, first):
+    """The row whose first entry is `first`, by column; a number as it is printed."""
+    (row,) = (row for row in table.rows if row[0] == first)
+    return dict(zip(table.columns, map(str, row), strict=True))
+
+
+def part(tested, fold, count=5):
+    """Every fifth recording: what one fold tests."""
+    return {name: pair for number, (name, pair) in enumerate(tested.items()) if number % count == fold - 1}
+
+
+def five_folds(folder, tested, seeds=(0,), **changes):
+    for seed in seeds:
+        for fold in range(1, 6):
+            name = f"loso, fold {fold} of 5"
+            finished_run(folder / f"fold{fold}_seed{seed}", part(tested, fold), protocol=name, seed=seed, **changes)
+    return folder

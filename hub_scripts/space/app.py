@@ -1,4 +1,4 @@
-"""A page that hears a recording and shows what it heard: scores, a timeline, and the text with its errors marked.
+"""A page that predicts the emotions of a recording: scores, a timeline, the text with its errors, and attention maps.
 
     python hub_scripts/space/app.py --model runs/ravdess
 
@@ -8,79 +8,129 @@ On the Hub, as a Space, the variable M4SER_MODEL of its settings names the model
 import argparse
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import gradio as gr
 import pandas as pd
-from transformers import pipeline
+import torch
+from matplotlib.figure import Figure
+from transformers import AudioClassificationPipeline, PreTrainedModel, pipeline
 
 WINDOW, HOP = 2.0, 1.0  # seconds
 MARKS = re.compile(r"\[([^\]]*)\]|~([^~]*)~")
-NOTHING_SAID = "Nothing was transcribed: this answer comes from the voice alone."
+NO_TEXT = "Nothing was transcribed: this prediction comes from speech alone."
+ATTENTION = "text_query_cme"
+WRONG, DELETED = "wrong", "not said"
 
 
-def hear(classify, path, text=None):
-    """Ask a pipeline about a recording.
+def predict(
+    classify: AudioClassificationPipeline, path: str, text: str | None = None
+) -> tuple[dict[str, float], pd.DataFrame, list[tuple[str, str | None]], Figure | None]:
+    """Predict the emotions of a recording.
 
     Args:
         classify: an M4SER pipeline. path: of the recording. text: what was said; by default it is transcribed, where
-            the model names a recognizer.
+            the model names an ASR model.
 
     Returns:
-        {emotion: score}; a table of start, end (seconds), emotion, score and text; and the text in pieces, each with
-        "wrong", "not said" or None.
+        {emotion: score}; a table of start, end (seconds), emotion, score and text; the text in pieces, each with
+        "wrong", "not said" or None; and where there is a `text`, the figure of the attention between it and speech.
 
     Raises:
         ValueError: a recording that cannot be used, in one sentence.
     """
-    options = {"return_correction": classify.model.error_corrector is not None, "return_transcript": True}
+    options = {"return_correction": classify.model.can_correct, "return_transcript": True}
     timeline = {"window": WINDOW, "hop": HOP, **options}
+    figure = None
     if text and text.strip():
         whole = classify({"path": path, "text": text}, **options)
-        said = [whole.get("marked", whole["transcript"])]
-        # One text does not say what was said when: the timeline is that of the voice.
-        stretches = classify({"path": path, "text": ""}, **timeline)["timeline"]
+        marked = [whole.get("marked", whole["transcript"])]
+        # One text does not say what was said when: the timeline is predicted from speech alone.
+        entries = classify({"path": path, "text": ""}, **timeline)["timeline"]
+        figure = draw_attention(classify, path, text)
     else:
         whole = classify({"path": path}, **timeline)
-        stretches = whole["timeline"]
-        said = [stretch.get("marked", stretch["text"]) for stretch in stretches]
+        entries = whole["timeline"]
+        marked = [entry.get("marked", entry["text"]) for entry in entries]
     table = pd.DataFrame(
         [
-            (round(stretch["start"], 1), round(stretch["end"], 1), item["label"], item["score"], stretch["text"])
-            for stretch in stretches
-            for item in stretch["scores"]
+            (round(entry["start"], 1), round(entry["end"], 1), item["label"], item["score"], entry["text"])
+            for entry in entries
+            for item in entry["scores"]
         ],
         columns=["start", "end", "emotion", "score", "text"],
     )
-    return {item["label"]: item["score"] for item in whole["scores"]}, table, pieces(" ".join(said))
+    return {item["label"]: item["score"] for item in whole["scores"]}, table, split_marks(" ".join(marked)), figure
 
 
-def pieces(marked):
-    """A text whose errors are marked, [wrong] and ~not said~, in pieces that say which they are."""
-    found, end = [], 0
+def split_marks(marked: str) -> list[tuple[str, str | None]]:
+    """Split a text with marked errors, [wrong] and ~not said~, into (piece, kind of error or None)."""
+    pieces, end = [], 0
     for mark in MARKS.finditer(marked):
-        wrong, dropped = mark.groups()
-        found += [(marked[end : mark.start()], None), (dropped or wrong or "…", "not said" if dropped else "wrong")]
+        wrong, deleted = mark.groups()
+        pieces += [(marked[end : mark.start()], None), (deleted or wrong or "…", DELETED if deleted else WRONG)]
         end = mark.end()
-    found.append((marked[end:], None))
-    return [(text, kind) for text, kind in found if text.strip()] or [(NOTHING_SAID, None)]
+    pieces.append((marked[end:], None))
+    return [(text, kind) for text, kind in pieces if text.strip()] or [(NO_TEXT, None)]
 
 
-def steps(table):
-    """A timeline with a point at each start and one just before each end, which lines join to steps."""
+@torch.no_grad()
+def draw_attention(classify: AudioClassificationPipeline, path: str, text: str) -> Figure | None:
+    """Draw how much each token attends to each frame of speech, the mean over the heads.
+
+    Returns:
+        The figure; None of a model without this attention, as one of a single modality.
+    """
+    model, processor = classify.model, classify.processor
+    rate = processor.feature_extractor.sampling_rate
+    inputs = processor(path, text, sampling_rate=rate).to(model.device, model.dtype)
+    with eager_fusion(model):
+        attentions = model(**inputs, output_attentions=True).attentions
+    if ATTENTION not in attentions:
+        return None
+    (layer,) = attentions[ATTENTION]  # (1, heads, n tokens, m frames)
+    weights = layer[0].float().mean(0).cpu().numpy()
+    tokens = processor.tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())
+    figure = Figure(figsize=(11, 1.5 + 0.22 * len(tokens)), layout="constrained")
+    axes = figure.subplots()
+    extent = (0, inputs["input_values"].shape[1] / rate, len(tokens) - 0.5, -0.5)
+    image = axes.imshow(weights, aspect="auto", extent=extent, interpolation="nearest")
+    axes.set_yticks(range(len(tokens)), tokens)
+    axes.set(title="Attention of the text's tokens to the frames of speech", xlabel="seconds", ylabel="token")
+    figure.colorbar(image, label="attention weight")
+    return figure
+
+
+@contextmanager
+def eager_fusion(model: PreTrainedModel) -> Iterator[None]:
+    """Switch the fusion, but not the encoders, to the attention that has maps: the encoders' would take gigabytes."""
+    configs = {"": model.config, **{name: getattr(model.config, name) for name in model.config.sub_configs}}
+    implementations = {name: config._attn_implementation for name, config in configs.items()}
+    model.set_attn_implementation({**implementations, "": "eager"})
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(implementations)
+
+
+def steps(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a timeline with a point at each start and one just before each end, which lines join to steps."""
     return pd.concat([table.assign(seconds=table["start"]), table.assign(seconds=table["end"] - 0.01)])
 
 
-def page(classify):
-    """The page as `gradio.Blocks`."""
+def page(classify: AudioClassificationPipeline) -> gr.Blocks:
+    """Build the page."""
 
-    def answer(path, text):
+    def run(path: str | None, text: str) -> tuple[Any, ...]:
         if path is None:
             raise gr.Error("Record something, or upload a recording.")
         try:
-            scores, table, said = hear(classify, path, text)
+            scores, table, pieces, figure = predict(classify, path, text)
         except ValueError as error:
             raise gr.Error(str(error)) from error
-        return scores, steps(table), said
+        return scores, steps(table), pieces, gr.Plot(figure, visible=figure is not None)
 
     with gr.Blocks(title="M4SER") as blocks:
         gr.Markdown("# Emotion from the voice and from what was said")
@@ -88,7 +138,7 @@ def page(classify):
             with gr.Column():
                 recording = gr.Audio(sources=["upload", "microphone"], type="filepath", label="Recording")
                 text = gr.Textbox(label="What was said", placeholder="left empty, it is transcribed where possible")
-                button = gr.Button("Listen", variant="primary")
+                button = gr.Button("Predict", variant="primary")
             scores = gr.Label(label="Emotion", elem_id="scores")
         timeline = gr.LinePlot(
             x="seconds",
@@ -100,20 +150,23 @@ def page(classify):
             y_title="score",
             elem_id="timeline",
         )
-        said = gr.HighlightedText(
+        pieces = gr.HighlightedText(
             label="Text, with the errors that were found",
-            color_map={"wrong": "orange", "not said": "red"},
-            elem_id="said",
+            color_map={WRONG: "orange", DELETED: "red"},
+            elem_id="text",
         )
-        button.click(answer, [recording, text], [scores, timeline, said], api_name="hear")
+        # Its label would cover the top of the figure, which has a title.
+        attention = gr.Plot(show_label=False, elem_id="attention", visible=False)
+        button.click(run, [recording, text], [scores, timeline, pieces, attention], api_name="predict")
         gr.Markdown("Scores say how a recording sounds to a model, not what a person feels.")
     return blocks
 
 
-def main():
+def main() -> None:
+    """Load the model and serve the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=os.environ.get("M4SER_MODEL"), help="folder of a run, or Hub id")
-    parser.add_argument("--asr", help="recognizer where there is no text; the model's own by default")
+    parser.add_argument("--asr", help="ASR model where there is no text; the model's own by default")
     parser.add_argument("--port", type=int, default=7860)
     arguments = parser.parse_args()
     if not arguments.model:

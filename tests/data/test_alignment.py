@@ -25,7 +25,7 @@ def lcs_length(left, right):
 
 
 @given(tokens, tokens)
-def test_apply_gives_the_reference_and_kept_is_the_lcs(hypothesis, reference):
+def test_apply_gives_reference_and_kept_is_lcs(hypothesis, reference):
     script = align(hypothesis, reference)
     assert script.apply(hypothesis) == reference
     assert script.kept == lcs_length(hypothesis, reference)

@@ -44,8 +44,8 @@ def rewritten(batch, index, tokenizer):
         if tag == KEEP and position > 0:
             ids.append(batch["input_ids"][index, position].item())
         if tag == CHANGE:
-            place = (batch["correction_positions"] == torch.tensor([index, position])).all(-1).nonzero().item()
-            ids += [token for token in batch["correction_ids"][place].tolist() if token >= 0][:-1]
+            row = (batch["correction_positions"] == torch.tensor([index, position])).all(-1).nonzero().item()
+            ids += [token for token in batch["correction_ids"][row].tolist() if token >= 0][:-1]
     return tokenizer.decode(ids)
 
 
@@ -84,14 +84,14 @@ def test_nothing_to_correct(processor):
     assert batch["aed_labels"].tolist() == [[KEEP, KEEP, KEEP, -100]]
 
 
-def test_a_row_without_transcript_is_no_lesson_in_errors(processor):
+def test_row_without_transcript_has_no_error_labels(processor):
     batch = M4SERCollator(processor)([row(processor, 0, "the night", None), row(processor, 1, None, "the night")])
     assert batch["aed_labels"].eq(-100).all()
     assert len(batch["correction_positions"]) == 0
     assert batch["text_attention_mask"].sum(-1).tolist() == [4, 2]
 
 
-def test_a_text_beyond_the_limit_is_cut_with_its_labels(processor):
+def test_long_text_is_cut_with_its_labels(processor):
     tokenizer = processor.tokenizer
     long = row(processor, 0, "the night " * 60, "the meal " * 60)
     long |= aligned_labels(tokenizer, long["hypothesis"], long["transcript"], max_length=tokenizer.model_max_length)
@@ -133,12 +133,12 @@ def test_text_alone_is_enough_for_a_text_model(processor, rows):
         M4SERCollator(processor)([rows[0], texts[1]])
 
 
-def test_the_corpus_holds_every_kind_of_error():
+def test_corpus_holds_every_kind_of_error():
     kinds = {tag for hypothesis, transcript in TEXTS for tag in align(hypothesis.split(), transcript.split()).tags}
     assert kinds == {KEEP, DELETE, CHANGE}
 
 
-def test_of_a_long_recording_a_window_is_read(processor, rows):
+def test_long_recording_is_cut_to_a_window(processor, rows):
     seconds = 0.05
     length = int(seconds * 16_000)
     wholes = [load_audio(row["audio"], target_sampling_rate=16_000, name=row["id"]) for row in rows]

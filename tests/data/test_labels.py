@@ -108,7 +108,7 @@ def test_add_labels_gives_each_row_its_own():
         assert {name: row[name] for name in expected} == expected
 
 
-def test_add_labels_follows_a_shuffled_selection_and_replaces_old_labels():
+def test_add_labels_on_a_selection_replaces_labels():
     dataset = add_labels(add_labels(corpus(), TOKENIZER).select([2, 0]), TOKENIZER, max_length=3)
     assert dataset["id"][:] == ["c", "a"]
     assert dataset["aed_labels"][:] == [[-100, -100, -100], [0, 0, -100]]
@@ -119,7 +119,7 @@ def test_add_labels_to_every_split():
     assert labeled["train"]["aed_labels"][:] == labeled["test"]["aed_labels"][:]
 
 
-def test_the_fingerprint_tells_apart_what_changes_the_labels():
+def test_fingerprint_depends_on_tokenizer_and_arguments():
     dataset = corpus()
     first = add_labels(dataset, TOKENIZER)._fingerprint
     TOKENIZER(["ab", "ab cd"], padding=True, truncation=True, max_length=3)  # leaves a trace in the backend

@@ -18,7 +18,7 @@ def ids(text):
 
 
 @given(sentences, sentences)
-def test_the_start_changes_into_the_transcript(hypothesis, transcript):
+def test_start_is_replaced_by_transcript(hypothesis, transcript):
     labels = aligned_labels(TOKENIZER, hypothesis, transcript, rewrite=True)
     assert labels["aed_labels"] == [2, *[1] * len(ids(hypothesis)), -100]
     assert labels["correction_positions"] == [0]

@@ -78,7 +78,7 @@ def test_processes_share_each_batch_under_both_caps(lengths, batch_size, process
     assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
 
 
-def test_two_processes_learn_from_what_one_with_the_larger_batch_does():
+def test_two_processes_share_the_larger_batch():
     whole = LengthGroupedBatchSampler(LENGTHS, 8, seed=2).batches()
     assert LengthGroupedBatchSampler(LENGTHS, 4, seed=2, num_processes=2).batches() == whole
 

@@ -36,7 +36,7 @@ def heard_valence(hypothesis):
     return found.pop() if found else None
 
 
-def test_ceilings_are_those_of_a_decoder_that_knows_everything(corpus):
+def test_ceilings_equal_oracle_decoder(corpus):
     """Guesses are always the same emotion: on balanced classes, no guess does better."""
     test = of_split(corpus, "test")
     by_meaning = {(u.emotion in synthetic.AROUSED, u.emotion in synthetic.POSITIVE): u.emotion for u in test}
@@ -57,7 +57,7 @@ def spectrum(utterance):
     return np.concatenate([bands.mean(axis=0), bands.std(axis=0)])
 
 
-def test_the_voice_tells_arousal_and_nothing_about_valence(corpus):
+def test_voice_depends_on_arousal_only(corpus):
     train, test = of_split(corpus, "train"), of_split(corpus, "test")
     x_train, x_test = np.stack([*map(spectrum, train)]), np.stack([*map(spectrum, test)])
     accuracy = {}
@@ -77,8 +77,8 @@ def test_ranges_of_calm_and_aroused_voices_do_not_overlap():
     assert highest * synthetic.PITCH_RATIO[False][1] < lowest * synthetic.PITCH_RATIO[True][0]
 
 
-def test_words_do_not_tell_arousal(corpus):
-    """No word is heard more often under one arousal than under the other, beyond chance."""
+def test_words_do_not_depend_on_arousal(corpus):
+    """No word occurs more often under one arousal than under the other, beyond chance."""
     counts = {aroused: Counter() for aroused in (True, False)}
     for utterance in corpus:
         aroused = utterance.emotion in synthetic.AROUSED
@@ -95,10 +95,10 @@ def test_homophones_can_be_undone():
     words = {word for phrases in synthetic.PHRASES for phrase in phrases for word in phrase.split()}
     words |= {cue for cues in synthetic.CUES.values() for cue in cues}
     words |= set(synthetic.WORDS_WITHOUT_VALENCE) | set(synthetic.FILLERS)
-    heard = [word for homophone in synthetic.HOMOPHONES.values() for word in homophone.split()]
+    homophones = [word for homophone in synthetic.HOMOPHONES.values() for word in homophone.split()]
     assert set(synthetic.HOMOPHONES) <= words
-    assert not set(heard) & words
-    assert len(heard) == len(set(heard))
+    assert not set(homophones) & words
+    assert len(homophones) == len(set(homophones))
 
 
 def test_one_cue_in_five_is_lost_in_each_class(corpus):
@@ -107,7 +107,7 @@ def test_one_cue_in_five_is_lost_in_each_class(corpus):
         assert lost == dict.fromkeys(EMOTIONS, size // 20)
 
 
-def test_errors_are_as_many_as_a_recognizer_makes(corpus):
+def test_word_error_rate_is_realistic(corpus):
     wer = jiwer.wer([u.transcript for u in corpus], [u.hypothesis for u in corpus])
     assert 0.2 < wer < 0.3
 

@@ -18,7 +18,7 @@ def test_basic_normalizer_against_regular_expressions(text):
     assert basic_normalizer().normalize_str(text) == expected
 
 
-def test_special_tokens_and_their_places():
+def test_special_tokens_and_their_positions():
     tokenizer = train_tokenizer(TEXTS, vocab_size=80)
     ids = tokenizer("the meal").input_ids
     assert tokenizer.convert_ids_to_tokens(ids) == ["[CLS]", "the", "meal", "[SEP]"]
@@ -32,7 +32,7 @@ def test_training_is_deterministic():
     assert vocabularies[0] == vocabularies[1] == vocabularies[2]
 
 
-def test_trained_tokenizer_keeps_its_normalization_when_saved(tmp_path):
+def test_trained_tokenizer_saves_normalization(tmp_path):
     tokenizer = train_tokenizer(TEXTS, vocab_size=80)
     tokenizer.save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
@@ -44,7 +44,7 @@ def test_without_normalization_case_counts():
     assert tokenizer("LOVELY").input_ids != tokenizer("lovely").input_ids
 
 
-def test_bert_tokenizer_keeps_its_normalization_when_saved(bert_folder, tmp_path):
+def test_bert_tokenizer_saves_normalization(bert_folder, tmp_path):
     bert = AutoTokenizer.from_pretrained(bert_folder)
     normalizing = with_normalization(bert, "basic")
     normalizing.save_pretrained(tmp_path)

@@ -53,7 +53,7 @@ def emotions(rows):
     return Counter(rows.features["emotion"].names[emotion] for emotion in rows["emotion"])
 
 
-def test_the_source_trains_and_the_target_is_split_by_dialogue(build):
+def test_target_is_split_by_dialogue(build):
     corpus = build()
     assert emotions(corpus["train"]) == {"angry": 10, "happy": 10}  # sad and surprised are not in both
     assert all(name.startswith("one-") for name in corpus["train"]["id"])
@@ -63,7 +63,7 @@ def test_the_source_trains_and_the_target_is_split_by_dialogue(build):
     assert partition(corpus, "official").name == "official"
 
 
-def test_shots_join_the_training_and_leave_the_test_as_it_is(build):
+def test_shots_leave_test_split_unchanged(build):
     without, shots = build(), build("--shots", "2")
     assert shots["test"]["id"] == without["test"]["id"]
     drawn = [name for name in shots["train"]["id"] if name.startswith("other-")]
@@ -83,7 +83,7 @@ def test_without_dialogues_speakers_stay_whole(build, tmp_path):
     assert partition(corpus, "held_out").name == "held_out"
 
 
-def test_what_cannot_be_built_is_named(build, tmp_path):
+def test_invalid_inputs_are_named(build, tmp_path):
     with pytest.raises(DataError, match="recordings of angry, not 50"):
         build("--shots", "50")
     write_corpus(tmp_path / "strange", ("bored", "proud"), 8)

@@ -28,7 +28,7 @@ def release(tmp_path_factory):
     return write_iemocap(tmp_path_factory.mktemp("iemocap"), (0.05, 0.06))
 
 
-def test_the_published_release_gives_the_published_counts(release, build_here, tmp_path):
+def test_published_release_gives_published_counts(release, build_here, tmp_path):
     (release / "Session1/dialog/EmoEvaluation/._Ses01F_impro01.txt").write_bytes(b"\0\5\x16\7" * 50)
     finished = build_here("iemocap", "--data_dir", release.parent, "--output_dir", tmp_path / "out")
     assert finished.returncode == 0, finished.stderr
@@ -64,7 +64,7 @@ def test_the_published_release_gives_the_published_counts(release, build_here, t
         ("all", "angry disgusted excited fearful frustrated happy neutral other sad surprised", 7532),
     ],
 )
-def test_every_set_of_classes_is_the_published_one(release, name, emotions, utterances):
+def test_label_sets_equal_published_ones(release, name, emotions, utterances):
     labels = iemocap.LABEL_SETS[name]
     assert sorted(set(labels.values())) == emotions.split()
     assert sum(turn.evaluation in labels for turn in iemocap.read_turns(release)) == utterances
@@ -123,7 +123,7 @@ def test_a_missing_transcription_is_named(release, change, angry):
     assert differences(release) == [f"{path}: there is no line for {angry.id}"]
 
 
-def test_a_missing_evaluation_is_named_by_its_recording(release, change, angry):
+def test_missing_evaluation_is_named_by_recording(release, change, angry):
     path = evaluation_file(angry)
     lines = (release / path).read_text().splitlines(keepends=True)
     change(path, "".join(line for line in lines if angry.id not in line).encode())
@@ -133,7 +133,7 @@ def test_a_missing_evaluation_is_named_by_its_recording(release, change, angry):
     ]
 
 
-def test_another_evaluation_is_named_by_session_and_class(release, change, angry):
+def test_changed_evaluation_is_named_by_session_and_class(release, change, angry):
     path = evaluation_file(angry)
     change(path, (release / path).read_bytes().replace(f"{angry.id}\tang".encode(), f"{angry.id}\tsad".encode()))
     assert differences(release) == [
@@ -142,14 +142,14 @@ def test_another_evaluation_is_named_by_session_and_class(release, change, angry
     ]
 
 
-def test_a_missing_file_of_evaluations_is_named(release, change, angry):
+def test_missing_evaluation_file_is_named(release, change, angry):
     change(evaluation_file(angry), None)
     first, *others = differences(release)
     assert first == f"{evaluation_file(angry)}: there is no such file"
     assert any(line == f"{angry.recording}: it is there, but not evaluated" for line in others)
 
 
-def test_a_damaged_recording_stops_the_build_at_its_end(release, change, angry):
+def test_damaged_recording_stops_the_build(release, change, angry):
     change(angry.recording, b"RIFF and no more")
     turns, report = iemocap.read_turns(release)[:300], ReleaseReport()
     assert angry in turns or turns.append(angry) is None
@@ -184,10 +184,10 @@ def part(tmp_path):
     return folder
 
 
-def test_a_part_of_the_release_where_it_is_allowed(part, build_here, tmp_path):
-    heard = tmp_path / "heard.jsonl"
-    heard.write_text(json.dumps({"id": FIRST, "hypothesis": "well"}) + "\n")
-    arguments = ("--data_dir", part, "--output_dir", tmp_path / "out", "--hypotheses", heard, "--allow_partial")
+def test_partial_release_where_allowed(part, build_here, tmp_path):
+    hypotheses = tmp_path / "hypotheses.jsonl"
+    hypotheses.write_text(json.dumps({"id": FIRST, "hypothesis": "well"}) + "\n")
+    arguments = ("--data_dir", part, "--output_dir", tmp_path / "out", "--hypotheses", hypotheses, "--allow_partial")
     finished = build_here("iemocap", *arguments)
     assert finished.returncode == 0, finished.stderr
     rows = {row["id"]: row for row in load(tmp_path / "out", tmp_path / "cache")["train"]}
@@ -232,7 +232,7 @@ def test_a_part_of_the_release_where_it_is_allowed(part, build_here, tmp_path):
     assert str(tmp_path) not in card + json.dumps(report)
 
 
-def test_a_rerun_sees_that_one_recording_changed(part, build_here, tmp_path):
+def test_rebuild_sees_changed_recording(part, build_here, tmp_path):
     arguments = ("--data_dir", part, "--output_dir", tmp_path / "out", "--allow_partial", "--labels", "all")
     assert build_here("iemocap", *arguments).returncode == 0
     before = {row["id"]: row for row in load(tmp_path / "out", tmp_path / "cache")["train"]}
@@ -246,7 +246,7 @@ def test_a_rerun_sees_that_one_recording_changed(part, build_here, tmp_path):
     assert [row for row in before if before[row] != after[row]] == [changed]
 
 
-def test_another_folder_is_refused(build_here, tmp_path):
+def test_other_folder_is_refused(build_here, tmp_path):
     finished = build_here("iemocap", "--data_dir", tmp_path, "--output_dir", tmp_path / "out")
     assert finished.returncode == 1
     assert finished.stderr.startswith("error: No IEMOCAP_full_release in ")

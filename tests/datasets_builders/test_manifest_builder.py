@@ -71,12 +71,12 @@ def test_a_csv_manifest(raw, build, tmp_path):
     }
 
 
-def test_a_json_lines_manifest_with_a_hypotheses_file(raw, build_here, tmp_path):
+def test_json_lines_manifest_with_hypotheses_file(raw, build_here, tmp_path):
     rows = [{"path": "a.wav", "emotion": 3, "hypothesis": "old"}, {"path": "sub/b.wav", "emotion": 4}]
     (raw / "list.jsonl").write_text("\n\n".join(map(json.dumps, rows)))
-    heard = tmp_path / "heard.jsonl"
-    heard.write_text('{"id": "a", "hypothesis": "new"}\n{"file": "sub/b.wav", "hypothesis": "b"}\n')
-    arguments = ("--data_dir", raw / "list.jsonl", "--hypotheses", heard, "--output_dir", tmp_path / "out")
+    hypotheses = tmp_path / "hypotheses.jsonl"
+    hypotheses.write_text('{"id": "a", "hypothesis": "new"}\n{"file": "sub/b.wav", "hypothesis": "b"}\n')
+    arguments = ("--data_dir", raw / "list.jsonl", "--hypotheses", hypotheses, "--output_dir", tmp_path / "out")
     finished = build_here("manifest", *arguments)
     assert finished.returncode == 0, finished.stderr
     train = load(tmp_path)["train"]
@@ -114,7 +114,7 @@ REASONS = {
     7: "unknown split 'dev'; choose from train, validation, test",
     8: "unknown split ''",
     9: "nan.wav",
-    10: "more cells than columns",
+    10: "more values than columns",
     11: "the path is empty",
 }
 
@@ -123,7 +123,7 @@ def named_rows(message):
     return {int(line.split(":")[0].split()[-1]): line for line in message.splitlines() if line.startswith("  line ")}
 
 
-def test_every_bad_row_is_named_and_nothing_is_written(bad_manifest, build, tmp_path):
+def test_bad_rows_are_named_and_nothing_is_written(bad_manifest, build, tmp_path):
     finished = build("manifest", "--data_dir", bad_manifest, "--output_dir", tmp_path / "out")
     assert finished.returncode == 1
     assert "Traceback" not in finished.stderr
@@ -134,7 +134,7 @@ def test_every_bad_row_is_named_and_nothing_is_written(bad_manifest, build, tmp_
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_good_rows_are_kept_where_bad_ones_are_skipped(bad_manifest, build_here, tmp_path):
+def test_skip_bad_keeps_good_rows(bad_manifest, build_here, tmp_path):
     arguments = ("--data_dir", bad_manifest, "--output_dir", tmp_path / "out", "--skip_bad")
     finished = build_here("manifest", *arguments)
     assert finished.returncode == 0
@@ -171,7 +171,7 @@ def test_speakers_are_spread_over_the_splits(raw, build_here, tmp_path):
         ("other.csv", "path,emotion\n", "No manifest.csv or manifest.jsonl in"),
     ],
 )
-def test_a_bad_manifest_is_one_message(raw, build_here, tmp_path, name, content, message):
+def test_bad_manifest_is_one_message(raw, build_here, tmp_path, name, content, message):
     (raw / name).write_text(content)
     finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out")
     assert finished.returncode == 1
@@ -188,12 +188,12 @@ def test_a_bad_manifest_is_one_message(raw, build_here, tmp_path, name, content,
         (None, "Cannot read"),
     ],
 )
-def test_a_bad_hypotheses_file_is_one_message(raw, build_here, tmp_path, content, message):
+def test_bad_hypotheses_file_is_one_message(raw, build_here, tmp_path, content, message):
     write_csv(raw / "manifest.csv", ["path", "emotion"], ["a.wav", "joy"])
-    heard = tmp_path / "heard.jsonl"
+    hypotheses = tmp_path / "hypotheses.jsonl"
     if content is not None:
-        heard.write_text(content)
-    arguments = ("--data_dir", raw, "--hypotheses", heard, "--output_dir", tmp_path / "out")
+        hypotheses.write_text(content)
+    arguments = ("--data_dir", raw, "--hypotheses", hypotheses, "--output_dir", tmp_path / "out")
     finished = build_here("manifest", *arguments)
     assert finished.returncode == 1
     assert message in finished.stderr

@@ -66,10 +66,10 @@ def test_the_real_texts(shared_data, csvs, build_here, tmp_path):
 
 
 def test_four_classes_by_the_names_of_iemocap(shared_data, build_here, tmp_path):
-    heard = tmp_path / "heard.jsonl"
-    heard.write_text('{"id": "test_dia0_utt1", "hypothesis": "so monica"}\n')
+    hypotheses = tmp_path / "hypotheses.jsonl"
+    hypotheses.write_text('{"id": "test_dia0_utt1", "hypothesis": "so monica"}\n')
     arguments = ("--data_dir", shared_data / "meld", "--output_dir", tmp_path / "out", "--labels", "4")
-    finished = build_here("meld", *arguments, "--text_only", "--hypotheses", heard)
+    finished = build_here("meld", *arguments, "--text_only", "--hypotheses", hypotheses)
     assert finished.returncode == 0, finished.stderr
     dataset = load(tmp_path / "out", tmp_path / "cache")
     assert dataset["train"].features["emotion"].names == ["angry", "happy", "neutral", "sad"]
@@ -136,7 +136,7 @@ def raw(tmp_path_factory):
     return folder
 
 
-def test_clips_become_16_khz_and_every_fault_is_listed(raw, build_here, tmp_path):
+def test_clips_become_16_khz_and_faults_are_listed(raw, build_here, tmp_path):
     finished = build_here("meld", "--data_dir", raw, "--output_dir", tmp_path / "out", "--allow_partial")
     assert finished.returncode == 0, finished.stderr
     dataset = load(tmp_path / "out", tmp_path / "cache")
@@ -174,7 +174,7 @@ def test_clips_become_16_khz_and_every_fault_is_listed(raw, build_here, tmp_path
     assert "test_dia0_utt0: final_videos_testdia0_utt0.mp4" in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_a_release_that_differs_is_refused(raw, build_here, tmp_path):
+def test_differing_release_is_refused(raw, build_here, tmp_path):
     finished = build_here("meld", "--data_dir", raw, "--output_dir", tmp_path / "out")
     assert finished.returncode == 1
     assert "train_sent_emo.csv: 2 utterances of neutral instead of 4710" in finished.stderr
@@ -198,7 +198,7 @@ def test_the_two_known_faults_stop_nothing(raw):
     ("content", "message"),
     [(None, "train_dia0_utt0: there is no clip"), (b"no mp4", "train_dia0_utt0: no sound can be read from dia0_utt0")],
 )
-def test_any_other_clip_that_is_missing_or_damaged_is_named(raw, content, message):
+def test_missing_or_damaged_clip_is_named(raw, content, message):
     clip = raw / "train/train_splits/dia0_utt0.mp4"
     kept = clip.rename(raw / "kept.mp4")
     try:
@@ -220,7 +220,7 @@ def test_a_missing_folder_of_clips_is_named_once(raw, tmp_path):
     ]
 
 
-def test_missing_or_other_csvs_are_one_message(build_here, tmp_path):
+def test_missing_csvs_are_one_message(build_here, tmp_path):
     arguments = ("--data_dir", tmp_path, "--output_dir", tmp_path / "out", "--text_only")
     assert "There is no train_sent_emo.csv in" in build_here("meld", *arguments).stderr
     (tmp_path / "train_sent_emo.csv").write_text("a,b\n1,2\n")

@@ -27,7 +27,7 @@ def ravdess(shared_data, build, tmp_path_factory):
     return load(folder / "out", folder / "cache")
 
 
-def test_the_whole_corpus_agrees_with_its_labels(ravdess, shared_data):
+def test_corpus_agrees_with_its_labels(ravdess, shared_data):
     with open(shared_data / "ravdess16k" / "labels.csv", newline="") as file:
         labels = {row["file"].removesuffix(".flac"): row for row in csv.DictReader(file)}
     assert {split: len(rows) for split, rows in ravdess.items()} == {
@@ -50,7 +50,7 @@ def test_the_whole_corpus_agrees_with_its_labels(ravdess, shared_data):
     assert not labels
 
 
-def test_hypotheses_and_recordings_are_kept_as_they_are(ravdess, shared_data):
+def test_hypotheses_and_recordings_are_unchanged(ravdess, shared_data):
     row = ravdess["train"][0]
     assert row["id"] == "03-01-01-01-01-01-01"
     assert row["hypothesis"] == "to talk to my the door"
@@ -80,8 +80,8 @@ def release(tmp_path):
     return tmp_path / "raw"
 
 
-def test_the_release_becomes_16_khz_mono(release, build_here, tmp_path):
-    hypotheses = tmp_path / "heard.jsonl"
+def test_release_becomes_16_khz_mono(release, build_here, tmp_path):
+    hypotheses = tmp_path / "hypotheses.jsonl"
     hypotheses.write_text('{"id": "03-01-06-02-02-01-07", "hypothesis": "dogs"}\n')
     arguments = ("--data_dir", release, "--hypotheses", hypotheses, "--output_dir", tmp_path / "out")
     finished = build_here("ravdess", *arguments)
@@ -102,7 +102,7 @@ def test_the_release_becomes_16_khz_mono(release, build_here, tmp_path):
         assert np.abs(load_audio(row["audio"]) - expected)[200:-200].max() < 1e-3
 
 
-def test_a_corrupt_recording_is_named_and_nothing_is_written(release, build_here, tmp_path):
+def test_corrupt_recording_stops_the_build(release, build_here, tmp_path):
     corrupt = release / "Actor_22" / "03-01-08-01-01-02-22.wav"
     corrupt.write_bytes(b"RIFF and no more")
     finished = build_here("ravdess", "--data_dir", release, "--output_dir", tmp_path / "out")
@@ -112,7 +112,7 @@ def test_a_corrupt_recording_is_named_and_nothing_is_written(release, build_here
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_listed_recording_that_is_missing_is_named(release, build_here, tmp_path):
+def test_missing_listed_recording_is_named(release, build_here, tmp_path):
     (release / "labels.csv").write_text("file\n03-01-06-02-02-01-07.wav\n03-01-02-01-01-01-09.wav\n")
     shutil.rmtree(release / "copy")
     finished = build_here("ravdess", "--data_dir", release, "--output_dir", tmp_path / "out")
@@ -121,7 +121,7 @@ def test_a_listed_recording_that_is_missing_is_named(release, build_here, tmp_pa
     assert "03-01-06-02-02-01-07.wav" not in finished.stderr
 
 
-def test_another_folder_is_refused(build_here, tmp_path):
+def test_other_folder_is_refused(build_here, tmp_path):
     finished = build_here("ravdess", "--data_dir", tmp_path, "--output_dir", tmp_path / "out")
     assert finished.returncode == 1
     assert finished.stderr.startswith("error: No RAVDESS recording such as")

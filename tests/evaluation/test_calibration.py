@@ -29,7 +29,7 @@ def likelihood(logits, references, temperature):
 
 
 @pytest.mark.parametrize("sharpness", [0.3, 1.0, 4.0])
-def test_the_temperature_is_scipys_minimum_of_the_negative_log_likelihood(sharpness):
+def test_temperature_equals_scipy_minimum(sharpness):
     generator = np.random.default_rng(0)
     logits = generator.standard_normal((500, 5))
     probabilities = np.exp(log_softmax(logits, axis=-1))
@@ -43,7 +43,7 @@ def test_the_temperature_is_scipys_minimum_of_the_negative_log_likelihood(sharpn
     )
 
 
-def test_models_that_are_always_right_or_never_stay_within_bounds():
+def test_temperature_stays_within_bounds():
     logits = np.eye(3) * 5
     assert fit_temperature(logits, np.arange(3)) == pytest.approx(TEMPERATURES[0])
     assert fit_temperature(logits, np.roll(np.arange(3), 1)) == pytest.approx(TEMPERATURES[1])
@@ -58,7 +58,7 @@ def calibrated(tiny_run, tmp_path_factory):
     return run, calibrate_run(run, str(tiny_run.parent / "corpus"))
 
 
-def test_results_hold_the_errors_of_the_models_own_probabilities(tiny_run, calibrated):
+def test_results_hold_calibration_errors(tiny_run, calibrated):
     run, calibration = calibrated
     assert json.loads((run / "results.json").read_text())["calibration"] == calibration
     model, processor = AutoModel.from_pretrained(tiny_run).eval(), AutoProcessor.from_pretrained(tiny_run)
@@ -75,7 +75,7 @@ def test_results_hold_the_errors_of_the_models_own_probabilities(tiny_run, calib
     assert validation["after"]["negative_log_likelihood"] <= validation["before"]["negative_log_likelihood"]
 
 
-def test_the_temperature_alone_changes_in_the_config_and_calibrating_again_finds_it_again(tiny_run, calibrated):
+def test_only_temperature_changes_and_is_reproduced(tiny_run, calibrated):
     run, calibration = calibrated
     before, after = (json.loads((folder / "config.json").read_text()) for folder in (tiny_run, run))
     assert after == before | {"calibration_temperature": calibration["temperature"]}
@@ -83,14 +83,14 @@ def test_the_temperature_alone_changes_in_the_config_and_calibrating_again_finds
     assert calibrate_run(run, str(tiny_run.parent / "corpus")) == calibration
 
 
-def test_the_scores_are_calibrated_where_m4ser_is_not_installed_too(calibrated, shared_data, tmp_path):
+def test_scores_are_calibrated_without_m4ser(calibrated, shared_data, tmp_path):
     run, _ = calibrated
     path = str(shared_data / "asr_speech" / "jfk.flac")
     expected = [item["score"] for item in M4SERPipeline.from_pretrained(run)({"path": path, "text": "so"})]
     assert run_isolated(SCORES_OUTSIDE, run, path, HF_HOME=str(tmp_path)) == expected
 
 
-def test_what_cannot_be_calibrated_is_refused(tiny_run, tmp_path):
+def test_uncalibratable_runs_are_refused(tiny_run, tmp_path):
     corpus = str(tiny_run.parent / "corpus")
     with pytest.raises(ValueError, match=r"there is no results\.json; give the folder of a finished run"):
         calibrate_run(tmp_path, corpus)

@@ -35,7 +35,7 @@ def test_the_calibration_error_of_a_case_worked_by_hand():
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_the_calibration_error_agrees_with_its_definition_bin_by_bin(seed):
+def test_calibration_error_equals_definition(seed):
     generator = np.random.default_rng(seed)
     probabilities = generator.dirichlet(np.full(4, 0.3), size=1 + 40 * seed)
     references = generator.integers(0, 4, size=len(probabilities))
@@ -49,7 +49,7 @@ def test_the_calibration_error_agrees_with_its_definition_bin_by_bin(seed):
 
 
 @pytest.mark.parametrize("scores", [[[2.0, -1.0]], [[np.nan, 0.5]], [[0.3, 1.7]]])
-def test_a_calibration_error_of_what_are_no_probabilities_is_refused(scores):
+def test_calibration_error_needs_probabilities(scores):
     with pytest.raises(ValueError, match="take the softmax of logits first"):
         metrics.expected_calibration_error(scores, [0])
 
@@ -73,7 +73,7 @@ def test_the_measures_agree_with_scikit_learn(seed):
     assert ours["confusion_matrix"] == matrix.tolist()
 
 
-def test_always_the_majority_class_scores_its_share_and_one_over_the_classes():
+def test_majority_class_scores():
     references = [0] * 7 + [1] * 2 + [2]
     assert metrics.weighted_accuracy([0] * 10, references) == 0.7
     assert metrics.unweighted_accuracy([0] * 10, references) == pytest.approx(1 / 3)
@@ -106,7 +106,7 @@ def test_an_index_that_is_no_class_is_refused(predictions):
         ([""], ["the cat sat"], 1),
         # The corpus's errors over the corpus's words, not the mean of the recordings' rates (here 1/2).
         (["a b c", "x"], ["a b c", "y"], 1 / 4),
-        # An empty reference adds no words, and what was heard in it is inserted.
+        # An empty reference adds no words, and the words of its hypothesis are insertions.
         (["noise here", "a b"], ["", "a b"], 1),
         (["", "a b"], [" ", "a b"], 0),
         (["a\tb"], ["a  b "], 0),
@@ -125,7 +125,7 @@ def test_a_word_error_rate_without_words_is_refused():
         metrics.word_error_rate(["a"], ["a", "b"])
 
 
-def test_the_evaluate_classes_give_the_functions_numbers(tmp_path):
+def test_evaluate_metrics_equal_functions(tmp_path):
     classes = [metrics.WeightedAccuracy, metrics.UnweightedAccuracy, metrics.WeightedF1]
     together = evaluate.combine([cls(cache_dir=str(tmp_path)) for cls in classes])
     together.add_batch(predictions=PREDICTIONS[:2], references=REFERENCES[:2])

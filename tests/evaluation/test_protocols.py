@@ -136,7 +136,7 @@ def test_improvised_alone(dyads):
     assert len(parts.splits["test"]) == 8 and parts.name == "improvised, fold 1 of 5"
 
 
-def test_script_disjoint_tests_on_the_same_and_shares_no_words_with_it(dyads):
+def test_script_disjoint_keeps_test_split_and_shares_no_words(dyads):
     loso, parts = (partition(dyads, protocol, 4) for protocol in ("loso", "script_disjoint"))
     assert parts.splits["test"]["id"] == loso.splits["test"]["id"]
     # of a session's 16, four lines of the play and one "Yeah."
@@ -194,7 +194,7 @@ def published():
     )
 
 
-def test_the_official_split_may_share_speakers_but_no_dialogue(published):
+def test_official_splits_share_no_dialogue(published):
     parts = partition(published, "official")
     assert parts.name == "official" and "1 recordings are" in parts.description
     assert all(parts.splits[name] is published[name] for name in published)

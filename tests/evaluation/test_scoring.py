@@ -1,4 +1,4 @@
-"""A saved model on a split: what the pipeline answers, scored."""
+"""A saved model on a split: the pipeline\'s predictions, scored."""
 
 import json
 
@@ -25,14 +25,14 @@ def write_rows(folder, emotion="angry", audio=b"not audio"):
 
 
 @pytest.mark.parametrize("text_column", ["hypothesis", "transcript"])
-def test_the_scores_are_those_of_the_pipelines_answers_one_by_one(tiny_run, corpus, text_column):
+def test_scores_equal_pipeline_predictions(tiny_run, corpus, text_column):
     classify, rows = M4SERPipeline.from_pretrained(tiny_run), datasets.load_dataset(corpus, split="test")
-    answers = [classify({**row["audio"], "text": row[text_column]}) for row in rows]
-    best = [EMOTIONS.index(answer[0]["label"]) for answer in answers]
+    outputs = [classify({**row["audio"], "text": row[text_column]}) for row in rows]
+    best = [EMOTIONS.index(output[0]["label"]) for output in outputs]
     expected = evaluate_predictions(best, rows["emotion"][:], len(EMOTIONS))
     scores = score_split(tiny_run, corpus, "test", batch_size=5, text_column=text_column)
     probabilities = [
-        [{item["label"]: item["score"] for item in answer}[name] for name in EMOTIONS] for answer in answers
+        [{item["label"]: item["score"] for item in output}[name] for name in EMOTIONS] for output in outputs
     ]
     error = expected_calibration_error(probabilities, rows["emotion"][:])
     assert scores.pop("expected_calibration_error") == pytest.approx(error, abs=1e-5)
@@ -40,29 +40,29 @@ def test_the_scores_are_those_of_the_pipelines_answers_one_by_one(tiny_run, corp
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_a_runs_own_results_are_found_again(tiny_run, corpus, split):
+def test_results_of_a_run_are_reproduced(tiny_run, corpus, split):
     results = json.loads((tiny_run / "results.json").read_text())["splits"][split]
     scores = score_split(tiny_run, corpus, split)
     assert 0 <= scores.pop("expected_calibration_error") <= 1  # training does not measure it
     assert scores.items() <= results.items()
 
 
-def test_what_is_not_there_is_named(tiny_run, corpus, tmp_path):
+def test_missing_dataset_split_or_model_is_named(tiny_run, corpus, tmp_path):
     with pytest.raises(DataError, match="no split 'dev'; it has train, validation, test"):
         score_split(tiny_run, corpus, "dev")
     with pytest.raises(DataError, match=f"There is no dataset {tmp_path}/gone"):
         score_split(tiny_run, f"{tmp_path}/gone")
-    with pytest.raises(DataError, match="has no column heard"):
-        score_split(tiny_run, corpus, text_column="heard")
+    with pytest.raises(DataError, match="has no column words"):
+        score_split(tiny_run, corpus, text_column="words")
     with pytest.raises(ValueError, match=f"There is no model '{tmp_path}/gone'"):
         score_split(f"{tmp_path}/gone", corpus)
 
 
-def test_a_row_that_cannot_be_used_is_named(tiny_run, tmp_path):
+def test_unusable_row_is_named(tiny_run, tmp_path):
     with pytest.raises(DataError, match=r"clip 7: clip\.wav: not an audio file"):
         score_split(tiny_run, write_rows(tmp_path / "broken"))
 
 
-def test_emotions_that_the_model_does_not_know_are_named(tiny_run, tmp_path):
+def test_unknown_labels_are_named(tiny_run, tmp_path):
     with pytest.raises(DataError, match="does not know calm; it knows angry, happy, neutral, sad"):
         score_split(tiny_run, write_rows(tmp_path / "strange", emotion="calm"))

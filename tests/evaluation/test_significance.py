@@ -14,14 +14,14 @@ LABELS = RNG.integers(0, 4, 60)
 PREDICTIONS = np.where(RNG.random(60) < 0.5, LABELS, RNG.integers(0, 4, 60))
 
 
-def test_weighted_measures_are_those_of_scikit_learn_on_repeated_recordings():
+def test_weighted_measures_equal_scikit_learn():
     weights = np.random.default_rng(1).integers(0, 4, (5, 60)).astype(float)
     for row, found in zip(weights.astype(int), measures(weights, LABELS, PREDICTIONS, 4), strict=True):
-        true, told = np.repeat(LABELS, row), np.repeat(PREDICTIONS, row)
+        true, predicted = np.repeat(LABELS, row), np.repeat(PREDICTIONS, row)
         expected = [
-            accuracy_score(true, told),
-            balanced_accuracy_score(true, told),
-            f1_score(true, told, average="weighted"),
+            accuracy_score(true, predicted),
+            balanced_accuracy_score(true, predicted),
+            f1_score(true, predicted, average="weighted"),
         ]
         np.testing.assert_allclose(found, expected)
 

@@ -17,7 +17,7 @@ ROWS = [
     ("one knight", "the night", 1, "1", None),  # 2 / 2
     ("", "Well [LAUGHTER] no", 1, "2", None),  # 2 / 2
     ("thank you", "[BREATHING]", 0, "2", None),  # 2 / 0
-    (None, "never heard", 0, "2", None),
+    (None, "never said", 0, "2", None),
     ("never written", None, 0, "3", None),
 ]
 COLUMNS = ("hypothesis", "transcript", "emotion", "session", "speaker")
@@ -46,7 +46,7 @@ def test_rates_by_group(rows):
     assert "| session | 1 | 28.57 % | 7 | 2 |" in table and "| overall |  |  | 0 | 1 |" in table
 
 
-def test_the_splits_of_a_dict_are_taken_together(rows):
+def test_splits_are_merged(rows):
     split = Dataset.from_dict({"split": ["train"] * 2 + ["test"] * 4})
     rows = rows.add_column("split", split["split"])
     halves = DatasetDict(train=rows.select(range(2)), test=rows.select(range(2, 6)))
@@ -58,7 +58,7 @@ def test_another_normalization(rows):
     assert word_error_rates(rows, by=[], normalize=str.lower)["overall"]["words"] == 11
 
 
-def test_the_spellings_come_with_a_recognizer(tmp_path):
+def test_spellings_come_with_asr_model(tmp_path):
     (tmp_path / "normalizer.json").write_text(json.dumps({"colour": "color"}))
     assert whisper_normalizer(tmp_path)("My Colour") == "my color"
     assert whisper_normalizer()("My Colour") == "my colour"
@@ -66,17 +66,17 @@ def test_the_spellings_come_with_a_recognizer(tmp_path):
         whisper_normalizer(tmp_path / "nowhere")
 
 
-def test_without_pairs_it_is_refused(rows):
+def test_dataset_without_pairs_is_refused(rows):
     with pytest.raises(DataError, match="No recording has both"):
         word_error_rates(rows.select([4, 5]))
 
 
-def distance(heard, said):
+def distance(hypothesis, said):
     """Levenshtein's, a row at a time."""
-    row = list(range(len(heard) + 1))
+    row = list(range(len(hypothesis) + 1))
     for index, word in enumerate(said, start=1):
         diagonal, row[0] = row[0], index
-        for position, other in enumerate(heard, start=1):
+        for position, other in enumerate(hypothesis, start=1):
             diagonal, row[position] = (
                 row[position],
                 min(diagonal + (word != other), row[position] + 1, row[position - 1] + 1),
@@ -85,10 +85,13 @@ def distance(heard, said):
 
 
 def test_real_hypotheses(shared_data):
-    heard = read_hypotheses(shared_data / "ravdess16k" / "hypotheses.jsonl")
+    hypothesis = read_hypotheses(shared_data / "ravdess16k" / "hypotheses.jsonl")
     said = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
     rows = Dataset.from_list(
-        [{"hypothesis": text, "transcript": said[id.split("-")[4]], "speaker": id[-2:]} for id, text in heard.items()]
+        [
+            {"hypothesis": text, "transcript": said[id.split("-")[4]], "speaker": id[-2:]}
+            for id, text in hypothesis.items()
+        ]
     )
     rates = word_error_rates(rows)
     normalize = whisper_normalizer()
@@ -110,7 +113,7 @@ def run(monkeypatch, capsys, *arguments):
     return stop.value.code, capsys.readouterr().out
 
 
-def test_the_command_prints_a_table_beside_the_published_figures(monkeypatch, capsys, corpus):
+def test_command_prints_table_and_published_rates(monkeypatch, capsys, corpus):
     code, printed = run(monkeypatch, capsys, corpus)
     assert code == 0
     assert "| overall |  | 22.22 % | 72 | 20 |" in printed  # 16 errors
@@ -119,10 +122,10 @@ def test_the_command_prints_a_table_beside_the_published_figures(monkeypatch, ca
     assert "20.48 % on IEMOCAP" in printed and "37.87 % on MELD" in printed
 
 
-def test_the_command_scores_a_file_of_hypotheses_instead(monkeypatch, capsys, corpus, tmp_path):
-    heard = tmp_path / "heard.jsonl"
-    heard.write_text('{"id": "train-0", "hypothesis": "the night was grate"}\n')
-    code, printed = run(monkeypatch, capsys, corpus, "--hypotheses", heard, "--json")
+def test_command_scores_hypotheses_file(monkeypatch, capsys, corpus, tmp_path):
+    hypothesis = tmp_path / "hypotheses.jsonl"
+    hypothesis.write_text('{"id": "train-0", "hypothesis": "the night was grate"}\n')
+    code, printed = run(monkeypatch, capsys, corpus, "--hypotheses", hypothesis, "--json")
     assert code == 0
     assert json.loads(printed)["overall"] == {"wer": 0.25, "words": 4, "recordings": 1}
     code, _ = run(monkeypatch, capsys, tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""The benchmark of error correction: its figures against the data's own, its choices against the test split."""
+"""The experiment of error correction: its figures against the data's own, its choices against the test split."""
 
 import copy
 import json
@@ -9,8 +9,9 @@ import pytest
 import torch
 from transformers import Wav2Vec2FeatureExtractor
 
-from experiments import correction as benchmark
+from experiments import correction as experiment
 from experiments.correction_data import MEASURED, read_corpora, with_labels
+from experiments.correction_sentiment import sentiment_accuracy
 from m4ser import M4SERProcessor
 from m4ser.data.tokenizer import train_tokenizer
 from m4ser.model.modeling_m4ser import Correction
@@ -35,8 +36,8 @@ def small():
         model.error_detector.weight.mul_(4)
         model.error_corrector.lm_head.weight.mul_(6)
     torch.manual_seed(0)
-    texts = [" ".join(WORDS[place] for place in torch.randint(len(WORDS), (5,))) for _ in range(24)]
-    rows = [{"hypothesis": heard, "transcript": said} for heard, said in pairwise(texts)]
+    texts = [" ".join(WORDS[index] for index in torch.randint(len(WORDS), (5,))) for _ in range(24)]
+    rows = [{"hypothesis": one, "transcript": other} for one, other in pairwise(texts)]
     return model, processor, {"train": rows[:5], "validation": rows[5:14], "test": rows[14:]}
 
 
@@ -52,69 +53,71 @@ def test_the_corpora_are_whole(corpora):
 
 def test_word_error_rates_are_those_of_the_data(corpora):
     everything = {name: [row for rows in splits.values() for row in rows] for name, splits in corpora.items()}
-    assert benchmark.heard(corpora["sst"]["test"]) == pytest.approx(32.2, abs=0.05)
-    rates = [benchmark.heard(everything[name]) for name in MEASURED[1:]]
+    assert experiment.hypothesis_error_rate(corpora["sst"]["test"]) == pytest.approx(32.2, abs=0.05)
+    rates = [experiment.hypothesis_error_rate(everything[name]) for name in MEASURED[1:]]
     assert rates == pytest.approx([23.9, 29.7, 35.1], abs=0.05)
 
 
-def test_the_sentiment_classifier_is_the_yardstick_of_the_data(corpora):
+def test_sentiment_accuracies_equal_those_of_the_data(corpora):
     kinds = [(MEASURED[1], "transcript"), *((name, "hypothesis") for name in MEASURED[1:])]
     accuracies = []
     for name, column in kinds:
         texts = {split: [row[column] for row in rows] for split, rows in corpora[name].items()}
-        accuracies.append(benchmark.sentiment_accuracy(corpora[name], texts, texts))
+        accuracies.append(sentiment_accuracy(corpora[name], texts, texts))
     assert accuracies == pytest.approx([72.1, 69.8, 67.9, 63.4], abs=0.05)
 
 
 # Choosing and measuring.
 
 
-def test_a_sweep_gives_what_each_threshold_would(small):
+def test_sweep_equals_single_thresholds(small):
     model, processor, splits = small
-    model.config.correction_threshold = min(benchmark.THRESHOLDS)
-    answers = benchmark.correct(model, processor, splits["test"])
+    model.config.correction_threshold = min(experiment.THRESHOLDS)
+    corrections = experiment.correct(model, processor, splits["test"])
     texts = set()
-    for threshold in benchmark.THRESHOLDS:
+    for threshold in experiment.THRESHOLDS:
         model.config.correction_threshold = threshold
-        alone = benchmark.texts_of(benchmark.correct(model, processor, splits["test"]), processor)
-        assert benchmark.texts_of(answers, processor, threshold) == alone
+        alone = experiment.texts_of(experiment.correct(model, processor, splits["test"]), processor)
+        assert experiment.texts_of(corrections, processor, threshold) == alone
         texts.add(tuple(alone))
     assert len(texts) > 3
 
 
-def test_the_threshold_is_that_of_the_least_errors_in_validation_whatever_the_test_split_holds(small):
+def test_threshold_ignores_test_split(small):
     model, processor, splits = small
-    scores, _ = benchmark.measure(copy.deepcopy(model), processor, splits)
+    scores, _ = experiment.measure(copy.deepcopy(model), processor, splits)
     rates = []
-    for threshold in benchmark.THRESHOLDS:
+    for threshold in experiment.THRESHOLDS:
         model.config.correction_threshold = threshold
-        texts = benchmark.texts_of(benchmark.correct(model, processor, splits["validation"]), processor)
-        rates.append(benchmark.word_error_rate(splits["validation"], texts))
+        texts = experiment.texts_of(experiment.correct(model, processor, splits["validation"]), processor)
+        rates.append(experiment.word_error_rate(splits["validation"], texts))
     assert scores["validation"]["corrected"] == min(rates)
     assert scores["threshold"] == max(
-        t for t, rate in zip(benchmark.THRESHOLDS, rates, strict=True) if rate == min(rates)
+        t for t, rate in zip(experiment.THRESHOLDS, rates, strict=True) if rate == min(rates)
     )
     splits["test"] = [row | {"transcript": row["hypothesis"]} for row in splits["test"]]
-    assert benchmark.measure(model, processor, splits)[0]["threshold"] == scores["threshold"]
+    assert experiment.measure(model, processor, splits)[0]["threshold"] == scores["threshold"]
 
 
 def test_tags_are_scored_where_there_is_a_label():
     rows = [{"aed_labels": [0, 2, 1, -100]}, {"aed_labels": [2, 0, -100]}]
     tags = [[0, 2, 2, 1], [2, 2, 0]]
-    answers = [(None, Correction(row, [], [], {})) for row in tags]
-    scores = benchmark.tag_scores(rows, answers)
+    corrections = [(None, Correction(row, [], [], {})) for row in tags]
+    scores = experiment.tag_scores(rows, corrections)
     assert scores["KEEP"] == {"precision": 1, "recall": 0.5, "f1": pytest.approx(2 / 3), "tokens": 2}
     assert scores["DELETE"] == {"precision": 0, "recall": 0, "f1": 0, "tokens": 1}
     assert scores["CHANGE"] == {"precision": 0.5, "recall": 1, "f1": pytest.approx(2 / 3), "tokens": 2}
 
 
-def test_one_error_after_the_other_gives_the_same_text(small):
+def test_sequential_decoding_gives_same_text(small):
     model, processor, splits = small
     decoder, calls = model.error_corrector, []
-    parallel = benchmark.correct(model, processor, splits["test"])
+    parallel = experiment.correct(model, processor, splits["test"])
     generate = decoder.generate
-    decoder.generate = benchmark.one_after_the_other(lambda *inputs: calls.append(len(inputs[0])) or generate(*inputs))
-    sequential = benchmark.correct(model, processor, splits["test"])
+    decoder.generate = experiment.one_after_the_other(
+        lambda *inputs: calls.append(len(inputs[0])) or generate(*inputs)
+    )
+    sequential = experiment.correct(model, processor, splits["test"])
     assert set(calls) == {1}
     assert [item.token_ids for _, item in sequential] == [item.token_ids for _, item in parallel]
 
@@ -129,7 +132,7 @@ def test_labels_follow_the_network(small):
 
 @pytest.mark.slow
 def test_a_quick_run_measures_everything(shared_data, bert_folder, capsys):
-    benchmark.main(["--quick", "--data", str(shared_data)])
+    experiment.main(["--quick", "--data", str(shared_data)])
     printed = capsys.readouterr()
     results = json.loads(printed.out)
     assert list(results["corpora"]) == list(MEASURED)

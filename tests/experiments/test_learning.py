@@ -33,7 +33,9 @@ def test_networks_and_baselines_on_the_same_recordings(tmp_path, capsys, monkeyp
     assert {group.name for group in groups} == NAMES
     (tested,) = {frozenset(group.first.predictions) for group in groups}
     assert {(group.first.protocol, group.first.fold) for group in groups} == {("speakers", (1, 6))}
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines() if "|" in line][2:]
+    rows = [[value.strip() for value in line.strip("|").split("|")] for line in printed.splitlines() if "|" in line][
+        2:
+    ]
     assert {row[0] for row in rows} == NAMES
     assert {row[4] for row in rows} == {str(len(tested))}
     scores = [float(row[6].split()[0]) for row in rows]

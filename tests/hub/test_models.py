@@ -19,7 +19,7 @@ def run(tiny_run, tmp_path):
     return tmp_path
 
 
-def test_the_card_holds_the_runs_test_scores(run):
+def test_card_holds_test_scores(run):
     write_card(run, "org/m4ser-x", TEMPLATE)
     card, results = ModelCard.load(run / "README.md"), read_results(run)
     scores = results["splits"]["test"]
@@ -35,12 +35,12 @@ def test_the_card_holds_the_runs_test_scores(run):
     assert 'model="org/m4ser-x"' in card.text
     assert results["protocol_description"] in card.text
     assert "The weights: `apache-2.0`." in card.text
-    assert "Of the test recordings, " in card.text and " % say words that" in card.text
+    assert "Of the test recordings, " in card.text and " % have transcripts that" in card.text
     assert "calibrated" not in card.text and "![" not in card.text
     assert not {"{{", "}}", "{%"} & set(card.text.split())
 
 
-def test_the_card_shows_the_matrix_and_the_calibration_where_they_are(run):
+def test_card_shows_matrix_and_calibration(run):
     results = read_results(run)
     before, after = {"expected_calibration_error": 0.28825}, {"expected_calibration_error": 0.0781}
     results["calibration"] = {"temperature": 2.229, "splits": {"test": {"before": before, "after": after}}}
@@ -53,7 +53,7 @@ def test_the_card_shows_the_matrix_and_the_calibration_where_they_are(run):
     assert "![Confusion matrix](confusion_matrix.png)" in card.text
 
 
-def test_paths_of_this_machine_are_neutral_and_everything_else_stays():
+def test_local_paths_are_removed():
     settings = {
         "command": "/else/a/train.py configs/x.yaml --dataset /data/my corpus --output_dir=/else/a/runs/x --seed 1 /",
         "config": {
@@ -74,14 +74,14 @@ def test_paths_of_this_machine_are_neutral_and_everything_else_stays():
     }
 
 
-def test_a_corpus_in_a_folder_goes_by_its_name_and_one_on_the_hub_by_its_id(run, tiny_run):
+def test_card_names_corpus_by_folder_name_or_hub_id(run, tiny_run):
     write_card(run, "org/m4ser-x", TEMPLATE)
     assert str(tiny_run.parent) not in (run / "README.md").read_text()
     write_card(run, "org/m4ser-x", TEMPLATE, dataset="org/m4ser-synthetic")
     assert "Test split of org/m4ser-synthetic" in (run / "README.md").read_text()
 
 
-def test_a_run_without_test_scores_gets_no_card(tmp_path):
+def test_unfinished_run_has_no_card(tmp_path):
     with pytest.raises(ValueError, match=r"there is no results\.json; give the folder of a finished run"):
         write_card(tmp_path, "org/m4ser-x", TEMPLATE)
     (tmp_path / "results.json").write_text(json.dumps({"splits": {"validation": {}}}))

@@ -63,7 +63,7 @@ def columns(files, split="train"):
     return pq.read_schema(io.BytesIO(files[f"data/{split}-00000-of-00001.parquet"])).names
 
 
-def test_load_dataset_and_streaming_read_back_what_was_pushed(hub, push, push_here, tiny_run, restricted, tmp_path):
+def test_pushed_dataset_is_read_back(hub, push, push_here, tiny_run, restricted, tmp_path):
     corpus, names = tiny_run.parent / "corpus", {f"data/{split}-00000-of-00001.parquet" for split in SIZES}
     result = push("push_dataset", corpus, REPO_ID)
     assert result.returncode == 0, result.stderr
@@ -85,7 +85,7 @@ def test_load_dataset_and_streaming_read_back_what_was_pushed(hub, push, push_he
     assert without == without_streamed == whole
 
 
-def test_the_license_decides_on_the_recordings_unless_one_says_so(hub, push_here, restricted, tiny_run):
+def test_license_decides_on_recordings(hub, push_here, restricted, tiny_run):
     assert "stay here" not in push_here(restricted, "org/said", "--with_audio")
     assert columns(hub.files("org/said", "datasets"))[:2] == ["id", "audio"]
     assert hub.files("org/said", "datasets")["README.md"] == (restricted / "README.md").read_bytes()
@@ -93,7 +93,7 @@ def test_the_license_decides_on_the_recordings_unless_one_says_so(hub, push_here
     assert "audio" not in columns(hub.files("org/text", "datasets"))
 
 
-def test_the_card_has_counts_word_error_rate_and_license(hub, push_here, restricted):
+def test_card_has_counts_word_error_rate_and_license(hub, push_here, restricted):
     push_here(restricted, "org/card")
     card = DatasetCard(hub.files("org/card", "datasets")["README.md"].decode())
     assert card.data.license == "other"
@@ -114,13 +114,13 @@ def test_licenses(license, open_to_all):
     assert is_redistributable(license) is open_to_all
 
 
-def test_a_folder_without_a_data_set_is_refused(refusal, tmp_path):
+def test_folder_without_dataset_is_refused(refusal, tmp_path):
     (tmp_path / "README.md").write_text("Notes.")
     said = refusal("push_dataset", tmp_path, REPO_ID)
     assert said == f"error: {tmp_path} is no dataset: build it with datasets_builders first."
 
 
-def test_without_a_connection_it_says_so(refusal, tiny_run):
+def test_missing_connection_is_named(refusal, tiny_run):
     nobody = "http://127.0.0.1:9"
     said = refusal("push_dataset", tiny_run.parent / "corpus", REPO_ID, endpoint=nobody)
     assert said.startswith(f"error: {REPO_ID} was not pushed to {nobody}: ")

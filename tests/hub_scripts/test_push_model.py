@@ -54,7 +54,7 @@ def tune(folder, recording):
     model.save_pretrained(folder)
 
 
-def test_weights_processor_code_and_card_are_there_and_nothing_else(hub, pushed, tiny_run):
+def test_pushed_files_are_complete(hub, pushed, tiny_run):
     files = hub.files(REPO_ID)
     assert pushed == f"{hub.endpoint}/{REPO_ID}/commit/{hub.repositories['models', REPO_ID][0][0]}"
     code = {path.name for path in tiny_run.glob("*_m4ser.py")}
@@ -66,7 +66,7 @@ def test_weights_processor_code_and_card_are_there_and_nothing_else(hub, pushed,
     assert files["model.safetensors"] == (tiny_run / "model.safetensors").read_bytes()
 
 
-def test_no_path_of_this_machine_goes_with_it(hub, pushed, tiny_run):
+def test_no_local_path_is_pushed(hub, pushed, tiny_run):
     results, there = (tiny_run / "results.json").read_text(), json.loads(hub.files(REPO_ID)["results.json"])
     assert str(tiny_run) in results
     assert (there["config"]["data"]["dataset"], there["config"]["training"]["output_dir"]) == ("corpus", "run")
@@ -75,7 +75,7 @@ def test_no_path_of_this_machine_goes_with_it(hub, pushed, tiny_run):
         assert str(tiny_run.parent).encode() not in content, name
 
 
-def test_where_m4ser_is_installed_nothing_needs_to_be_trusted(hub, pushed, tiny_run, recording, tmp_path):
+def test_installed_m4ser_needs_no_trust(hub, pushed, tiny_run, recording, tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", WITH_M4SER, REPO_ID, *recording, pushed.rpartition("/")[2]],
         capture_output=True,
@@ -87,9 +87,7 @@ def test_where_m4ser_is_installed_nothing_needs_to_be_trusted(hub, pushed, tiny_
     assert (result.returncode, result.stdout.strip()) == (0, str(expected)), result.stderr
 
 
-def test_it_comes_back_with_the_same_bits_saves_again_and_is_found_by_its_revision(
-    hub, pushed, push, tiny_run, recording, tmp_path
-):
+def test_pushed_model_reloads_by_revision(hub, pushed, push, tiny_run, recording, tmp_path):
     """Saved as it was loaded and pushed; then tuned and pushed over the first: both are still to be had."""
     remote = hub.environment(tmp_path / "home")
     expected, copy = logits_here(tiny_run, *recording), tmp_path / "copy"
@@ -118,17 +116,17 @@ def test_it_comes_back_with_the_same_bits_saves_again_and_is_found_by_its_revisi
     assert predict_isolated(REPO_ID, *recording, tmp_path / "old", first, **remote)["logits"] == [expected, expected]
 
 
-def test_a_run_that_was_not_evaluated_is_refused(hub, refusal, tiny_folder):
+def test_unfinished_run_is_refused(hub, refusal, tiny_folder):
     said = refusal("push_model", tiny_folder, "org/unmeasured")
     assert said == f"error: {tiny_folder}: there is no results.json; give the folder of a finished run."
     assert ("models", "org/unmeasured") not in hub.repositories
 
 
-def test_without_permission_it_says_so_and_pushes_nothing(hub, refusal, tiny_run):
+def test_missing_permission_is_named(hub, refusal, tiny_run):
     said = refusal("push_model", tiny_run, "org/not-mine")
     assert said.startswith(f"error: org/not-mine was not pushed to {hub.endpoint}: ") and "401 Unauthorized" in said
     assert ("models", "org/not-mine") not in hub.repositories
 
 
-def test_a_name_that_no_repository_can_have_is_refused(refusal, tiny_run):
+def test_invalid_repository_name_is_refused(refusal, tiny_run):
     assert refusal("push_model", tiny_run, "not a name").startswith("error: Repo id must use alphanumeric chars")

@@ -33,7 +33,7 @@ class M4SERCollator:
         self.max_seconds = max_seconds
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Rows with the columns of `m4ser.data.schema`, label columns included.
+        """Collate rows with the columns of `m4ser.data.schema`, label columns included.
 
         Returns:
             The processor's four inputs, `labels` (B,), `aed_labels` (B, n), `correction_positions` (K, 2) as row and

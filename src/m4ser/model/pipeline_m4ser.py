@@ -113,8 +113,11 @@ class M4SERPipeline(WindowedClassificationPipeline):
             tokenizer.model_max_length = min(tokenizer.model_max_length, longest)
         logger.info(
             "Predicting with %s in %s on %s; ASR model: %s",
-            type(self.model).__name__, self.dtype, self.device, asr if isinstance(asr, str) else bool(asr),
-        )  # fmt: skip
+            type(self.model).__name__,
+            self.dtype,
+            self.device,
+            asr if isinstance(asr, str) else bool(asr),
+        )
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **kwargs: Any) -> "M4SERPipeline":

@@ -51,7 +51,7 @@ def silent_video(path):
         container.mux(picture.encode())
 
 
-def test_what_holds_no_sound_is_named(tmp_path):
+def test_file_without_sound_is_named(tmp_path):
     silent_video(tmp_path / "silent.mp4")
     write_video(tmp_path / "cut.mp4", tone(1.0, CLIP_RATE))
     content = (tmp_path / "cut.mp4").read_bytes()
@@ -63,7 +63,7 @@ def test_what_holds_no_sound_is_named(tmp_path):
             read_video(tmp_path / name)
 
 
-def test_without_pyav_it_says_what_to_install(tmp_path, monkeypatch):
+def test_missing_pyav_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(DataError, match=r"pip install m4ser\[video\]"):
         read_video(tmp_path / "clip.mp4")

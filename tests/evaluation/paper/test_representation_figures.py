@@ -25,7 +25,7 @@ def groups(tiny_run):
 
 
 @pytest.fixture(scope="module")
-def reader(groups, corpus):
+def encoder(groups, corpus):
     return RunEncoder(groups[0].first, corpus)
 
 
@@ -55,27 +55,27 @@ def test_warping_is_the_least_over_all_paths():
     assert warping_distance(first, second) == pytest.approx(least(4, 4) / 10)
 
 
-def test_vectors_are_the_networks_on_each_recording_alone(reader):
-    found = reader.vectors()
-    assert found.embeddings.shape == (12, reader.model.config.hidden_size) and len(found.labels) == 12
-    row = reader.rows[7]
-    inputs = reader.processor(load_audio(row["audio"]), row["hypothesis"], sampling_rate=16_000)
+def test_vectors_are_the_networks_on_each_recording_alone(encoder):
+    found = encoder.vectors()
+    assert found.embeddings.shape == (12, encoder.model.config.hidden_size) and len(found.labels) == 12
+    row = encoder.rows[7]
+    inputs = encoder.processor(load_audio(row["audio"]), row["hypothesis"], sampling_rate=16_000)
     with torch.no_grad():
-        output = reader.model(**inputs)
+        output = encoder.model(**inputs)
     np.testing.assert_allclose(found.embeddings[7], output.embeddings[0], atol=1e-4)
     np.testing.assert_allclose(found.streams["invariant"][7], output.invariant[0].mean(0), atol=1e-4)
 
 
-def test_the_curves_are_those_of_the_network(reader):
-    row = reader.rows[both_texts(reader.rows)[0]]
-    heard, said = reader.weights(row, "hypothesis"), reader.weights(row, "transcript")
-    assert heard.tokens[0] == "[CLS]" and heard.tokens[-1] == "[SEP]" and len(heard.text) == len(heard.tokens)
-    assert len(heard.speech) == len(heard.speech_specific) == len(heard.text_specific)
-    for curve in (heard.speech, heard.text, heard.speech_specific, heard.text_specific):
+def test_the_curves_are_those_of_the_network(encoder):
+    row = encoder.rows[both_texts(encoder.rows)[0]]
+    asr, human = encoder.weights(row, "hypothesis"), encoder.weights(row, "transcript")
+    assert asr.tokens[0] == "[CLS]" and asr.tokens[-1] == "[SEP]" and len(asr.text) == len(asr.tokens)
+    assert len(asr.speech) == len(asr.speech_specific) == len(asr.text_specific)
+    for curve in (asr.speech, asr.text, asr.speech_specific, asr.text_specific):
         assert curve.min() == 0 and curve.max() == 1
-    np.testing.assert_array_equal(heard.speech, said.speech)  # H_S has not seen the text
-    assert not np.array_equal(heard.speech_specific, said.speech_specific)
-    assert heard.seconds == pytest.approx(row["duration"], abs=1e-3)
+    np.testing.assert_array_equal(asr.speech, human.speech)  # H_S does not depend on the text
+    assert not np.array_equal(asr.speech_specific, human.speech_specific)
+    assert asr.seconds == pytest.approx(row["duration"], abs=1e-3)
 
 
 def test_figures_and_table_of_a_trained_run(groups, corpus):
@@ -89,7 +89,7 @@ def test_figures_and_table_of_a_trained_run(groups, corpus):
     assert [plot.svg for plot in again] == [plot.svg for plot in plots]
 
 
-def test_another_data_set_is_refused(groups, tiny_run, corpus, tmp_path):
+def test_other_dataset_is_refused(groups, tiny_run, corpus, tmp_path):
     with pytest.raises(DataError, match="There is no dataset"):
         representations(groups, tmp_path / "corpus")
     with pytest.raises(ValueError, match="No run given was tested on"):

@@ -1,138 +1,36 @@
-"""The report as a reader finds it: every table and figure, its warnings, and the same bytes each time."""
+"""The page of any runs, and their comparison as Markdown."""
 
 import csv
-from html.parser import HTMLParser
 
 import pytest
 
-from m4ser.evaluation.paper import write_report
 from m4ser.evaluation.report import comparison
-from m4ser.evaluation.report.caveats import warnings
+from m4ser.evaluation.report.page import by_corpus, write_page
+from m4ser.evaluation.report.result_tables import results_table
 from m4ser.evaluation.report.runs import find_runs
-from tests.finished_runs import answers, finished_run
-
-pytest.importorskip("matplotlib", reason="needs the report extra")
+from tests.finished_runs import finished_run, make_predictions
 
 
-class Page(HTMLParser):
-    """Headings, links, and what the page would fetch from elsewhere."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.headings, self.targets, self.links, self.sources, self._open = [], set(), set(), [], False
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self._open = tag in ("h1", "h2")
-        if "id" in attributes:
-            assert attributes["id"] not in self.targets
-            self.targets.add(attributes["id"])
-        if tag == "a":
-            self.links.add(attributes["href"].removeprefix("#"))
-        self.sources += [attributes[name] for name in ("src", "srcset") if name in attributes]
-        assert tag not in ("script", "link")
-
-    def handle_data(self, data):
-        if self._open:
-            self.headings.append(data)
-        self._open = False
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A run, a second with a name that HTML and Markdown could stumble over, and two seeds of a third."""
-    tmp_path = tmp_path_factory.mktemp("page")
-    tested = answers()
-    folders = [
-        finished_run(tmp_path / "runs" / "a", tested, name="full"),
-        finished_run(tmp_path / "runs" / "b", answers(seed=1), name="speech|only <b>", protocol="paper, fold 2 of 5"),
+@pytest.fixture
+def runs(tmp_path):
+    return [
+        finished_run(tmp_path / "a", name="full"),
+        finished_run(tmp_path / "b", make_predictions(seed=1), name="speech|only <b>"),
     ]
-    for seed in range(2):
-        finished_run(tmp_path / "runs" / "c" / f"seed{seed}", answers(seed=seed), seed=seed)
-    return [*folders, tmp_path / "runs" / "c"]
 
 
-@pytest.fixture(scope="module")
-def report(runs, tmp_path_factory):
-    """The folder of their report."""
-    return write_report(runs, tmp_path_factory.mktemp("report") / "deep").parent
-
-
-def test_the_page_holds_every_table_and_figure_and_fetches_nothing(report):
-    text = (report / "report.html").read_text(encoding="utf-8")
-    page = Page(text)
-    headings = " ".join(page.headings)
-    for name in ("Results on corpus", "Paired comparisons", "By protocol", "The runs", "Fig. 6", "Fig. 8", "Fig. 12"):
-        assert name in headings
-    for number in ("II", "III", "IV", "V", "VI", "VIII", "IX"):
-        assert f"Table {number}: " in headings
-    assert page.links == page.targets
-    assert page.sources and all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
-    assert "<b>" not in text and "speech|only &lt;b&gt;" in text
-
-
-def test_the_same_runs_give_the_same_bytes(runs, report, tmp_path):
-    write_report(runs, tmp_path)
-    files = [file.relative_to(report) for file in report.rglob("*") if file.is_file()]
-    assert {file.suffix for file in files} == {".html", ".md", ".csv", ".svg", ".png"}
-    for file in files:
-        assert (tmp_path / file).read_bytes() == (report / file).read_bytes()
-
-
-def test_the_csv_holds_unrounded_numbers_and_their_files(report):
-    with open(report / "report.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    (row,) = (
-        row for row in rows if row["row"].startswith("c | ") and row["column"] == "UA" and "results" in row["table"]
-    )
-    assert row["source"].count("results.json") == 2 and float(row["low"]) < float(row["value"]) < float(row["high"])
-    assert all(row["source"] for row in rows)
-    assert {"II", "III", "IV-corpus", "V-corpus", "VI-corpus"} <= {row["table"] for row in rows}
-
-
-def test_markdown_shows_the_figures_beside_it(report):
-    text = (report / "report.md").read_text(encoding="utf-8")
-    shown = [line.split("](")[1][:-1] for line in text.splitlines() if line.startswith("![")]
-    assert len(shown) == 5 and all((report / name).is_file() for name in shown)
-    assert r"speech\|only" in text
-
-
-def test_warnings_come_first(runs, tmp_path):
-    finished_run(tmp_path / "d", predictions=False, shared_transcripts={"test": 0.31}, name="scripted")
-    (tmp_path / "seed3").mkdir()
-    (tmp_path / "seed3" / "metrics.csv").write_text("step\n1\n")
-    said = " ".join(warnings(*find_runs([*runs, tmp_path])))
-    for sentence in (
-        "speech|only <b>: the test session chose the epoch",
-        "speech|only <b>: fold 1 of seed 0, fold 3 of seed 0",
-        "seed3: a training that has not finished",
-        "scripted: up to 31 % of the test recordings",
-        "One seed only, so that the spread over seeds is unknown: full, speech|only <b>, scripted.",
-        "No predictions.csv, so neither intervals nor paired tests: scripted.",
-    ):
-        assert sentence in said
-
-
-def test_warnings_and_definitions_stand_before_the_tables(report):
-    for name in ("report.html", "report.md"):
-        text = (report / name).read_text(encoding="utf-8")
-        head = text[: text.index("Table II")]
-        assert "the test session chose the epoch" in head
-        assert "plain accuracy" in head and "the mean of the emotions" in head
-
-
-def test_comparison_is_the_first_table_alone(runs):
+def test_comparison_is_the_results_table(runs):
     lines = comparison(runs).splitlines()
-    assert lines[0].startswith("| run | row of the paper | protocol |") and len(lines) == 5
+    assert lines[0].startswith("| run | row of the paper | protocol |") and len(lines) == 4
     assert lines[1].count("|") == lines[0].count("|") and "---:" in lines[1]
 
 
-def test_nothing_is_written_where_a_run_is_wrong(runs, tmp_path):
-    with pytest.raises(ValueError, match="gone"):
-        write_report([*runs, tmp_path / "gone"], tmp_path / "report")
-    run = finished_run(tmp_path / "a")
-    (run / "metrics.csv").unlink()
-    with pytest.raises(ValueError, match=r"a.metrics\.csv: there is no such file"):
-        write_report([run], tmp_path / "report")
-    assert not (tmp_path / "report").exists()
+def test_page_needs_neither_the_papers_tables_nor_figures(runs, tmp_path):
+    groups, unfinished = find_runs(runs)
+    tables = [results_table(*pair) for pair in by_corpus(groups).items()]
+    path = write_page(tmp_path / "report", groups, unfinished, tables, [])
+    text = path.read_text(encoding="utf-8")
+    assert "Results on corpus" in text and "The runs" in text and "speech|only &lt;b&gt;" in text
+    assert "Table II" not in text and "Fig." not in text
+    with open(tmp_path / "report" / "report.csv", newline="") as file:
+        assert {row["table"] for row in csv.DictReader(file)} == {"results-corpus", "runs"}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from m4ser.evaluation.report.runs import Run, find_runs
-from tests.finished_runs import answers, finished_run, write_predictions
+from tests.finished_runs import finished_run, make_predictions, write_predictions
 
 
 def folds(folder, count=5, seeds=(0,), leave_out=(), **changes):
@@ -17,7 +17,7 @@ def folds(folder, count=5, seeds=(0,), leave_out=(), **changes):
     return folder
 
 
-def test_folds_and_seeds_of_one_folder_are_a_group_and_other_runs_are_their_own(tmp_path):
+def test_folds_and_seeds_of_one_folder_are_a_group(tmp_path):
     folds(tmp_path / "runs" / "full", seeds=(0, 1))
     finished_run(tmp_path / "runs" / "alone")
     finished_run(tmp_path / "runs" / "seeds" / "seed0")
@@ -31,13 +31,13 @@ def test_folds_and_seeds_of_one_folder_are_a_group_and_other_runs_are_their_own(
     ]
 
 
-def test_the_order_is_that_of_the_command_and_a_run_given_twice_counts_once(tmp_path):
+def test_groups_keep_order_and_count_runs_once(tmp_path):
     first, second = finished_run(tmp_path / "b"), finished_run(tmp_path / "a")
     groups, _ = find_runs([first, second, first])
     assert [group.name for group in groups] == ["b", "a"]
 
 
-def test_namesakes_on_one_corpus_are_told_apart_by_their_folders(tmp_path):
+def test_equal_names_are_distinguished_by_folder(tmp_path):
     elsewhere = {"data": {"dataset": "data/elsewhere"}}
     for folder in ("x/full", "y/full", "y/again"):
         finished_run(tmp_path / "a" / folder, name="full")
@@ -46,7 +46,7 @@ def test_namesakes_on_one_corpus_are_told_apart_by_their_folders(tmp_path):
     assert [group.name for group in groups] == ["full (x/full)", "full (again)", "full (y/full)", "full"]
 
 
-def test_missing_folds_and_unfinished_trainings_are_named(tmp_path):
+def test_missing_folds_and_unfinished_runs_are_named(tmp_path):
     folds(tmp_path / "full", seeds=(0, 1), leave_out=[(2, 0), (5, 1)])
     (tmp_path / "full" / "fold5_seed1").mkdir()
     (tmp_path / "full" / "fold5_seed1" / "metrics.csv").write_text("step\n1\n")
@@ -55,7 +55,7 @@ def test_missing_folds_and_unfinished_trainings_are_named(tmp_path):
     assert unfinished == [tmp_path / "full" / "fold5_seed1"]
 
 
-def test_folds_of_different_experiments_in_one_folder_are_refused(tmp_path):
+def test_mixed_experiments_in_one_folder_are_refused(tmp_path):
     finished_run(tmp_path / "full" / "seed0")
     finished_run(tmp_path / "full" / "seed1", config={"objective": {"adversarial_weight": 0}})
     with pytest.raises(ValueError, match=r"seed1 and .*seed0 lie in one folder and differ in variant"):
@@ -66,13 +66,13 @@ def test_folds_of_different_experiments_in_one_folder_are_refused(tmp_path):
     ("text", "reason"),
     [("{", "not a finished run"), ("[]", "not a finished run"), ('{"name": "x", "splits": {}}', "'protocol'")],
 )
-def test_a_malformed_run_is_named(tmp_path, text, reason):
+def test_malformed_run_is_named(tmp_path, text, reason):
     (finished_run(tmp_path / "broken_run") / "results.json").write_text(text)
     with pytest.raises(ValueError, match=rf"broken_run.results.json.*{reason}"):
         find_runs([finished_run(tmp_path / "a"), tmp_path / "broken_run"])
 
 
-def test_a_folder_without_a_run_is_named(tmp_path):
+def test_folder_without_run_is_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty: there is no results\.json in it or below"):
         find_runs([finished_run(tmp_path / "a"), tmp_path / "empty"])
@@ -81,7 +81,7 @@ def test_a_folder_without_a_run_is_named(tmp_path):
 
 
 def test_predictions_by_recording(tmp_path):
-    tested = answers(8, right=0.5)
+    tested = make_predictions(8, right=0.5)
     run = Run.read(finished_run(tmp_path / "a", tested))
     assert run.predictions == tested
     assert Run.read(finished_run(tmp_path / "b", tested, predictions=False)).predictions is None
@@ -91,18 +91,18 @@ def test_predictions_by_recording(tmp_path):
     ("wrong", "reason"),
     [
         ({"x": (0, 1)}, "not the predictions that results.json was counted from"),
-        ({**answers(40), "recording-003": (0, 3)}, "its confusion matrix is not results.json's"),
+        ({**make_predictions(40), "recording-003": (0, 3)}, "its confusion matrix is not results.json's"),
     ],
 )
 def test_predictions_of_another_run_are_refused(tmp_path, wrong, reason):
-    tested = {**answers(40), "recording-003": (3, 0)}
+    tested = {**make_predictions(40), "recording-003": (3, 0)}
     run = Run.read(finished_run(tmp_path / "a", tested))
     write_predictions(run.folder / "predictions.csv", wrong)
     with pytest.raises(ValueError, match=reason):
         _ = run.predictions
 
 
-def test_a_malformed_or_repeated_prediction_is_named(tmp_path):
+def test_malformed_or_repeated_prediction_is_named(tmp_path):
     run = Run.read(finished_run(tmp_path / "a"))
     path = run.folder / "predictions.csv"
     rows = path.read_text().splitlines(keepends=True)
@@ -114,7 +114,7 @@ def test_a_malformed_or_repeated_prediction_is_named(tmp_path):
         _ = run.predictions
 
 
-def test_a_hub_id_and_a_folder_name_their_corpus(tmp_path):
+def test_corpus_name_of_hub_id_and_folder(tmp_path):
     for dataset in ("data/iemocap", "org/iemocap", "/somewhere/iemocap/"):
         folder = finished_run(tmp_path / dataset.strip("/").replace("/", "-"), config={"data": {"dataset": dataset}})
         assert Run.read(folder).corpus == "iemocap"

@@ -1,4 +1,4 @@
-"""Every config of the paper's rows is told by what it builds, whatever the run is called."""
+"""Every config of the paper's rows is recognized by what it builds, whatever the run is called."""
 
 from pathlib import Path
 
@@ -20,17 +20,17 @@ def variant_of(*configs, **changes):
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "ablations").iterdir()), ids=lambda path: path.stem)
-def test_an_ablation_is_the_row_that_its_file_names(path):
+def test_ablation_config_has_its_variant(path):
     expected = NAMES.get(path.stem) or yaml.safe_load(path.read_text())["name"]
     assert variant_of(CONFIGS / "ravdess.yaml", path) == expected
 
 
-def test_the_full_model_and_one_that_the_paper_lacks():
+def test_full_and_unnamed_variants():
     assert variant_of(CONFIGS / "iemocap.yaml") == variant_of(CONFIGS / "ravdess.yaml") == "full"
     assert variant_of(CONFIGS / "ablations" / "speech_only.yaml", contrastive_weight=0.1) is None
     assert variant_name({"data": {"dataset": "corpus"}}) is None
 
 
-def test_published_rows_name_variants_that_exist():
+def test_published_rows_name_known_variants():
     rows = [row for key in ("IV", "V", "VI", "VIII", "IX") for row in published()[key]]
     assert {row["variant"] for row in rows} <= {*VARIANTS.values(), "SAMS"}

@@ -7,8 +7,8 @@ from m4ser.evaluation.report.runs import PAPER_PROTOCOL, Group
 from m4ser.evaluation.report.table import pooled
 
 DEFINITIONS = {
-    "WA (ACC)": "weighted accuracy: correct predictions over all predictions, plain accuracy. Elsewhere the name "
-    "means its opposite, which is UA here.",
+    "WA (ACC)": "weighted accuracy: correct predictions over all predictions, plain accuracy. Elsewhere the "
+    "name often means its opposite, which is UA here.",
     "UA": "unweighted accuracy: the mean of the emotions' recalls (UAR, balanced accuracy); every emotion counts the "
     "same, however rare.",
     "W-F1": "F1 of each emotion, averaged with its share of the test recordings as weight.",

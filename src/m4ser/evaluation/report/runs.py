@@ -184,7 +184,7 @@ def representative(groups: Iterable[Group], variant: str) -> Group | None:
 
 
 def row_groups(groups: Sequence[Group], variant: str) -> list[Group]:
-    """Return the groups of a variant that weigh the losses as its representative does, unlike the rest of a sweep."""
+    """Return the groups of a variant that weigh the losses as its representative does, without a sweep's others."""
     chosen = representative(groups, variant)
     if chosen is None:
         return []

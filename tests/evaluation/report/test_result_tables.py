@@ -1,0 +1,95 @@
+"""Tables from runs whose every number is known."""
+
+from statistics import stdev
+
+import numpy as np
+import pytest
+
+from m4ser.evaluation.report.result_tables import comparison_table, protocol_table, results_table
+from m4ser.evaluation.report.table import Entry, pooled
+from m4ser.evaluation.significance import bootstrap_intervals
+from tests.finished_runs import entries, finished_run, five_folds, groups_of, make_predictions
+
+
+def test_results_show_mean_spread_and_interval(tmp_path):
+    tested = make_predictions(60)
+    (group,) = groups_of(five_folds(tmp_path / "full", tested))
+    row = entries(results_table("corpus", [group]), "full")
+    scores = [100 * run.scores["weighted_accuracy"] for run in group.runs]
+    labels, predictions = pooled(group)
+    assert sorted(zip(labels, predictions[0], strict=True)) == sorted(tested.values())
+    low, high = 100 * bootstrap_intervals(labels, predictions, 4)[0]
+    assert row["WA"] == f"{np.mean(scores):.1f} ± {stdev(scores):.1f} [{low:.1f}, {high:.1f}]"
+    assert row["runs"] == "5 of 5 folds, 1 seed" and row["test recordings"] == "60"
+    assert row["row of the paper"] == "full" and row["protocol"] == "loso"
+
+
+def test_no_interval_without_predictions(tmp_path):
+    table = results_table("corpus", groups_of(finished_run(tmp_path / "bare", predictions=False)))
+    assert "[" not in entries(table, "bare")["WA"]
+    assert "No interval for bare" in " ".join(table.notes)
+
+
+def test_every_number_names_its_files(tmp_path):
+    tested = make_predictions()
+    groups = groups_of(five_folds(tmp_path / "full", tested), finished_run(tmp_path / "other", tested))
+    for make in (results_table, protocol_table, comparison_table):
+        for row in make("corpus", groups).rows:
+            for entry in row:
+                if isinstance(entry, Entry) and entry.value is not None:
+                    assert "results.json" in entry.source
+
+
+def test_only_pairs_on_same_recordings_are_compared(tmp_path):
+    better, worse = make_predictions(200, 0.9), make_predictions(200, 0.4, seed=1)
+    groups = groups_of(
+        finished_run(tmp_path / "better", better),
+        finished_run(tmp_path / "worse", worse),
+        finished_run(tmp_path / "elsewhere", make_predictions(24)),
+        finished_run(tmp_path / "bare", better, predictions=False),
+    )
+    table = comparison_table("corpus", groups)
+    row = entries(table, "better")
+    wa = [100 * np.mean([label == predicted for label, predicted in tested.values()]) for tested in (better, worse)]
+    assert row["against"] == "worse" and row["recordings"] == "200"
+    assert row["WA difference"] == f"{wa[0] - wa[1]:+.1f}"
+    assert float(row["p (WA)"]) < 0.001 and float(row["p (UA)"]) < 0.001
+    assert len(table.rows) == 1 and "elsewhere, bare" in table.notes[-1]
+
+
+def test_reference_is_most_comparable_full_model(tmp_path):
+    """Two full models of a run each; the first was tested on recordings of its own."""
+    elsewhere, here = make_predictions(24), make_predictions(200, 0.9)
+    off = {"model": {"config": {"auxiliary_tasks": []}}}
+    groups = groups_of(
+        finished_run(tmp_path / "alone", elsewhere),
+        finished_run(tmp_path / "full", here),
+        finished_run(tmp_path / "ablation", make_predictions(200, 0.4, seed=1), config=off),
+    )
+    table = comparison_table("corpus", groups)
+    assert [row[:3] for row in table.rows] == [["full", "ablation", "200"]] and "alone" in table.notes[-1]
+
+
+def test_protocols_are_columns(tmp_path):
+    tested = make_predictions(60)
+    held_out = finished_run(tmp_path / "held_out")
+    loso = five_folds(tmp_path / "loso", tested)
+    groups = groups_of(held_out, loso)
+    row = entries(protocol_table("corpus", groups), "full")
+    assert list(row)[1:] == ["paper", "loso", "improvised", "script_disjoint", "held_out"]
+    assert row["paper"] == row["improvised"] == "-" and "±" in row["loso"]
+    assert row["held_out"] == f"{100 * groups[0].first.scores['unweighted_accuracy']:.1f}"
+    assert protocol_table("corpus", groups_of(held_out)).columns == ["system", "held_out"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        (Entry(None), "-"),
+        (Entry(61.54), "61.5"),
+        (Entry(1.0, 0.25), "1.0 ± 0.2"),
+        (Entry(1, 2, 0, 3), "1.0 ± 2.0 [0.0, 3.0]"),
+    ],
+)
+def test_entry_as_text(entry, text):
+    assert str(entry) == text
