@@ -32,8 +32,8 @@ def test_cross_attention(lengths, dtype, implementation):
         oracles.attention(weights, q.numpy(), m[:length].numpy(), HEADS)
         for q, m, length in zip(query, memory, lengths, strict=True)
     ]
-    answer = module(query.to(dtype), memory.to(dtype), mask)
-    np.testing.assert_allclose(answer.detach().double().numpy(), expected, rtol=0, atol=TOLERANCE[dtype])
+    context, _ = module(query.to(dtype), memory.to(dtype), mask)
+    np.testing.assert_allclose(context.detach().double().numpy(), expected, rtol=0, atol=TOLERANCE[dtype])
 
 
 @implementations
@@ -41,23 +41,37 @@ def test_causal_attention(implementation):
     module, states = attention(implementation), torch.randn(2, 5, WIDTH, dtype=torch.float64)
     weights = oracles.weights_of(module)
     expected = [oracles.attention(weights, row.numpy(), row.numpy(), HEADS, causal=True) for row in states]
-    answer = module(states, states, is_causal=True)
-    np.testing.assert_allclose(answer.detach().numpy(), expected, rtol=0, atol=1e-9)
+    context, _ = module(states, states, is_causal=True)
+    np.testing.assert_allclose(context.detach().numpy(), expected, rtol=0, atol=1e-9)
 
 
 @implementations
-def test_a_memory_that_is_masked_everywhere_gives_zeros(implementation):
+def test_fully_masked_memory_gives_zeros(implementation):
     module = attention(implementation)
     mask = torch.tensor([[False, False], [True, False]])
-    answer = module(*torch.randn(2, 2, 2, WIDTH, dtype=torch.float64), mask)
-    torch.testing.assert_close(answer[0], module.output.bias.expand(2, -1))
-    assert answer.isfinite().all()
+    context, _ = module(*torch.randn(2, 2, 2, WIDTH, dtype=torch.float64), mask)
+    torch.testing.assert_close(context[0], module.output.bias.expand(2, -1))
+    assert context.isfinite().all()
 
 
 @implementations
-def test_no_sequence_at_all(implementation):
-    answer = attention(implementation)(torch.zeros(0, 3, WIDTH).double(), torch.zeros(0, 4, WIDTH).double())
-    assert answer.shape == (0, 3, WIDTH)
+def test_empty_batch(implementation):
+    context, _ = attention(implementation)(torch.zeros(0, 3, WIDTH).double(), torch.zeros(0, 4, WIDTH).double())
+    assert context.shape == (0, 3, WIDTH)
+
+
+def test_eager_weights_are_distributions_over_valid_memory():
+    mask = torch.tensor([[True, True, False], [True, False, False], [False, False, False]])
+    _, weights = attention("eager")(*torch.randn(2, 3, 3, WIDTH, dtype=torch.float64), mask)
+    assert weights.shape == (3, HEADS, 3, 3)
+    assert weights.masked_select(~mask[:, None, None]).eq(0).all()
+    expected = torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)[:, None, None].expand(-1, HEADS, 3)
+    torch.testing.assert_close(weights.sum(-1), expected)
+
+
+def test_sdpa_has_no_weights():
+    states = torch.randn(1, 3, WIDTH, dtype=torch.float64)
+    assert attention("sdpa")(states, states)[1] is None
 
 
 def test_feed_forward():

@@ -289,10 +289,10 @@ CONVOLUTIONS = {"conv_dim": [8], "conv_kernel": [10], "conv_stride": [5], "num_f
 WHISPER = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8}
 WHISPER |= {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
 REFUSED_SPEECH = {
-    "whisper": (WHISPER, "it reads input_features, not samples"),
-    "wav2vec2-bert": (SMALL, "it reads input_features, not samples"),
-    "vit": (SMALL, "it reads pixel_values, not samples"),
-    "bert": (SMALL, "it reads input_ids, not samples"),
+    "whisper": (WHISPER, "it takes input_features, not samples"),
+    "wav2vec2-bert": (SMALL, "it takes input_features, not samples"),
+    "vit": (SMALL, "it takes pixel_values, not samples"),
+    "bert": (SMALL, "it takes input_ids, not samples"),
     "audio-spectrogram-transformer": (SMALL, "its parts are embeddings, layernorm, layers, not encoder, fea"),
     "sew": ({**SMALL, **CONVOLUTIONS, "squeeze_factor": 1}, "its parts are encoder, feature_dropout, feature_extrac"),
     "wav2vec2": ({**SMALL, **CONVOLUTIONS, "add_adapter": True}, "its parts are adapter, encoder, feature_extractor"),
@@ -313,7 +313,7 @@ def test_speech_encoders_that_cannot_serve(model_type):
     )
 
 
-ONE_WAY = "it is no masked language model, which reads each token in the light of all others"
+ONE_WAY = "it is no masked language model, which encodes each token in the context of all others"
 REFUSED_TEXT = {
     "t5": ({}, "it has a decoder"),
     "bart": ({}, "it has a decoder"),

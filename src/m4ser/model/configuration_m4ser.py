@@ -115,6 +115,20 @@ class EmotionConfig(PreTrainedConfig):
 
     sub_configs = {"speech_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+    # Of an output, transformers' Trainer gathers the logits alone.
+    keys_to_ignore_at_inference = [  # noqa: RUF012
+        "embeddings",
+        "frame_mask",
+        "text_hidden_states",
+        "auxiliary_losses",
+        "speech_specific",
+        "text_specific",
+        "invariant",
+        "aed_logits",
+        "aec_logits",
+        "hidden_states",
+        "attentions",
+    ]
 
     def __init_subclass__(cls, **kwargs: Any):
         if "__init__" not in cls.__dict__:
