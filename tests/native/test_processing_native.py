@@ -3,6 +3,7 @@
 import unittest
 
 import pytest
+import torch
 from transformers import PreTrainedTokenizerBase, Wav2Vec2FeatureExtractor
 from transformers_tests.test_processing_common import ProcessorTesterMixin
 
@@ -28,3 +29,10 @@ class M4SERProcessorTest(ProcessorTesterMixin, unittest.TestCase):
     @staticmethod
     def prepare_processor_dict() -> dict:
         return {"asr_model_id": "org/asr-model"}
+
+    def test_subprocessor_defaults_0_text(self) -> None:
+        """The common test, but for the name of the mask: `attention_mask` is that of the audio."""
+        text, processor = self.prepare_text_inputs(), self.get_processor()
+        inputs, expected = processor(text=text), processor.tokenizer(text, return_tensors="pt")
+        torch.testing.assert_close(inputs["input_ids"], expected["input_ids"])
+        torch.testing.assert_close(inputs["text_attention_mask"], expected["attention_mask"])

@@ -103,7 +103,7 @@ def test_step_is_algorithm_1():
     output = forward(model, batch, accelerator)
 
     def log_probabilities(stream):
-        probability = torch.sigmoid(discriminator(stream))[output.frame_mask]
+        probability = torch.sigmoid(discriminator(stream))[output.frame_mask.bool()]
         return probability.log().mean(), (1 - probability).log().mean()
 
     losses = compute_losses(LossInputs(output, batch | {"all_labels": batch["labels"]}, arguments.objective))

@@ -38,7 +38,8 @@ class M4SERCollator:
         Returns:
             The processor's four inputs, `labels` (B,), `aed_labels` (B, n), `correction_positions` (K, 2) as row and
             token, `correction_ids` (K, c), and `ids`, a list. Where no row has audio, `input_values` and
-            `attention_mask` are None; where rows have `speech_states` (`m4ser.training.features`), they are these.
+            `attention_mask` are None; where rows have `speech_states` (`m4ser.training.features`), these are
+            `speech_hidden_states` (B, m, width), and `attention_mask` (B, m) is theirs.
         """
         rate = self.processor.feature_extractor.sampling_rate
         ids = [row["id"] for row in rows]
@@ -86,7 +87,7 @@ def _pad_states(states: Sequence[bytes], width: int) -> dict[str, torch.Tensor]:
     frames = [torch.from_numpy(np.frombuffer(row, np.float32).reshape(-1, width).copy()) for row in states]
     masks = [torch.ones(len(row), dtype=torch.long) for row in frames]
     return {
-        "input_values": torch.nn.utils.rnn.pad_sequence(frames, batch_first=True),
+        "speech_hidden_states": torch.nn.utils.rnn.pad_sequence(frames, batch_first=True),
         "attention_mask": torch.nn.utils.rnn.pad_sequence(masks, batch_first=True),
     }
 

@@ -1,5 +1,7 @@
 """The base of every system: encoders, masks, pretrained parts, the emotion head, and the output of a forward."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -8,11 +10,14 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, logging
 
 from .configuration_m4ser import MODALITIES, UNREGULARIZED_SPEECH, EmotionConfig
+from .recording_m4ser import OutputRecorder, Selection
 from .speech_encoder_m4ser import SpeechEncoder
 from .text_encoder_m4ser import TextEncoder, without_pooler
+
+logger = logging.get_logger(__name__)
 
 Model = TypeVar("Model", bound="EmotionModel")
 
@@ -25,7 +30,7 @@ class EmotionOutput(ModelOutput):
         loss: cross-entropy of the emotions (eq. 19), when `labels` are given.
         logits (B, e): emotions.
         embeddings (B, d): what the emotion head and the contrastive loss are computed from.
-        frame_mask (B, m): True on valid frames.
+        frame_mask (B, m): 1 on valid frames, 0 on padding.
         text_hidden_states (B, n, d): H_T of eq. 1.
         auxiliary_losses: the system's own losses by name, each (B,) or a scalar, with which its training adds to the
             emotion loss; when `labels` are given.
@@ -55,6 +60,8 @@ class EmotionModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
+    # Parts whose tensors meet in one place: each stays whole on a device.
+    _no_split_modules = ["SpeechEncoder", "TextEncoder", "MultimodalFusion", "CrossModalEncoder", "CorrectionDecoder"]  # noqa: RUF012
 
     # The system's name in tables.
     title: ClassVar[str] = ""
@@ -65,6 +72,8 @@ class EmotionModel(PreTrainedModel):
         super().__init__(config)
         self.speech_encoder = SpeechEncoder(config) if "speech" in config.modalities else None
         self.text_encoder = TextEncoder(config) if "text" in config.modalities else None
+        if self.speech_encoder is None:
+            self.main_input_name = "input_ids"
         # The auxiliary tasks of [`M4SERModel`], which other systems lack.
         self.error_detector: nn.Module | None = None
         self.error_corrector: nn.Module | None = None
@@ -103,8 +112,8 @@ class EmotionModel(PreTrainedModel):
             config = {**cls.config_class.tokenizer_fields(AutoTokenizer.from_pretrained(text_id)), **config}
         model = cls(cls.config_class(**config))
         if model.speech_encoder is not None and speech_id is not None:
-            model.speech_encoder.encoder = AutoModel.from_pretrained(
-                speech_id, config=model.config.speech_config, **precision
+            model.speech_encoder.set_encoder(
+                AutoModel.from_pretrained(speech_id, config=model.config.speech_config, **precision)
             )
         if model.text_encoder is not None and text_id is not None:
             text_config = model.config.text_config
@@ -114,16 +123,21 @@ class EmotionModel(PreTrainedModel):
         return model
 
     def encode_speech(
-        self, input_values: torch.Tensor | None, attention_mask: torch.Tensor | None
+        self,
+        input_values: torch.Tensor | None,
+        attention_mask: torch.Tensor | None,
+        speech_hidden_states: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the frames (B, m, d) of waveforms (B, samples) and their mask (B, m), bool.
+
+        Precomputed frames of the speech encoder, (B, m, d_S) with a mask (B, m), take the waveforms' role.
 
         Raises:
             ValueError: there are no waveforms, or this model was built without a speech encoder.
         """
-        if self.speech_encoder is None or input_values is None:
+        if self.speech_encoder is None or (input_values is None and speech_hidden_states is None):
             raise ValueError(_missing("speech", "input_values", self.speech_encoder))
-        return self.speech_encoder(input_values, attention_mask)
+        return self.speech_encoder(input_values, attention_mask, speech_hidden_states)
 
     def encode_text(
         self, input_ids: torch.Tensor | None, text_attention_mask: torch.Tensor | None
@@ -143,7 +157,7 @@ class EmotionModel(PreTrainedModel):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return logits (B, e) of embeddings (B, width), eq. 18, and their cross-entropy against labels (B,)."""
         logits = self.classifier(self.dropout(embeddings))
-        return logits, None if labels is None else F.cross_entropy(logits, labels)
+        return logits, None if labels is None else F.cross_entropy(logits, labels.to(logits.device))
 
     @property
     def can_correct(self) -> bool:
@@ -154,6 +168,39 @@ class EmotionModel(PreTrainedModel):
     def max_text_length(self) -> int | None:
         """The most tokens of a hypothesis; None where nothing limits them."""
         return None if self.text_encoder is None else self.text_encoder.max_length
+
+    def attention_modules(self) -> dict[str, Sequence[nn.Module]]:
+        """Return the attention outside the encoders by name; `output_attentions` gives its maps under these names."""
+        return {}
+
+    @contextmanager
+    def record_outputs(
+        self, output_hidden_states: Selection | None, output_attentions: bool | None
+    ) -> Iterator[OutputRecorder]:
+        """Record the hidden states and attention maps of the forward in this context, where they are asked for.
+
+        Args:
+            output_hidden_states: True, or the indices of the layers to keep; the config's unless given.
+            output_attentions: the config's unless given. Only eager attention has maps.
+        """
+        hidden_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        attentions = self.config.output_attentions if output_attentions is None else output_attentions
+        if attentions and self.config._attn_implementation != "eager":
+            logger.warning_once(
+                f"{self.config._attn_implementation} attention has no maps to output: load the model with "
+                'attn_implementation="eager", or call model.set_attn_implementation("eager").'
+            )
+        recorder = OutputRecorder(hidden_states or False, bool(attentions))
+        layers: dict[str, Sequence[Any]] = {}
+        attention_modules = dict(self.attention_modules())
+        encoders: dict[str, nn.Module] = {}
+        if self.speech_encoder is not None:
+            layers["speech_encoder"] = self.speech_encoder.encoder.encoder.layers
+            attention_modules["speech_encoder"] = [layer.attention for layer in layers["speech_encoder"]]
+        if self.text_encoder is not None:
+            encoders["text_encoder"] = self.text_encoder.encoder
+        with recorder.record(layers, attention_modules, encoders):
+            yield recorder
 
     # None of a model without text, which transformers' own type does not foresee.
     def get_input_embeddings(self) -> nn.Embedding | None:  # type: ignore[override]

@@ -1,9 +1,12 @@
 """The two auxiliary tasks on the text: ASR error detection (Sec. III-C) and correction (Sec. III-D)."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import nn
 
 from .attention_m4ser import FeedForward, MultiHeadAttention
+from .configuration_m4ser import M4SERConfig
 
 KEEP, DELETE, CHANGE = 0, 1, 2
 
@@ -12,11 +15,11 @@ class CorrectionDecoder(nn.Module):
     """AEC (eq. 4 to 6): one transformer decoder layer that writes all replacements of a batch in parallel.
 
     Each CHANGE position is a sequence of its own (K of them in a batch). A step's input is the token before it, its
-    place, and the state of the token to be replaced; its memory is the whole hypothesis that the token stands in.
+    position, and the state of the token to be replaced; its memory is the whole hypothesis that the token stands in.
     """
 
-    def __init__(self, config, embedding_size=None):
-        """`embedding_size`: width of the word embeddings; the text encoder's hidden size unless given."""
+    def __init__(self, config: M4SERConfig, embedding_size: int | None = None):
+        """Build the layer; `embedding_size` is that of the word embeddings, `text_config`'s hidden size by default."""
         super().__init__()
         embedding_size = embedding_size or config.text_config.hidden_size
         self.bos_token_id = config.correction_bos_token_id
@@ -33,8 +36,15 @@ class CorrectionDecoder(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout)
         self.lm_head = nn.Linear(config.hidden_size, config.text_config.vocab_size)
 
-    def forward(self, token_ids, error_states, memory, memory_mask, word_embeddings):
-        """Logits of each next token.
+    def forward(
+        self,
+        token_ids: torch.Tensor,
+        error_states: torch.Tensor,
+        memory: torch.Tensor,
+        memory_mask: torch.Tensor,
+        word_embeddings: nn.Module,
+    ) -> torch.Tensor:
+        """Return the logits of each next token.
 
         Args:
             token_ids: (K, c), what stands before each step, the first being BOS.
@@ -47,27 +57,40 @@ class CorrectionDecoder(nn.Module):
         """
         return self.lm_head(self._states(token_ids, error_states, memory, memory_mask, word_embeddings))  # eq. 6
 
-    def _states(self, token_ids, error_states, memory, memory_mask, word_embeddings):
+    def _states(
+        self,
+        token_ids: torch.Tensor,
+        error_states: torch.Tensor,
+        memory: torch.Tensor,
+        memory_mask: torch.Tensor,
+        word_embeddings: nn.Module,
+    ) -> torch.Tensor:
         length = token_ids.shape[1]
-        places = torch.arange(length, device=token_ids.device)
-        tokens = word_embeddings(token_ids) + self.position_embeddings(places)
+        positions = torch.arange(length, device=token_ids.device)
+        tokens = word_embeddings(token_ids).to(token_ids.device) + self.position_embeddings(positions)
         errors = error_states[:, None].expand(-1, length, -1)
         states = self.input_projection(torch.cat([tokens, errors], dim=-1))  # eq. 4
-        attended = self.self_attention(states, states, is_causal=True)
+        attended, _ = self.self_attention(states, states, is_causal=True)
         states = self.self_attention_norm(states + self.dropout(attended))
-        attended = self.memory_attention(states, memory, memory_mask)
+        attended, _ = self.memory_attention(states, memory, memory_mask)
         states = self.memory_attention_norm(states + self.dropout(attended))
         return self.output_norm(states + self.dropout(self.feed_forward(states)))  # eq. 5
 
-    def shift_right(self, correction_ids):
-        """Targets (K, c) with -100 after their end to decoder inputs (K, c)."""
+    def shift_right(self, correction_ids: torch.Tensor) -> torch.Tensor:
+        """Return the decoder's inputs (K, c) of targets (K, c) with -100 after their end."""
         start = correction_ids.new_full((len(correction_ids), 1), self.bos_token_id)
         shifted = torch.cat([start, correction_ids[:, :-1]], dim=1)
         return shifted.masked_fill(shifted == -100, self.eos_token_id)
 
     @torch.no_grad()
-    def generate(self, error_states, memory, memory_mask, word_embeddings):
-        """Greedy decoding of all K replacements at once.
+    def generate(
+        self,
+        error_states: torch.Tensor,
+        memory: torch.Tensor,
+        memory_mask: torch.Tensor,
+        word_embeddings: nn.Module,
+    ) -> tuple[list[list[int]], torch.Tensor]:
+        """Decode all K replacements at once, greedily.
 
         Returns:
             K lists of token ids, without BOS and EOS, and how sure the decoder is of each: (K,), the geometric mean of
@@ -91,12 +114,12 @@ class CorrectionDecoder(nn.Module):
         return replacements, (total / lengths).exp()
 
 
-def _until(token_ids, stop):
+def _until(token_ids: list[int], stop: int) -> list[int]:
     return token_ids[: token_ids.index(stop)] if stop in token_ids else token_ids
 
 
-def decode_tags(aed_logits, threshold=None):
-    """KEEP, DELETE or CHANGE for each token: (B, n, 3) to (B, n).
+def decode_tags(aed_logits: torch.Tensor, threshold: float | None = None) -> torch.Tensor:
+    """Return KEEP, DELETE or CHANGE for each token, (B, n), of logits (B, n, 3).
 
     Args:
         threshold: a token is edited only where the probability of its best edit, DELETE or CHANGE, reaches this; None
@@ -109,25 +132,27 @@ def decode_tags(aed_logits, threshold=None):
     return torch.where(probabilities >= threshold, edits + DELETE, KEEP)
 
 
-def rewriting_tags(input_ids):
-    """The tags (B, n) of correction without detection: [CLS] changes into the whole text, the rest goes."""
+def rewriting_tags(input_ids: torch.Tensor) -> torch.Tensor:
+    """Return the tags (B, n) of correction without detection: [CLS] changes into the whole text, the rest goes."""
     tags = torch.full_like(input_ids, DELETE)
     tags[:, 0] = CHANGE
     return tags
 
 
-def apply_corrections(token_ids, tags, corrections):
-    """The corrected tokens of one hypothesis.
+def apply_corrections(
+    token_ids: Sequence[int], tags: Sequence[int], corrections: Mapping[int, Sequence[int]]
+) -> list[int]:
+    """Return the corrected tokens of one hypothesis.
 
     Args:
         token_ids: the n tokens of the input, [CLS] first and [SEP] last.
-        tags: n entries of KEEP, DELETE, CHANGE; that of [CLS] speaks of what is missing before the first word.
+        tags: n entries of KEEP, DELETE, CHANGE; that of [CLS] concerns what is missing before the first word.
         corrections: index of a CHANGE to its replacement.
 
     Returns:
         A list of token ids, without [CLS] and [SEP].
     """
-    corrected = []
+    corrected: list[int] = []
     for index, tag in enumerate(tags[:-1]):
         if tag == CHANGE:
             corrected.extend(corrections[index])

@@ -1,7 +1,8 @@
 """M4SER as a transformers model: the whole network of Fig. 2, one class."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from .configuration_m4ser import M4SERConfig
 from .correction_m4ser import CHANGE, KEEP, CorrectionDecoder, apply_corrections, decode_tags, rewriting_tags
 from .fusion_m4ser import MultimodalFusion, masked_mean
 from .pipeline_m4ser import M4SERPipeline  # noqa: F401  saving a model copies the files that this one imports
+from .recording_m4ser import Recorded, Selection
 
 
 @dataclass
@@ -22,6 +24,13 @@ class M4SEROutput(EmotionOutput):
         speech_specific, text_specific, invariant (B, m, d): the streams of eq. 9, 10 and 13 that are built.
         aed_logits (B, n, 3): KEEP, DELETE, CHANGE (eq. 2), when `detect_errors` is set.
         aec_logits (K, c, vocabulary): replacements (eq. 6), when `correction_ids` are given.
+        hidden_states: by encoder, "speech_encoder" and "text_encoder", the input of its first layer (B, m or n, width)
+            and the output of each, when `output_hidden_states` is set.
+        attentions: by part, the weights (B, heads, queries, keys) of each layer, when `output_attentions` is set and
+            the attention is eager. "speech_encoder" (frames over frames), "text_encoder" (tokens over tokens), and of
+            one layer each: "text_query_cme" (eq. 8: tokens over frames), "speech_query_cme" (eq. 9: frames over
+            tokens), "text_specific" (eq. 10: frames over tokens), "invariant_speech" and "invariant_text" (eq. 14:
+            frames over frames).
     """
 
     speech_specific: torch.Tensor | None = None
@@ -29,6 +38,8 @@ class M4SEROutput(EmotionOutput):
     invariant: torch.Tensor | None = None
     aed_logits: torch.Tensor | None = None
     aec_logits: torch.Tensor | None = None
+    hidden_states: Recorded | None = None
+    attentions: Recorded | None = None
 
 
 @dataclass
@@ -39,13 +50,13 @@ class Correction:
         tags: KEEP, DELETE or CHANGE for each token of the input.
         token_ids: the corrected text's tokens.
         probabilities: of each tag; that of a CHANGE times its replacement's (the geometric mean of its tokens').
-        replacements: what the decoder wrote, by the index of the token.
+        replacements: the decoder's tokens, by the index of the token that they replace.
     """
 
-    tags: list
-    token_ids: list
-    probabilities: list
-    replacements: dict
+    tags: list[int]
+    token_ids: list[int]
+    probabilities: list[float]
+    replacements: dict[int, list[int]]
 
 
 class M4SERModel(EmotionModel):
@@ -65,83 +76,112 @@ class M4SERModel(EmotionModel):
     title = "M4SER"
     training_options: ClassVar[dict] = {"detect_errors": True}
 
+    error_detector: nn.Linear | None
+    error_corrector: CorrectionDecoder | None
+
     def __init__(self, config: M4SERConfig):
         super().__init__(config)
         self.fusion = MultimodalFusion(config) if config.is_multimodal else None
-        has_text = self.text_encoder is not None
-        if has_text and "detection" in config.auxiliary_tasks:
+        embeddings = self.get_input_embeddings()
+        if embeddings is not None and "detection" in config.auxiliary_tasks:
             self.error_detector = nn.Linear(config.hidden_size, 3)
-        if has_text and "correction" in config.auxiliary_tasks:
-            self.error_corrector = CorrectionDecoder(config, self.get_input_embeddings().embedding_dim)
+        if embeddings is not None and "correction" in config.auxiliary_tasks:
+            self.error_corrector = CorrectionDecoder(config, embeddings.embedding_dim)
         self.add_head(config.hidden_size)
+
+    def attention_modules(self) -> dict[str, Sequence[nn.Module]]:
+        """Return the fusion's attention by name, as [`M4SEROutput`] lists it."""
+        return {} if self.fusion is None else self.fusion.attention_modules()
 
     def forward(
         self,
-        input_values=None,
-        attention_mask=None,
-        input_ids=None,
-        text_attention_mask=None,
-        labels=None,
-        detect_errors=False,
-        correction_positions=None,
-        correction_ids=None,
-        return_dict=None,
-    ):
-        """One pass through the network.
+        input_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        text_attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        detect_errors: bool = False,
+        correction_positions: torch.Tensor | None = None,
+        correction_ids: torch.Tensor | None = None,
+        speech_hidden_states: torch.Tensor | None = None,
+        output_hidden_states: Selection | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> M4SEROutput | tuple[Any, ...]:
+        """Run the network once.
 
         Args:
-            input_values (B, samples), attention_mask (B, samples): 16 kHz waveforms, right-padded; or what the
-                speech encoder made of them before, (B, m, d_S) and (B, m).
+            input_values (B, samples), attention_mask (B, samples): 16 kHz waveforms, right-padded.
             input_ids (B, n), text_attention_mask (B, n): hypotheses, right-padded.
             labels (B,): emotions; gives `loss`.
             detect_errors: compute `aed_logits`.
             correction_positions (K, 2): row and token of each CHANGE.
             correction_ids (K, c): the replacements, each closed by EOS and then -100; gives `aec_logits`.
-
-        Returns:
-            [`M4SEROutput`], or its values as a tuple where `return_dict` is False.
+            speech_hidden_states (B, m, d_S): in place of `input_values`, frames that the speech encoder gave before
+                (`SpeechEncoder.encode`); `attention_mask` is theirs then, (B, m).
+            output_hidden_states, output_attentions: give `hidden_states` and `attentions`; the config's by default.
+            return_dict: False for the output's values as a tuple; the config's by default.
         """
         output = M4SEROutput()
-        if self.text_encoder is not None:
-            if text_attention_mask is None:
-                text_attention_mask = torch.ones_like(input_ids)
-            output.text_hidden_states = self.text_encoder(input_ids, text_attention_mask)
-            self._read_errors(output, text_attention_mask, detect_errors, correction_positions, correction_ids)
-        streams = self._represent(output, input_values, attention_mask, text_attention_mask)
-        # Concatenation in time, then pooling, is the mean of the streams' means (eq. 16 and 17).
-        output.embeddings = torch.stack([masked_mean(states, output.frame_mask) for states in streams]).mean(0)
-        output.logits, output.loss = self.predict_emotions(output.embeddings, labels)
-        output = M4SEROutput(**output)  # so that a tuple has the order of the fields, whatever was computed first
-        return output if return_dict is not False else output.to_tuple()
-
-    def _represent(self, output, input_values, attention_mask, text_attention_mask):
-        """Fill in the representations of speech and text; return the streams (B, m, d) to pool."""
-        if self.speech_encoder is None:
-            output.frame_mask = text_attention_mask.bool()
-            return [output.text_hidden_states]
-        speech, output.frame_mask = self.speech_encoder(input_values, attention_mask)
-        if self.fusion is None:
-            return [speech]
-        streams = self.fusion(speech, output.text_hidden_states, output.frame_mask, text_attention_mask.bool())
+        speech = text = None
+        with self.record_outputs(output_hidden_states, output_attentions) as recorder:
+            if self.text_encoder is not None:
+                text = self.encode_text(input_ids, text_attention_mask)
+                output.text_hidden_states = text[0]
+                if self.error_detector is not None and detect_errors:
+                    output.aed_logits = self.error_detector(text[0])
+                output.aec_logits = self._correction_logits(*text, correction_positions, correction_ids)
+            if self.speech_encoder is not None:
+                speech = self.encode_speech(input_values, attention_mask, speech_hidden_states)
+            streams, mask = self._represent(speech, text)
         for name in ("speech_specific", "text_specific", "invariant"):
             setattr(output, name, streams.get(name))
-        return list(streams.values())
+        output.frame_mask = mask.long()
+        # Concatenation in time, then pooling, is the mean of the streams' means (eq. 16 and 17).
+        output.embeddings = torch.stack([masked_mean(states, mask) for states in streams.values()]).mean(0)
+        output.logits, output.loss = self.predict_emotions(output.embeddings, labels)
+        output.hidden_states, output.attentions = recorder.results()
+        output = M4SEROutput(**output)  # so that a tuple has the order of the fields, whatever was computed first
+        return_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if return_dict else output.to_tuple()
 
-    def _read_errors(self, output, text_attention_mask, detect_errors, correction_positions, correction_ids):
-        if self.error_detector is not None and detect_errors:
-            output.aed_logits = self.error_detector(output.text_hidden_states)
-        if self.error_corrector is not None and correction_ids is not None:
-            rows, positions = correction_positions.unbind(-1)
-            output.aec_logits = self.error_corrector(
-                self.error_corrector.shift_right(correction_ids),
-                output.text_hidden_states[rows, positions],
-                output.text_hidden_states[rows],
-                text_attention_mask.bool()[rows],
-                self.get_input_embeddings(),
-            )
+    def _represent(
+        self, speech: tuple[torch.Tensor, torch.Tensor] | None, text: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Return the streams (B, m, d) to pool and their mask (B, m), of each modality's states and mask."""
+        if speech is not None and text is not None:
+            assert self.fusion is not None  # built with both encoders
+            return self.fusion(speech[0], text[0], speech[1], text[1]), speech[1]
+        if speech is not None:
+            return {"speech": speech[0]}, speech[1]
+        assert text is not None  # a config without any modality is refused
+        return {"text": text[0]}, text[1]
+
+    def _correction_logits(
+        self,
+        text: torch.Tensor,
+        text_mask: torch.Tensor,
+        correction_positions: torch.Tensor | None,
+        correction_ids: torch.Tensor | None,
+    ) -> torch.Tensor | None:
+        if self.error_corrector is None or correction_positions is None or correction_ids is None:
+            return None
+        rows, positions = correction_positions.to(text.device).unbind(-1)
+        return self.error_corrector(
+            self.error_corrector.shift_right(correction_ids),
+            text[rows, positions],
+            text[rows],
+            text_mask[rows],
+            self.get_input_embeddings(),
+        )
 
     @torch.no_grad()
-    def correct(self, input_ids, text_attention_mask=None, text_hidden_states=None):
+    def correct(
+        self,
+        input_ids: torch.Tensor,
+        text_attention_mask: torch.Tensor | None = None,
+        text_hidden_states: torch.Tensor | None = None,
+    ) -> list[Correction]:
         """Correct hypotheses: detect, then rewrite all CHANGE positions of the batch in parallel.
 
         The config's `correction_threshold` says how sure of an error detection must be. A model without detection
@@ -157,38 +197,39 @@ class M4SERModel(EmotionModel):
         Raises:
             ValueError: this model was built without correction.
         """
-        if self.error_corrector is None:
+        embeddings = self.get_input_embeddings()
+        if self.error_corrector is None or embeddings is None:
             raise ValueError('Correcting a text needs auxiliary_tasks=["detection", "correction"] in the config.')
         if text_attention_mask is None:
             text_attention_mask = torch.ones_like(input_ids)
         mask = text_attention_mask.bool()
         if text_hidden_states is None:
-            text_hidden_states = self.text_encoder(input_ids, text_attention_mask)
+            text_hidden_states, _ = self.encode_text(input_ids, text_attention_mask)
         tags, probabilities = self._tag(input_ids, text_hidden_states)
         last = mask.sum(-1, keepdim=True) - 1  # [SEP] is no token of the hypothesis
-        readable = torch.arange(input_ids.shape[1], device=input_ids.device) < last
-        rows, positions = places = ((tags == CHANGE) & readable).nonzero(as_tuple=True)
+        changed = (tags == CHANGE) & (torch.arange(input_ids.shape[1], device=input_ids.device) < last)
+        rows, positions = changed.nonzero(as_tuple=True)
         replacements, certainty = self.error_corrector.generate(
             text_hidden_states[rows, positions],
             text_hidden_states[rows],
             mask[rows],
-            self.get_input_embeddings(),
+            embeddings,
         )
-        probabilities[places] *= certainty
+        probabilities[rows, positions] *= certainty
         # Without detection there is no text to fall back on.
         threshold = 0.0 if self.error_detector is None else self.config.correction_threshold or 0.0
-        tags = tags.masked_fill((tags == CHANGE) & readable & (probabilities < threshold), KEEP)
-        by_row = [{} for _ in range(len(input_ids))]
+        tags = tags.masked_fill(changed & (probabilities < threshold), KEEP)
+        by_row: list[dict[int, list[int]]] = [{} for _ in range(len(input_ids))]
         for row, position, replacement in zip(rows.tolist(), positions.tolist(), replacements, strict=True):
             by_row[row][position] = replacement
         by_token = zip(input_ids.tolist(), tags.tolist(), probabilities.tolist(), mask.sum(-1).tolist(), strict=True)
         return [
-            Correction(tags[:n], apply_corrections(ids[:n], tags[:n], replacements), probabilities[:n], replacements)
-            for (ids, tags, probabilities, n), replacements in zip(by_token, by_row, strict=True)
+            Correction(row[:n], apply_corrections(ids[:n], row[:n], replaced), certainties[:n], replaced)
+            for (ids, row, certainties, n), replaced in zip(by_token, by_row, strict=True)
         ]
 
-    def _tag(self, input_ids, text_hidden_states):
-        """KEEP, DELETE or CHANGE for each token, and how probable that is: (B, n) each."""
+    def _tag(self, input_ids: torch.Tensor, text_hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return KEEP, DELETE or CHANGE for each token, and how probable that is: (B, n) each."""
         if self.error_detector is None:
             return rewriting_tags(input_ids), torch.ones(input_ids.shape, device=input_ids.device)
         aed_logits = self.error_detector(text_hidden_states).float()  # a threshold would be rounded to half precision

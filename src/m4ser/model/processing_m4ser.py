@@ -9,6 +9,7 @@ from transformers.processing_utils import AudioKwargs, ProcessingKwargs, TextKwa
 from transformers.utils import logging
 
 from .audio_m4ser import load_audio
+from .configuration_m4ser import AUTO_MAP
 
 logger = logging.get_logger(__name__)
 
@@ -61,6 +62,8 @@ class M4SERProcessor(ProcessorMixin):
     ):
         super().__init__(feature_extractor, tokenizer)
         self.asr_model_id = asr_model_id
+        # As saving sets it, so that a processor equals the one that is loaded again.
+        self.auto_map = {"AutoProcessor": AUTO_MAP["AutoProcessor"]}
 
     def __call__(self, audio: Any = None, text: Any = None, **kwargs: Unpack[M4SERCallKwargs]) -> BatchFeature:
         """Prepare one recording or a list of them.

@@ -74,11 +74,12 @@ class SAMSModel(EmotionModel):
         input_ids: torch.Tensor | None = None,
         text_attention_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        speech_hidden_states: torch.Tensor | None = None,
         return_dict: bool | None = None,
     ) -> EmotionOutput | tuple:
         """Predict emotions; arguments as of [`M4SERModel`]. With labels, `auxiliary_losses` holds "spaces"."""
         text, text_mask = self.encode_text(input_ids, text_attention_mask)
-        speech, frame_mask = self.encode_speech(input_values, attention_mask)
+        speech, frame_mask = self.encode_speech(input_values, attention_mask, speech_hidden_states)
         speech_own, speech_learned, speech_fused = self.speech_spaces(speech, frame_mask)
         text_own, text_learned, text_fused = self.text_spaces(text, text_mask)
         embeddings = torch.cat([speech_fused, text_fused], dim=-1)
@@ -87,7 +88,7 @@ class SAMSModel(EmotionModel):
             loss=loss,
             logits=logits,
             embeddings=embeddings,
-            frame_mask=frame_mask,
+            frame_mask=frame_mask.long(),
             text_hidden_states=text,
         )
         if labels is not None:

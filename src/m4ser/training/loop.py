@@ -30,7 +30,7 @@ from m4ser.training.records import RunLog, write_results
 from m4ser.training.setup import Experiment, build_accelerator, build_experiment, run_identity, seed_step
 from m4ser.training.state import Progress, TrainableModule, TrainingState
 
-NETWORK_INPUTS = ("input_values", "attention_mask", "input_ids", "text_attention_mask")
+NETWORK_INPUTS = ("input_values", "attention_mask", "input_ids", "text_attention_mask", "speech_hidden_states")
 
 
 class NonFiniteError(ValueError):
@@ -198,7 +198,7 @@ def _counted(batch: dict[str, Any], encoder: SpeechEncoder | None) -> dict[str, 
     """Return what losses are counted by besides a batch's own columns (`m4ser.losses`)."""
     lengths = torch.zeros_like(batch["labels"])
     if encoder is not None:
-        lengths = encoder.frame_lengths(batch["input_values"], batch["attention_mask"])
+        lengths = encoder.frame_lengths(batch["attention_mask"], precomputed="speech_hidden_states" in batch)
     return {"frame_lengths": lengths, "all_labels": gather_rows(batch["labels"])}
 
 
@@ -265,7 +265,7 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     for batch in loader:
         batch = to_device(batch, accelerator.device)
-        logits = model(**{name: batch[name] for name in NETWORK_INPUTS}).logits.float()
+        logits = model(**{name: batch[name] for name in NETWORK_INPUTS if name in batch}).logits.float()
         columns = batch["ids"], batch["labels"].tolist(), logits.argmax(-1).tolist(), logits.softmax(-1).tolist()
         losses = torch.nn.functional.cross_entropy(logits, batch["labels"], reduction="none").tolist()
         names = ("id", "label", "prediction", "probabilities", "loss")
