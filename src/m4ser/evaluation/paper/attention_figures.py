@@ -37,8 +37,8 @@ def attention_figure(run: Run, encoder: RunEncoder, indices: Sequence[int], corp
         truth = encoder.rows.features["emotion"].names[row["emotion"]]
         captions.append(f"{letter} {row['id']}, truly {truth}, predicted {maps.prediction}")
     caption = (
-        f"{'; '.join(captions)}. Mean over heads, dark is much, each panel scaled to its own maximum. The weights of a "
-        "token over frames (eq. 8) and of a frame over tokens (eq. 9 and 10) add up to 1. In eq. 9 the tokens have "
+        f"{'; '.join(captions)}. Mean over heads, dark is much, each panel scaled to its own maximum. The weights of "
+        "a token over frames (eq. 8) and of a frame over tokens (eq. 9 and 10) add up to 1. In eq. 9 the tokens have "
         "attended to the frames before."
     )
     source = [run.folder / "model.safetensors"]
