@@ -43,7 +43,7 @@ def numbered(rows, kind):
     return sorted(numbers)
 
 
-def test_no_row_of_the_paper_is_missing():
+def test_every_row_of_the_paper_is_there():
     (equations,), (lines,), (paper_tables,), (figures,) = map(tables, MAPPING)
     assert numbered(equations, r"eq\.") == list(range(1, 23))
     assert numbered(lines, "lines?") == list(range(1, 28))
@@ -53,7 +53,7 @@ def test_no_row_of_the_paper_is_missing():
 
 
 @pytest.mark.parametrize("section", MAPPING)
-def test_each_row_names_code_a_test_and_what_was_decided(section):
+def test_rows_name_code_test_and_decision(section):
     for row in tables(section)[0]:
         assert REFERENCE.search(row["Code"]), row["Paper"]
         assert re.search(r"`tests/[\w/]+\.py::test_\w+`", row["Test"]), row["Paper"]

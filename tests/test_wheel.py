@@ -36,7 +36,7 @@ def unpacked(wheel, tmp_path_factory):
     return folder
 
 
-def test_it_holds_all_modules_the_command_and_nothing_else(wheel, unpacked):
+def test_wheel_holds_all_modules_and_the_command(wheel, unpacked):
     assert wheel.name == f"m4ser-{m4ser.__version__}-py3-none-any.whl"
     info = f"m4ser-{m4ser.__version__}.dist-info"
     files = (path for kind in ("py", "jinja", "yaml", "typed") for path in (ROOT / "src").rglob(f"*.{kind}"))
@@ -49,7 +49,7 @@ def test_it_holds_all_modules_the_command_and_nothing_else(wheel, unpacked):
     assert dict(scripts["console_scripts"]) == {"m4ser": "m4ser_cli:main"}
 
 
-def test_it_predicts_where_there_is_nothing_else_of_m4ser(unpacked, tiny_run, tmp_path):
+def test_wheel_predicts_on_its_own(unpacked, tiny_run, tmp_path):
     soundfile.write(tmp_path / "tone.wav", [0.0, 0.5, 0.0, -0.5] * 4000, 16000)
     options = ["tone.wav", "--model", str(tiny_run), "--text", "hello", "--json"]
     result = subprocess.run(

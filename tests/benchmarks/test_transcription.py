@@ -38,10 +38,10 @@ def test_three_tokens_per_second_at_any_batch_size(folder, batch_size):
     limit_to_speech_length(whisper._model)
     clips = [noise(seconds) for seconds in (1, 4, 30)]
     batches = [clips[start : start + batch_size] for start in range(0, 3, batch_size)]
-    answers = [answer for batch in batches for answer in whisper.transcribe_batch(batch)]
-    assert [len(answer["token_ids"]) for answer in answers] == [3 + 1, 12 + 1, 90 + 1]
-    for answer in answers:
-        assert answer["token_ids"][-1] == END and max(answer["token_ids"][:-1]) < END
+    outputs = [output for batch in batches for output in whisper.transcribe_batch(batch)]
+    assert [len(output["token_ids"]) for output in outputs] == [3 + 1, 12 + 1, 90 + 1]
+    for output in outputs:
+        assert output["token_ids"][-1] == END and max(output["token_ids"][:-1]) < END
 
 
 def test_batch_is_decoded_until_its_longest_has_ended(folder):

@@ -93,3 +93,8 @@ def test_protocols_are_columns(tmp_path):
 )
 def test_entry_as_text(entry, text):
     assert str(entry) == text
+
+
+def test_missing_baselines_name_the_command(tmp_path):
+    groups = groups_of(finished_run(tmp_path / "full"))
+    assert "m4ser baselines --dataset DATA" in results_table("corpus", groups).notes[-1]

@@ -39,6 +39,11 @@ def results_table(corpus: str, groups: Sequence[Group]) -> Table:
     without = [group.name for group in groups if pooled(group) is None]
     if without:
         notes.append(f"No interval for {', '.join(without)}: no predictions.csv in every run's folder.")
+    if all(group.is_network for group in groups):
+        notes.append(
+            "No baseline among them: m4ser baselines --dataset DATA --output_dir DIR trains the simple classifiers "
+            "that a network has to beat."
+        )
     columns = ["run", "row of the paper", "protocol", "runs", "test recordings", *TITLES.values()]
     return Table(f"results-{corpus}", f"Results on {corpus}", columns, rows, notes, [True] * len(rows))
 
