@@ -7,13 +7,18 @@ PEERS := .venv-peers
 # `make test COVERAGE=--cov` there.
 COVERAGE ?= $(shell $(BIN)/python -c 'import sys; print("--cov" if sys.version_info >= (3, 12) else "")')
 
-.PHONY: demo test test-browser quality style bench bench-peers clean
+.PHONY: demo test test-native test-browser quality style bench bench-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/m4ser demo
 
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 COVERAGE_CORE=sysmon $(BIN)/python -m pytest -n auto $(COVERAGE)
+
+# transformers' own common tests of models, configurations and processors, from the source release of its version.
+test-native: $(VENV)/installed
+	$(BIN)/python -m tests.native.source_release
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m native tests/native
 
 # Needs chromium: apt-get install chromium
 test-browser: $(VENV)/browser
@@ -54,4 +59,4 @@ $(VENV)/browser: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) data runs dist
+	rm -rf $(VENV) $(PEERS) .native data runs dist

@@ -1,6 +1,6 @@
 """transformers' own common tests, which its source release holds and its wheel does not.
 
-    python tests/native/source_release.py
+    python -m tests.native.source_release
 
 downloads the source release of the installed version and unpacks its tests into `.native`, once. `import_tests` then
 makes them importable as the package `transformers_tests`, so that they do not stand in for our own `tests`.

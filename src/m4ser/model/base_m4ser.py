@@ -60,7 +60,7 @@ class EmotionModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
-    # Parts whose tensors meet in one place: each stays whole on a device.
+    # Parts whose tensors meet inside them: each stays whole on one device.
     _no_split_modules = ["SpeechEncoder", "TextEncoder", "MultimodalFusion", "CrossModalEncoder", "CorrectionDecoder"]  # noqa: RUF012
 
     # The system's name in tables.
@@ -177,7 +177,7 @@ class EmotionModel(PreTrainedModel):
     def record_outputs(
         self, output_hidden_states: Selection | None, output_attentions: bool | None
     ) -> Iterator[OutputRecorder]:
-        """Record the hidden states and attention maps of the forward in this context, where they are asked for.
+        """Record the hidden states and attention maps of the forward in this context, where requested.
 
         Args:
             output_hidden_states: True, or the indices of the layers to keep; the config's unless given.

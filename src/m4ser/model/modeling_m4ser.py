@@ -66,8 +66,8 @@ class M4SERModel(EmotionModel):
     input_values ─> SpeechEncoder ─> H_S ─┐
                                           ├─> MultimodalFusion ─> mean over time ─> emotion head ─> logits
     input_ids ────> TextEncoder ───> H_T ─┤
-                                          ├─> error detection (KEEP, DELETE, CHANGE)   when asked for
-                                          └─> error correction (CHANGE positions)      when asked for
+                                          ├─> error detection (KEEP, DELETE, CHANGE)   when requested
+                                          └─> error correction (CHANGE positions)      when requested
     ```
     """
 
@@ -117,7 +117,7 @@ class M4SERModel(EmotionModel):
             detect_errors: compute `aed_logits`.
             correction_positions (K, 2): row and token of each CHANGE.
             correction_ids (K, c): the replacements, each closed by EOS and then -100; gives `aec_logits`.
-            speech_hidden_states (B, m, d_S): in place of `input_values`, frames that the speech encoder gave before
+            speech_hidden_states (B, m, d_S): instead of `input_values`, frames that the speech encoder gave before
                 (`SpeechEncoder.encode`); `attention_mask` is theirs then, (B, m).
             output_hidden_states, output_attentions: give `hidden_states` and `attentions`; the config's by default.
             return_dict: False for the output's values as a tuple; the config's by default.

@@ -14,7 +14,7 @@ Selection = bool | int | list[int]
 
 
 class OutputRecorder:
-    """Collects hidden states and attention maps by part of the network, where they are asked for."""
+    """Collects hidden states and attention maps by part of the network, where requested."""
 
     def __init__(self, output_hidden_states: Selection, output_attentions: bool):
         self.output_hidden_states = output_hidden_states
@@ -49,7 +49,7 @@ class OutputRecorder:
             yield
 
     def results(self) -> tuple[Recorded | None, Recorded | None]:
-        """Return hidden states and attention maps; None for what was not asked for."""
+        """Return hidden states and attention maps; None for what was not requested."""
         return (
             None if self.output_hidden_states is False else _as_tuples(self.hidden_states),
             _as_tuples(self.attentions) if self.output_attentions else None,
