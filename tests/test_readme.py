@@ -50,10 +50,11 @@ def test_python(code, folder):
     assert len(printed) == calls and all("'score': " in line for line in printed)
 
 
-@pytest.mark.parametrize("line", [line for language, code in BLOCKS if not language for line in code.splitlines()])
-def test_commands(line, folder):
-    result = run(line, folder, shell=True)
-    assert result.returncode == 0, result.stderr[-2000:]
-    if "--json" in line:
-        assert all(json.loads(row)["label"] for row in result.stdout.splitlines())
-    assert result.stdout
+@pytest.mark.parametrize("code", [code for language, code in BLOCKS if not language])
+def test_commands(code, folder):
+    """The lines of a block in their order: some need the files of those before them."""
+    for line in code.splitlines():
+        result = run(line, folder, shell=True)
+        assert result.returncode == 0 and result.stdout, result.stderr[-2000:]
+        if "--json" in line:
+            assert all(json.loads(row)["label"] for row in result.stdout.splitlines())
