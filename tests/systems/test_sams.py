@@ -104,6 +104,13 @@ def test_it_builds_none_of_m4ser(model):
     assert not hasattr(model, "fusion") and model.error_detector is None and model.error_corrector is None
 
 
+def test_precomputed_frames_take_the_waveforms_role(model, batch):
+    frames, mask = model.speech_encoder.encode(batch["input_values"], batch["attention_mask"])
+    text = {name: batch[name] for name in ("input_ids", "text_attention_mask")}
+    found = model(speech_hidden_states=frames, attention_mask=mask.long(), **text)
+    torch.testing.assert_close(found.logits, model(**batch).logits)
+
+
 def test_misspelled_arguments_are_refused(model, batch):
     with pytest.raises(TypeError, match="input_idz"):
         model(**batch, input_idz=batch["input_ids"])

@@ -78,9 +78,23 @@ def test_the_curves_are_those_of_the_network(encoder):
     assert asr.seconds == pytest.approx(row["duration"], abs=1e-3)
 
 
+def test_attention_maps_are_distributions_over_keys(encoder):
+    row = encoder.rows[0]
+    before = encoder.model.config._attn_implementation
+    maps = encoder.attention_maps(row, "hypothesis")
+    frames, tokens = maps.weights["text_specific"].shape
+    assert tokens == len(maps.tokens) and maps.weights["speech_query_cme"].shape == (frames, tokens)
+    assert maps.weights["text_query_cme"].shape == (tokens, frames)
+    for weights in maps.weights.values():
+        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    assert encoder.model.config._attn_implementation == before
+    assert maps.seconds == pytest.approx(row["duration"], abs=1e-3)
+    assert maps.prediction == encoder.weights(row, "hypothesis").prediction
+
+
 def test_figures_and_table_of_a_trained_run(groups, corpus):
     plots, (table,) = representations(groups, corpus)
-    assert [plot.key for plot in plots] == ["fig9-corpus", "fig10-corpus", "fig11-corpus"]
+    assert [plot.key for plot in plots] == ["fig9-corpus", "fig10-corpus", "fig11-corpus", "attention-corpus"]
     assert all(plot.png.startswith(b"\x89PNG") and plot.sources for plot in plots)
     assert "without_gan.yaml" in plots[1].caption  # the panel that is not there
     assert [row[0].split(",")[0] for row in table.rows] == ["paper", "paper", *["corpus"] * 3]

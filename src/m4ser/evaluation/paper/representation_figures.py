@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from m4ser.evaluation.paper.attention_figures import attention_figure
 from m4ser.evaluation.paper.published import published
 from m4ser.evaluation.paper.representations import STREAMS, RunEncoder, Vectors, Weights, warping_distance
 from m4ser.evaluation.report.figures import MARKERS, PALETTE, Plot, finished, new_figure, styled
@@ -30,7 +31,7 @@ COMPARED = 100  # recordings at most in Table VII's mean: each costs two forward
 
 
 def representations(groups: Sequence[Group], dataset: str | Path) -> tuple[list[Plot], list[Table]]:
-    """Draw Figs. 9, 10 and 11 and Table VII: (plots, tables).
+    """Draw Figs. 9, 10 and 11, attention maps, and Table VII: (plots, tables).
 
     Args:
         groups: of runs on `dataset`; of each row of the paper the one with the most runs is used, its first run.
@@ -54,21 +55,30 @@ def representations(groups: Sequence[Group], dataset: str | Path) -> tuple[list[
         plots.append(streams({name: vectors[name] for name in chosen}, corpus))
     if "full" in encoders:
         run, encoder = encoders["full"]
-        if both := both_texts(encoder.rows):
+        both = both_texts(encoder.rows)
+        if both:
             plots.append(weights_over_time(run, encoder, both[:EXAMPLES], corpus))
             tables.append(consistency_table(run, encoder, both[:COMPARED], corpus))
+        examples = (both or by_id(encoder.rows))[:EXAMPLES]
+        plots.append(attention_figure(run, encoder, examples, corpus))
     return plots, tables
 
 
 def both_texts(rows: "datasets.Dataset") -> list[int]:
     """Return the indices of the recordings whose two texts are there and differ, by their ids' order."""
     pairs = zip(rows["hypothesis"], rows["transcript"], strict=True)
-    differ = [
+    differ = {
         index
         for index, (hypothesis, transcript) in enumerate(pairs)
         if hypothesis and transcript and hypothesis.lower() != transcript.lower()
-    ]
-    return sorted(differ, key=lambda index: rows["id"][index])
+    }
+    return [index for index in by_id(rows) if index in differ]
+
+
+def by_id(rows: "datasets.Dataset") -> list[int]:
+    """Return the indices of all recordings, by their ids' order."""
+    ids = rows["id"][:]
+    return sorted(range(len(ids)), key=lambda index: ids[index])
 
 
 @styled

@@ -17,6 +17,7 @@ from m4ser.model.modeling_m4ser import M4SERModel
 from m4ser.model.processing_m4ser import M4SERProcessor
 
 BATCH = 8
+ATTENTIONS = ("text_query_cme", "speech_query_cme", "text_specific")
 STREAMS = ("speech_specific", "text_specific", "invariant")
 
 
@@ -50,6 +51,21 @@ class Weights:
     text: np.ndarray
     speech_specific: np.ndarray
     text_specific: np.ndarray
+    tokens: list[str]
+    seconds: float
+    prediction: str
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """The attention between the frames and the tokens of one recording, mean over heads.
+
+    Args:
+        weights: by name, "text_query_cme" (n, m), "speech_query_cme" and "text_specific" (m, n): queries, keys.
+        tokens: of the text. seconds: of the recording. prediction: the emotion.
+    """
+
+    weights: dict[str, np.ndarray]
     tokens: list[str]
     seconds: float
     prediction: str
@@ -96,24 +112,44 @@ class RunEncoder:
             output = self._forward([samples], [row[column]])
         finally:
             hook.remove()
-        tokenizer = self.processor.tokenizer
-        ids = tokenizer(row[column] or "", truncation=True)["input_ids"]
-        label = int(output["logits"].argmax())
         return Weights(
             speech=_curve(speech[0][0]),
             text=_curve(output["text_hidden_states"][0]),
             speech_specific=_curve(output["speech_specific"][0]),
             text_specific=_curve(output["text_specific"][0]),
-            tokens=tokenizer.convert_ids_to_tokens(ids),
-            seconds=len(samples) / self.processor.feature_extractor.sampling_rate,
-            prediction=self.model.config.id2label[label],
+            tokens=self._tokens(row[column]),
+            seconds=self._seconds(samples),
+            prediction=self._prediction(output),
         )
 
+    def attention_maps(self, row: Mapping[str, Any], column: str) -> AttentionMaps:
+        """Compute the attention maps of one test recording under a text, `hypothesis` or `transcript`."""
+        samples, former = load_audio(row["audio"]), self.model.config._attn_implementation
+        self.model.set_attn_implementation("eager")  # the others have no maps
+        try:
+            output = self._forward([samples], [row[column]], output_attentions=True)
+        finally:
+            self.model.set_attn_implementation(former)
+        weights = {name: output["attentions"][name][-1][0].mean(0).numpy() for name in ATTENTIONS}
+        return AttentionMaps(weights, self._tokens(row[column]), self._seconds(samples), self._prediction(output))
+
+    def _tokens(self, text: str | None) -> list[str]:
+        tokenizer = self.processor.tokenizer
+        return tokenizer.convert_ids_to_tokens(tokenizer(text or "", truncation=True)["input_ids"])
+
+    def _seconds(self, samples: np.ndarray) -> float:
+        return len(samples) / self.processor.feature_extractor.sampling_rate
+
+    def _prediction(self, output: Mapping[str, Any]) -> str:
+        return self.model.config.id2label[int(output["logits"].argmax())]
+
     @torch.no_grad()
-    def _forward(self, recordings: Sequence[np.ndarray], texts: Sequence[str | None]) -> dict[str, torch.Tensor]:
+    def _forward(
+        self, recordings: Sequence[np.ndarray], texts: Sequence[str | None], **options: Any
+    ) -> dict[str, Any]:
         rate = self.processor.feature_extractor.sampling_rate
         inputs = self.processor(recordings, [text or "" for text in texts], sampling_rate=rate)
-        return dict(self.model(**inputs))  # without what the network does not have
+        return dict(self.model(**inputs, **options))  # without what the network does not have
 
 
 def _curve(states: torch.Tensor) -> np.ndarray:
