@@ -36,15 +36,15 @@ def test_presets_have_the_published_sizes(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_specaugment_and_layerdrop_are_off_unless_asked_for(name):
+def test_specaugment_and_layerdrop_are_off_by_default(name):
     assert M4SERConfig.preset(name).speech_config.layerdrop == 0
     assert M4SERConfig.preset(name).speech_config.mask_time_prob == 0
-    asked = M4SERConfig.preset(name, speech_config={"layerdrop": 0.1, "mask_time_prob": 0.05}).speech_config
-    assert (asked.layerdrop, asked.mask_time_prob) == (0.1, 0.05)
+    given = M4SERConfig.preset(name, speech_config={"layerdrop": 0.1, "mask_time_prob": 0.05}).speech_config
+    assert (given.layerdrop, given.mask_time_prob) == (0.1, 0.05)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_partial_change_keeps_the_rest_of_the_preset(name):
+def test_partial_override_keeps_the_preset(name):
     preset = M4SERConfig.preset(name)
     changed = M4SERConfig.preset(name, text_config={"vocab_size": 77}, hidden_dropout=0.3)
     assert changed.text_config.vocab_size == 77
@@ -54,7 +54,7 @@ def test_a_partial_change_keeps_the_rest_of_the_preset(name):
     assert M4SERConfig.preset(name).to_dict() == preset.to_dict()  # the preset itself is left alone
 
 
-def test_encoders_as_objects_as_dicts_and_of_another_kind():
+def test_encoders_as_objects_and_dicts():
     text = BertConfig(hidden_size=48, num_attention_heads=2)
     config = M4SERConfig(speech_config={"model_type": "wav2vec2", "hidden_size": 96}, text_config=text)
     assert isinstance(config.speech_config, Wav2Vec2Config)
@@ -116,7 +116,7 @@ def test_invalid_arguments_are_refused(fields, sentence):
     assert str(error.value) == sentence
 
 
-def test_an_unknown_preset_is_refused():
+def test_unknown_preset_is_refused():
     with pytest.raises(ValueError) as error:
         M4SERConfig.preset("huge")
     assert str(error.value) == "There is no preset 'huge': choose one of base, large, tiny."

@@ -36,7 +36,7 @@ def test_tags_against_a_loop(threshold):
             assert tag == (edit if edited else KEEP)
 
 
-def test_an_edit_needs_to_reach_the_threshold_not_to_beat_keep():
+def test_edit_needs_the_threshold_only():
     logits = torch.tensor([[[0.5, 0.2, 0.3], [0.5, 0.3, 0.2], [0.2, 0.4, 0.4]]]).log()
     assert decode_tags(logits)[0, :2].tolist() == [KEEP, KEEP]
     assert decode_tags(logits, 0.25)[0, :2].tolist() == [CHANGE, DELETE]
@@ -49,17 +49,17 @@ def edits_one_by_one(model, ids, threshold):
     mask = torch.ones(1, len(ids), dtype=torch.bool)
     logits = model.error_detector(states)
     tags = decode_tags(logits, threshold)[0].tolist()
-    probabilities = [logits[0, place].softmax(-1)[tag].item() for place, tag in enumerate(tags)]
-    for place in (place for place, tag in enumerate(tags[:-1]) if tag == CHANGE):
-        _, certainty = model.error_corrector.generate(states[:, place], states, mask, model.get_input_embeddings())
-        probabilities[place] *= certainty.item()
-        if threshold is not None and probabilities[place] < threshold:
-            tags[place] = KEEP
+    probabilities = [logits[0, index].softmax(-1)[tag].item() for index, tag in enumerate(tags)]
+    for index in (index for index, tag in enumerate(tags[:-1]) if tag == CHANGE):
+        _, certainty = model.error_corrector.generate(states[:, index], states, mask, model.get_input_embeddings())
+        probabilities[index] *= certainty.item()
+        if threshold is not None and probabilities[index] < threshold:
+            tags[index] = KEEP
     return tags, probabilities
 
 
 @pytest.mark.parametrize("threshold", [None, 0.0, 0.1, 0.2, 0.4, 1.0])
-def test_a_change_must_be_sure_of_its_replacement_too(batch, threshold):
+def test_change_needs_a_certain_replacement(batch, threshold):
     model = tiny_model(correction_threshold=threshold)
     for correction, ids, mask in zip(
         correct(model, batch), batch["input_ids"], batch["text_attention_mask"], strict=True
@@ -69,7 +69,7 @@ def test_a_change_must_be_sure_of_its_replacement_too(batch, threshold):
         assert correction.probabilities == pytest.approx(probabilities, abs=1e-5)
 
 
-def test_the_higher_the_threshold_the_fewer_the_edits(batch):
+def test_higher_threshold_means_fewer_edits(batch):
     counts = []
     for threshold in (0.0, 0.1, 0.2, 0.4, 1.0):
         corrections = correct(tiny_model(correction_threshold=threshold), batch)
@@ -78,7 +78,7 @@ def test_the_higher_the_threshold_the_fewer_the_edits(batch):
     assert counts[0] > counts[2] > counts[-1] == 0
 
 
-def test_certainty_is_the_geometric_mean_of_the_tokens_probabilities(batch):
+def test_certainty_is_the_geometric_mean(batch):
     model = tiny_model().double()
     states = model.text_encoder(batch["input_ids"][:1], batch["text_attention_mask"][:1])
     mask, embeddings = batch["text_attention_mask"][:1].bool(), model.get_input_embeddings()
@@ -91,13 +91,13 @@ def test_certainty_is_the_geometric_mean_of_the_tokens_probabilities(batch):
     assert certainty.item() == pytest.approx(chosen.mean().exp().item(), abs=1e-6)
 
 
-def test_a_threshold_out_of_reach_gives_the_hypotheses_back(batch):
+def test_unreachable_threshold_keeps_hypotheses(batch):
     ids, lengths = batch["input_ids"].tolist(), batch["text_attention_mask"].sum(-1).tolist()
     corrections = correct(tiny_model(correction_threshold=1.0), batch)
     assert [item.token_ids for item in corrections] == [row[1 : n - 1] for row, n in zip(ids, lengths, strict=True)]
 
 
-def test_the_threshold_is_saved(tmp_path):
+def test_threshold_is_saved(tmp_path):
     M4SERConfig.preset("tiny", correction_threshold=0.6).save_pretrained(tmp_path)
     assert M4SERConfig.from_pretrained(tmp_path).correction_threshold == 0.6
     assert M4SERConfig.preset("tiny").correction_threshold is None
@@ -110,12 +110,12 @@ def rewriting_model(**fields):
     return tiny_model(auxiliary_tasks=["correction"], modalities=["text"], **fields)
 
 
-def test_the_start_changes_and_the_rest_goes():
+def test_rewriting_tags():
     ids = torch.tensor([[BOS, 7, 8, EOS], [BOS, EOS, 0, 0]])
     assert rewriting_tags(ids).tolist() == [[CHANGE, DELETE, DELETE, DELETE]] * 2
 
 
-def test_the_text_is_what_the_decoder_writes_at_the_start(batch):
+def test_rewriting_gives_the_decoders_text(batch):
     model = rewriting_model()
     corrections = correct(model, batch)
     assert model.error_detector is None
@@ -128,11 +128,11 @@ def test_the_text_is_what_the_decoder_writes_at_the_start(batch):
         assert correction.tags == [CHANGE] + [DELETE] * (int(mask.sum()) - 1)
 
 
-def test_the_threshold_has_no_say_without_detection(batch):
+def test_rewriting_ignores_the_threshold(batch):
     assert correct(rewriting_model(), batch) == correct(rewriting_model(correction_threshold=1.0), batch)
 
 
-def test_it_learns_to_rewrite_from_its_labels():
+def test_rewriting_learns_from_its_labels():
     pairs = [("ab cd", "ab ef cd"), ("gh", "ij ij"), ("", "cd gh"), ("ef ef", ""), ("ij ab", "ij ab")]
     tokenizer = train_tokenizer(["ab cd ef gh ij"] * 3, vocab_size=40)
     labels = [aligned_labels(tokenizer, *pair, rewrite=True) for pair in pairs]

@@ -36,16 +36,16 @@ def test_logits(lengths, dtype):
     decoder, embeddings = built(dtype)
     states, memory, mask = errors(lengths)
     token_ids = torch.randint(3, VOCABULARY, (len(lengths), 4), generator=torch.Generator().manual_seed(2))
-    answer = decoder(token_ids, states.to(dtype), memory.to(dtype), mask, embeddings)
+    output = decoder(token_ids, states.to(dtype), memory.to(dtype), mask, embeddings)
     weights, table = oracles.weights_of(decoder), embeddings.weight.detach().double().numpy()
     for row, length in enumerate(lengths):
         expected = oracles.correction_logits(
             weights, token_ids[row].tolist(), states[row].numpy(), memory[row, :length].numpy(), table, HEADS
         )
-        np.testing.assert_allclose(answer[row].detach().double().numpy(), expected, rtol=0, atol=TOLERANCE[dtype])
+        np.testing.assert_allclose(output[row].detach().double().numpy(), expected, rtol=0, atol=TOLERANCE[dtype])
 
 
-def test_inputs_are_the_targets_one_step_later():
+def test_shift_right():
     decoder, _ = built()
     targets = torch.tensor([[7, 8, EOS], [9, EOS, -100], [EOS, -100, -100]])
     assert decoder.shift_right(targets).tolist() == [[BOS, 7, 8], [BOS, 9, EOS], [BOS, EOS, EOS]]
@@ -63,7 +63,7 @@ def greedy(weights, table, state, memory, longest):
 
 
 @pytest.mark.parametrize(("bias", "lengths_seen"), [(0.0, {5}), (3.0, {0, 1, 5})], ids=["cut off", "ended by EOS"])
-def test_parallel_decoding_is_decoding_one_by_one(bias, lengths_seen):
+def test_parallel_decoding_equals_sequential(bias, lengths_seen):
     decoder, embeddings = built()
     with torch.no_grad():
         decoder.lm_head.bias[EOS] += bias
@@ -78,7 +78,7 @@ def test_parallel_decoding_is_decoding_one_by_one(bias, lengths_seen):
     assert {len(replacement) for replacement in expected} == lengths_seen
 
 
-def test_nothing_to_decode():
+def test_generate_without_positions():
     decoder, embeddings = built()
     states, memory, mask = errors([4])
     assert decoder.generate(states[:0], memory[:0], mask[:0], embeddings)[0] == []

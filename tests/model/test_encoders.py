@@ -145,17 +145,17 @@ def test_from_encoders_takes_weights_and_special_tokens(folders):
 
 
 @torch.no_grad()
-def test_a_padded_batch_gives_what_each_row_gives_alone(network):
+def test_padding_does_not_change_outputs(network):
     model, processor = network
     model = copy.deepcopy(model).double()
 
-    def answer(indices):
+    def run(indices):
         batch = training_inputs(batch_of(processor, indices))
         return model(**{**batch, "input_values": batch["input_values"].double()})
 
-    together = answer([0, 1, 2, 3])
+    together = run([0, 1, 2, 3])
     for row in range(len(TEXTS)):
-        alone = answer([row])
+        alone = run([row])
         frames, tokens = alone.frame_mask.shape[1], alone.aed_logits.shape[1]
         pairs = [
             (together.logits[row], alone.logits[0]),
@@ -167,7 +167,7 @@ def test_a_padded_batch_gives_what_each_row_gives_alone(network):
             torch.testing.assert_close(in_batch, by_itself, rtol=0, atol=1e-8)
 
 
-def test_a_gradient_reaches_every_parameter(network):
+def test_every_parameter_gets_a_gradient(network):
     model, processor = network
     model = copy.deepcopy(model).train()
     output = model(**training_inputs(batch_of(processor)))
@@ -180,7 +180,7 @@ def test_a_gradient_reaches_every_parameter(network):
 
 
 @torch.no_grad()
-def test_save_and_load_give_the_same_bits(network, tmp_path):
+def test_save_and_load_are_bit_exact(network, tmp_path):
     model, processor = network
     model.save_pretrained(tmp_path)
     batch = training_inputs(batch_of(processor))
@@ -190,19 +190,19 @@ def test_save_and_load_give_the_same_bits(network, tmp_path):
 
 
 @torch.no_grad()
-def test_correct_gives_tokens_that_its_tokenizer_reads(network):
+def test_correct_gives_tokens_of_its_tokenizer(network):
     model, processor = network
     inputs = processor(text=TEXTS)
     bias = model.error_detector.bias.clone()
     kept = [processor.tokenizer.decode(ids, skip_special_tokens=True) for ids in inputs["input_ids"]]
     for tag, expected in enumerate((kept, [""] * len(TEXTS))):  # KEEP, DELETE
         model.error_detector.bias.fill_(-1e3)[tag] = 1e3
-        answers = model.correct(**inputs)
-        assert [processor.tokenizer.decode(answer.token_ids) for answer in answers] == expected
+        corrections = model.correct(**inputs)
+        assert [processor.tokenizer.decode(correction.token_ids) for correction in corrections] == expected
     model.error_detector.bias.fill_(-1e3)[2] = 1e3
-    for answer, mask in zip(model.correct(**inputs), inputs["text_attention_mask"], strict=True):
-        assert len(answer.tags) == mask.sum()
-        assert all(0 <= token_id < len(processor.tokenizer) for token_id in answer.token_ids)
+    for correction, mask in zip(model.correct(**inputs), inputs["text_attention_mask"], strict=True):
+        assert len(correction.tags) == mask.sum()
+        assert all(0 <= token_id < len(processor.tokenizer) for token_id in correction.token_ids)
     model.error_detector.bias.copy_(bias)
 
 
@@ -214,7 +214,7 @@ def test_labels_fit_the_input_tokens(network):
 
 
 @torch.no_grad()
-def test_the_longest_hypothesis(network):
+def test_longest_hypothesis(network):
     model, processor = network
     offset = 2 if model.config.text_config.model_type in ROBERTA_KIN else 0  # positions start after that of <pad>
     longest = PLACES - offset
@@ -228,7 +228,7 @@ def test_the_longest_hypothesis(network):
         model(**plain_inputs(inputs))
 
 
-def test_training_cuts_hypotheses_to_what_the_encoder_reads(tmp_path):
+def test_training_truncates_to_the_encoders_length(tmp_path):
     save_speech_encoder("hubert", tmp_path / "speech")
     save_text_encoder("roberta", tmp_path / "text")
     named = ModelArguments(speech_encoder=str(tmp_path / "speech"), text_encoder=str(tmp_path / "text"))
@@ -254,13 +254,13 @@ def test_gradient_checkpointing_changes_no_gradient(name, tmp_path):
 
     expected = gradients()
     model.gradient_checkpointing_enable()
-    answer = gradients()
-    assert answer.keys() == expected.keys()
+    found = gradients()
+    assert found.keys() == expected.keys()
     for name in expected:
-        torch.testing.assert_close(answer[name], expected[name], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-6)
 
 
-def test_encoders_saved_in_half_precision_join_the_rest_in_full(tmp_path):
+def test_half_precision_encoders_load_in_full(tmp_path):
     save_speech_encoder("hubert", tmp_path / "speech", torch.bfloat16)
     save_text_encoder("bert", tmp_path / "text", torch.float16)
     model, _ = from_folders(tmp_path / "speech", tmp_path / "text")
@@ -277,7 +277,7 @@ def test_encoders_saved_in_half_precision_join_the_rest_in_full(tmp_path):
     ],
     ids=str,
 )
-def test_by_config_a_replacement_is_closed_as_the_text_encoder_says(text, ends):
+def test_replacements_end_with_the_text_encoders_token(text, ends):
     config = M4SERConfig(text_config=text)
     assert (config.correction_bos_token_id, config.correction_eos_token_id) == ends
     config = M4SERConfig(text_config=text, correction_bos_token_id=0, correction_eos_token_id=7)
@@ -301,7 +301,7 @@ REFUSED_SPEECH = {
 
 
 @pytest.mark.parametrize("model_type", REFUSED_SPEECH)
-def test_speech_encoders_that_cannot_serve(model_type):
+def test_unsupported_speech_encoders_are_refused(model_type):
     fields, reason = REFUSED_SPEECH[model_type]
     config = M4SERConfig.preset("tiny", speech_config={"model_type": model_type, **fields})
     with pytest.raises(ValueError) as error:
@@ -328,7 +328,7 @@ REFUSED_TEXT = {
 
 
 @pytest.mark.parametrize("model_type", REFUSED_TEXT)
-def test_text_encoders_that_cannot_serve(model_type):
+def test_unsupported_text_encoders_are_refused(model_type):
     fields, reason = REFUSED_TEXT[model_type]
     with pytest.raises(ValueError) as error:
         M4SERModel(M4SERConfig.preset("tiny", text_config={"model_type": model_type, **fields}))

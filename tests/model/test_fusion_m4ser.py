@@ -49,9 +49,9 @@ def rows(states, lengths):
     return [row[:length].numpy() for row, length in zip(states, lengths, strict=True)]
 
 
-def check(answer, expected, tolerance=1e-9):
-    """`answer` (B, m, d), padded; `expected`, a row each, not padded."""
-    for row, values in zip(answer.detach().double().numpy(), expected, strict=True):
+def check(output, expected, tolerance=1e-9):
+    """`output` (B, m, d), padded; `expected`, a row each, not padded."""
+    for row, values in zip(output.detach().double().numpy(), expected, strict=True):
         np.testing.assert_allclose(row[: len(values)], values, rtol=0, atol=tolerance)
 
 
@@ -101,22 +101,22 @@ def test_fusion(frames, tokens, specific, invariant, dtype):
 @shapes
 def test_resample_against_interpolate(frames, tokens, dtype):
     (text, text_mask), (_, frame_mask) = padded(tokens), padded(frames)
-    answer = resample(text.to(dtype), text_mask, frame_mask)
+    output = resample(text.to(dtype), text_mask, frame_mask)
     expected = [
         F.interpolate(row[:n].T[None], size=m, mode="linear", align_corners=False)[0].T.numpy()
         for row, n, m in zip(text, tokens, frames, strict=True)
     ]
-    check(answer, expected, TOLERANCE[dtype])
+    check(output, expected, TOLERANCE[dtype])
     check(
-        answer, [oracles.resample(row, m) for row, m in zip(rows(text, tokens), frames, strict=True)], TOLERANCE[dtype]
+        output, [oracles.resample(row, m) for row, m in zip(rows(text, tokens), frames, strict=True)], TOLERANCE[dtype]
     )
 
 
-def test_resample_of_a_long_text_in_bfloat16_still_knows_its_place():
+def test_resample_keeps_positions_in_bfloat16():
     """A ramp over 500 tokens, stretched over 1,500 frames: bfloat16 could not count the frames."""
     ramp = torch.linspace(0, 1, 500)[None, :, None].to(torch.bfloat16)
-    answer = resample(ramp, torch.ones(1, 500, dtype=torch.bool), torch.ones(1, 1500, dtype=torch.bool))
-    torch.testing.assert_close(answer[0, :, 0].float(), torch.linspace(0, 1, 1500), rtol=0, atol=6e-3)
+    output = resample(ramp, torch.ones(1, 500, dtype=torch.bool), torch.ones(1, 1500, dtype=torch.bool))
+    torch.testing.assert_close(output[0, :, 0].float(), torch.linspace(0, 1, 1500), rtol=0, atol=6e-3)
 
 
 def test_masked_mean():
@@ -125,5 +125,5 @@ def test_masked_mean():
     np.testing.assert_allclose(masked_mean(states, mask).numpy(), expected, rtol=0, atol=1e-12)
 
 
-def test_masked_mean_of_nothing_is_zero():
+def test_masked_mean_without_valid_steps_is_zero():
     assert masked_mean(torch.ones(1, 3, 2), torch.zeros(1, 3, dtype=torch.bool)).eq(0).all()

@@ -1,4 +1,4 @@
-"""The whole network: against loops from the paper on each recording alone, and what must never change its answer.
+"""The whole network: against loops from the paper on each recording alone, and what must never change its output.
 
 The oracle takes the two encoders of the transformers library as they are, unpadded, and everything after them from
 `tests.oracles`. Tolerances: 1e-8 in float64, 1e-4 in float32, the same label in bfloat16.
@@ -61,8 +61,8 @@ def encoded_alone(model, row):
     )
 
 
-def close(answer, expected):
-    np.testing.assert_allclose(answer.detach().numpy()[: len(expected)], expected, rtol=0, atol=1e-8)
+def close(output, expected):
+    np.testing.assert_allclose(output.detach().numpy()[: len(expected)], expected, rtol=0, atol=1e-8)
 
 
 @norms
@@ -123,7 +123,7 @@ def test_one_modality_is_pooled_alone(modality, rows):
         close(output.logits[index], oracles.emotion_logits(oracles.weights_of(model), [states])[0])
 
 
-def test_labels_give_the_plain_cross_entropy(rows):
+def test_labels_give_cross_entropy(rows):
     model, batch = tiny_model().double(), collate(rows, dtype=torch.float64)
     output = model(**plain_inputs(batch), labels=batch["labels"])
     expected = oracles.cross_entropy(output.logits.detach().numpy(), batch["labels"].tolist())
@@ -133,10 +133,10 @@ def test_labels_give_the_plain_cross_entropy(rows):
     assert torch.equal(logits, output.logits)
 
 
-# What must never change an answer.
+# What must never change an output.
 
 
-def answers(model, batch):
+def outputs_of(model, batch):
     with torch.no_grad():
         output = model(**training_inputs(batch))
     assert output.logits.isfinite().all()
@@ -145,9 +145,9 @@ def answers(model, batch):
 
 @norms
 @pytest.mark.parametrize(("more_samples", "more_tokens"), [(1, 0), (0, 7), (4000, 20)])
-def test_padding_never_changes_an_answer(norm, more_samples, more_tokens, rows):
+def test_padding_does_not_change_outputs(norm, more_samples, more_tokens, rows):
     model = tiny_model(norm)
-    expected, padded = (answers(model, collate(rows, *more)) for more in ((0, 0), (more_samples, more_tokens)))
+    expected, padded = (outputs_of(model, collate(rows, *more)) for more in ((0, 0), (more_samples, more_tokens)))
     assert padded.frame_mask.sum(-1).tolist() == expected.frame_mask.sum(-1).tolist()
     for name in ("logits", "embeddings", "aec_logits"):
         torch.testing.assert_close(padded[name], expected[name], rtol=0, atol=1e-5)
@@ -155,11 +155,11 @@ def test_padding_never_changes_an_answer(norm, more_samples, more_tokens, rows):
 
 @norms
 @pytest.mark.parametrize("modalities", [["speech", "text"], ["speech"], ["text"]], ids="+".join)
-def test_a_score_does_not_depend_on_what_else_is_in_the_batch(norm, modalities, rows):
+def test_scores_do_not_depend_on_the_batch(norm, modalities, rows):
     model = tiny_model(norm, modalities=modalities)
-    together = answers(model, collate(rows)).logits
-    backwards = answers(model, collate(rows[::-1])).logits.flip(0)
-    alone = torch.cat([answers(model, collate([row])).logits for row in rows])
+    together = outputs_of(model, collate(rows)).logits
+    backwards = outputs_of(model, collate(rows[::-1])).logits.flip(0)
+    alone = torch.cat([outputs_of(model, collate([row])).logits for row in rows])
     torch.testing.assert_close(backwards, together, rtol=0, atol=1e-5)
     torch.testing.assert_close(alone, together, rtol=0, atol=1e-5)
     assert together.std(0).min() > 0.01  # the recordings do differ
@@ -168,9 +168,9 @@ def test_a_score_does_not_depend_on_what_else_is_in_the_batch(norm, modalities, 
 @norms
 def test_attention_implementations_agree(norm, rows):
     model, batch = tiny_model(norm), collate(rows)
-    expected = answers(model, batch)
+    expected = outputs_of(model, batch)
     model.set_attn_implementation("eager")
-    eager = answers(model, batch)
+    eager = outputs_of(model, batch)
     assert model.fusion.text_specific.attention.config._attn_implementation == "eager"
     for name in ("logits", "aed_logits", "aec_logits"):
         torch.testing.assert_close(eager[name], expected[name], rtol=0, atol=1e-5)
@@ -179,8 +179,8 @@ def test_attention_implementations_agree(norm, rows):
 @norms
 def test_bfloat16_gives_the_same_labels(norm, rows):
     model = tiny_model(norm)
-    expected = answers(model, collate(rows)).logits
-    half = answers(model.to(torch.bfloat16), collate(rows, dtype=torch.bfloat16)).logits
+    expected = outputs_of(model, collate(rows)).logits
+    half = outputs_of(model.to(torch.bfloat16), collate(rows, dtype=torch.bfloat16)).logits
     assert half.dtype == torch.bfloat16
     assert half.argmax(-1).tolist() == expected.argmax(-1).tolist()
     torch.testing.assert_close(half.float(), expected, rtol=0, atol=0.1)
@@ -196,7 +196,7 @@ def count_calls(*modules):
     return calls
 
 
-def test_plain_inference_computes_no_auxiliary_task(rows):
+def test_inference_computes_no_auxiliary_task(rows):
     model, batch = tiny_model(), collate(rows)
     calls = count_calls(model.error_detector, model.error_corrector, model)
     output = model(**plain_inputs(batch))
@@ -212,7 +212,7 @@ def gradient(module):
     return max(gradients, default=None)
 
 
-def test_auxiliary_tasks_teach_the_text_encoder_alone(rows):
+def test_auxiliary_tasks_train_the_text_encoder_only(rows):
     model, batch = tiny_model(), collate(rows)
     output = model(**training_inputs(batch))
     loss = error_detection_loss(output.aed_logits, batch["aed_labels"])
@@ -222,7 +222,7 @@ def test_auxiliary_tasks_teach_the_text_encoder_alone(rows):
         assert gradient(module) > 0
 
 
-def test_a_batch_without_a_change_still_gives_a_gradient():
+def test_batch_without_a_change_gives_a_gradient():
     rows = recordings([500, 500], [4, 3])
     for row in rows:
         row["changes"], row["replacements"] = [], []
@@ -282,9 +282,9 @@ def test_correct(rows):
     assert set(tags_seen) == {0, 1, 2}
 
 
-def test_correct_takes_the_states_of_an_earlier_forward(rows):
+def test_correct_takes_precomputed_states(rows):
     model, batch = tiny_model(), collate(rows)
-    states = answers(model, batch).text_hidden_states
+    states = outputs_of(model, batch).text_hidden_states
     calls = count_calls(model.text_encoder)
     given = model.correct(batch["input_ids"], batch["text_attention_mask"], states)
     assert not calls
@@ -326,7 +326,7 @@ def test_ablated_modules_are_not_built(row, rows):
 
 
 @pytest.mark.parametrize("name", ["whole", "speech_only", "text_only", "concat"])
-def test_a_saved_model_loads_bit_equal(name, rows, tmp_path):
+def test_saved_model_loads_bit_equal(name, rows, tmp_path):
     model = tiny_model(**ROWS[name].config)
     model.save_pretrained(tmp_path)
     batch = collate(rows)
@@ -337,10 +337,10 @@ def test_a_saved_model_loads_bit_equal(name, rows, tmp_path):
         for name, value in loaded.state_dict().items():
             assert torch.equal(value, model.state_dict()[name]), name
         assert not loaded.training
-        assert torch.equal(answers(loaded, batch).logits, answers(model, batch).logits)
+        assert torch.equal(outputs_of(loaded, batch).logits, outputs_of(model, batch).logits)
 
 
-def test_a_new_model_starts_with_zero_biases_and_neutral_norms():
+def test_new_model_has_zero_biases_and_neutral_norms():
     model = M4SERModel(tiny_config(initializer_range=0.02))
     fresh = {name: value for name, value in model.named_parameters() if "encoder.encoder" not in name}
     for name, value in fresh.items():
@@ -381,7 +381,7 @@ def _plain(config):
     return {name: value for name, value in config.to_dict().items() if name != "model_type"}
 
 
-def test_the_saved_config_names_the_class(tmp_path):
+def test_saved_config_names_the_class(tmp_path):
     tiny_model().save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "m4ser"
     assert isinstance(AutoConfig.from_pretrained(tmp_path), M4SERConfig)

@@ -35,7 +35,7 @@ def alone(module, wave):
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("norm", SPEECH_NORMS)
-def test_frames_of_a_padded_batch_are_those_of_each_recording_alone(norm, dtype):
+def test_padding_does_not_change_frames(norm, dtype):
     module = encoder_of(norm).to(dtype)
     rows = recordings(SAMPLES, [2] * len(SAMPLES))
     batch = collate(rows, more_samples=300, dtype=dtype)
@@ -48,7 +48,7 @@ def test_frames_of_a_padded_batch_are_those_of_each_recording_alone(norm, dtype)
 
 @torch.no_grad()
 @pytest.mark.parametrize("samples", [1, 399, 720])
-def test_without_a_mask_every_sample_counts(samples):
+def test_missing_mask_means_all_samples(samples):
     module, (row,) = encoder_of(), recordings([samples], [2])
     frames, mask = module(torch.tensor(row["wave"])[None].float())
     assert mask.all()
@@ -57,7 +57,7 @@ def test_without_a_mask_every_sample_counts(samples):
 
 @torch.no_grad()
 @pytest.mark.parametrize("model_type", FAMILY)
-def test_the_whole_family(model_type):
+def test_wav2vec2_family(model_type):
     shape = tiny_config().speech_config.to_dict()
     shape = {
         name: shape[name] for name in shape if name.startswith(("conv_", "num_", "hidden_s", "intermediate", "feat_"))
@@ -73,14 +73,14 @@ def test_the_whole_family(model_type):
 
 @pytest.mark.parametrize("kernel", [masked_group_norm, _traced_group_norm])
 @pytest.mark.parametrize("lengths", [[9, 4, 2], [9, 9, 9], [9]], ids=["padded", "full", "single item"])
-def test_masked_group_norm_is_group_norm_on_each_row_alone(lengths, kernel):
+def test_masked_group_norm_ignores_padding(lengths, kernel):
     norm = randomize(nn.GroupNorm(6, 6)).double()
     states = torch.randn(len(lengths), 6, 9, dtype=torch.float64)
-    answer = kernel(norm, states, torch.tensor(lengths))
+    output = kernel(norm, states, torch.tensor(lengths))
     for row, length in enumerate(lengths):
         expected = norm(states[row : row + 1, :, :length])[0]
-        torch.testing.assert_close(answer[row, :, :length], expected, rtol=0, atol=1e-5)
-        assert answer[row, :, length:].eq(0).all()
+        torch.testing.assert_close(output[row, :, :length], expected, rtol=0, atol=1e-5)
+        assert output[row, :, length:].eq(0).all()
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_receptive_field(name, samples):
     assert receptive_field(M4SERConfig.preset(name).speech_config) == samples
 
 
-def test_filterbank_hears_mel_spaced_frequencies():
+def test_filterbank_is_mel_spaced():
     weight = torch.zeros(20, 1, 400)
     init_filterbank(weight)
     assert torch.allclose(weight.square().sum(-1), torch.ones(20, 1))
@@ -101,7 +101,7 @@ def test_filterbank_hears_mel_spaced_frequencies():
     np.testing.assert_allclose(spectrum.argmax(-1), np.repeat(expected, 2), atol=25)
 
 
-def test_a_new_model_starts_from_the_filterbank():
+def test_new_model_starts_from_the_filterbank():
     model = M4SERModel(tiny_config(filterbank_init=True))
     first = model.speech_encoder.encoder.feature_extractor.conv_layers[0].conv.weight
     expected = torch.zeros_like(first)

@@ -21,6 +21,10 @@ class M4SERProcessorKwargs(ProcessingKwargs, total=False):
     """Keyword arguments of [`M4SERProcessor`] by modality: `text_kwargs` and `audio_kwargs`."""
 
 
+# transformers before 5.23 looks defaults up here; those of this processor are its attributes.
+M4SERProcessorKwargs._defaults = {}  # type: ignore[attr-defined]
+
+
 class M4SERCallKwargs(M4SERProcessorKwargs, total=False):
     """[`M4SERProcessorKwargs`], and those of both modalities that may be given flat."""
 
