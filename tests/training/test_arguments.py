@@ -138,6 +138,8 @@ def test_mistakes_are_one_sentence():
     with pytest.raises(SystemExit) as stopped:
         main([*REQUIRED, "--table"])
     assert str(stopped.value).startswith("train.py: --table needs a file")
+    with pytest.raises(ValueError, match="No dataset: give --dataset FOLDER"):
+        main(["--output_dir", "run", "--debug"])
 
 
 def test_table_is_named_anywhere_on_the_command_line(tmp_path):

@@ -188,8 +188,9 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     """
     parser = HfArgumentParser(GROUPS, description="Train a system (Alg. 1).")
     parser.add_argument("configs", nargs="*", help="YAML files of the arguments below, such as configs/ravdess.yaml")
-    # Taken before this parser sees it (`m4ser.training.main`); here for --help.
+    # Taken before this parser sees them (`m4ser.training.main`); here for --help.
     parser.add_argument("--table", help="YAML file of a table's rows, such as configs/tables/table_4.yaml: train each")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     given, unknown = parser.parse_known_args(argv)
     if unknown:
         raise ValueError(f"There is no option {unknown[0]}; see train.py --help.")

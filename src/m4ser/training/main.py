@@ -12,18 +12,24 @@ from m4ser.training.loop import train
 from m4ser.training.runs import train_all
 from m4ser.training.tables import train_table
 
-TABLE = "--table"
+TABLE, DEBUG = "--table", "--debug"
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run `[--table TABLE.yaml] [CONFIG.yaml ...] [--name value ...]`; a mistake is one sentence and exit code 1."""
+    """Run `[--table TABLE.yaml] [CONFIG.yaml ...] [--name value ...]`.
+
+    A mistake is one sentence and exit code 1; with --debug its traceback.
+    """
+    debug = DEBUG in argv
     try:
-        table, argv = _take_table(argv)
+        table, argv = _take_table([word for word in argv if word != DEBUG])
         if table is None or {"-h", "--help"} & set(argv):
             train_experiment(argv)
         else:
             train_rows(table, argv)
     except ValueError as error:
+        if debug:
+            raise
         sys.exit(f"train.py: {error}")
 
 
