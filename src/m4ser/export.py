@@ -114,9 +114,6 @@ class InferenceGraph(nn.Module):
     def __init__(self, model: EmotionModel):
         super().__init__()
         self.model = model
-        if model.speech_encoder is not None:
-            # Only training masks spans of frames; that a recording is long enough for it need not be checked here.
-            model.speech_encoder.encoder.config.mask_time_length = 0
         self.eval()
 
     def forward(
