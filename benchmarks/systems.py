@@ -54,7 +54,7 @@ def m4ser(folder, dtype="float32", compiled=False):
 
 
 def m4ser_onnx(folder, int8=False):
-    """m4ser's pipeline with an exported graph in place of the network."""
+    """m4ser's pipeline with an exported graph instead of the network."""
     from m4ser.export import OnnxPipeline
 
     graph = folder / ("int8.onnx" if int8 else "exact.onnx")

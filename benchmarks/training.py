@@ -35,7 +35,7 @@ from m4ser.training.loop import set_train_mode, train_step
 from m4ser.training.state import TrainingState
 
 BATCH, SECONDS, TOKENS = 4, 5, 20
-ERRORS = 3  # wrong words per hypothesis, each in place of two words of the transcript
+ERRORS = 3  # wrong words per hypothesis, each instead of two words of the transcript
 FREEZE = {"speech_encoder.encoder": 0}
 GOALS = {"full / concat": 1.35, "with / without GAN and LCL": 1.03, "padding IEMOCAP": 1.10, "padding MELD": 1.10}
 RATIOS = {

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure():
-    """No test, nor a process that it starts, asks the Hub or uses the dataset cache of whoever runs it."""
+    """No test, nor a process that it starts, connects to the Hub or uses the dataset cache of whoever runs it."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="m4ser-tests-")
 

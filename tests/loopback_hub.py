@@ -60,7 +60,7 @@ class LoopbackHub(ThreadingHTTPServer):
 
 
 class Refusal(Exception):
-    """An answer other than 200; the client tells them apart by `code`."""
+    """A response other than 200; the client distinguishes them by `code`."""
 
     def __init__(self, status, code):
         super().__init__(code)
@@ -88,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
         ("HEAD", FILES + "/resolve/(?P<revision>[^/]+)/(?P<path>.+)", "serve_file"),
     )
 
-    def answer(self):
+    def respond(self):
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         address = urlsplit(self.path)
         self.query = parse_qs(address.query)
@@ -111,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
                 return getattr(self, name), fields | ({"kind": fields["kind"] or "models"} if "kind" in fields else {})
         raise Refusal(404, "EntryNotFound")
 
-    do_GET = do_HEAD = do_POST = do_PUT = answer
+    do_GET = do_HEAD = do_POST = do_PUT = respond
 
     # Pushing
 
@@ -206,7 +206,7 @@ class Handler(BaseHTTPRequestHandler):
         part = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         if part is None:
             self.send(200, content, headers)
-        else:  # as streaming asks for
+        else:  # as streaming requests
             first, last = map(int, part.groups())
             headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
             self.send(206, content[first : last + 1], headers)

@@ -110,8 +110,10 @@ def fusion(weights, speech, text, heads, specific=True, invariant_too=True):
     """Eq. 8 to 13 as far as they are switched on: the streams by name."""
     streams = {}
     if specific:
-        heard = cross_modal_encoder(part(weights, "text_query_cme"), text, speech, heads)
-        streams["speech_specific"] = cross_modal_encoder(part(weights, "speech_query_cme"), speech, heard, heads)
+        text_attended = cross_modal_encoder(part(weights, "text_query_cme"), text, speech, heads)
+        streams["speech_specific"] = cross_modal_encoder(
+            part(weights, "speech_query_cme"), speech, text_attended, heads
+        )
         streams["text_specific"] = cross_modal_encoder(part(weights, "text_specific"), speech, text, heads)
     if specific and not invariant_too:
         return streams
@@ -134,8 +136,8 @@ def emotion_logits(weights, streams):
 def correction_logits(weights, token_ids, error_state, memory, word_embeddings, heads):
     """Eq. 4 to 6 for one CHANGE: logits (c, vocabulary) after each of the tokens (c,)."""
     inputs = []
-    for place, token in enumerate(token_ids):
-        embedded = word_embeddings[token] + weights["position_embeddings.weight"][place]
+    for index, token in enumerate(token_ids):
+        embedded = word_embeddings[token] + weights["position_embeddings.weight"][index]
         inputs.append(linear(part(weights, "input_projection"), np.concatenate([embedded, error_state])))
     states = np.array(inputs)
     attended = attention(part(weights, "self_attention"), states, states, heads, causal=True)

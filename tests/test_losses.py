@@ -164,7 +164,7 @@ def test_adversarial_losses_do_not_overflow(dtype):
     mask = torch.ones(1, 2, dtype=torch.bool)
     loss = generator_loss(logits, mask) + discriminator_loss(logits, logits, logits, mask)
     loss.backward()
-    assert loss.item() == pytest.approx(300, rel=1e-3)  # L_G cancels; D is told apart by 300 a frame
+    assert loss.item() == pytest.approx(300, rel=1e-3)  # L_G cancels; D's first terms are 300 a frame
     assert logits.grad.isfinite().all()
 
 

@@ -20,7 +20,7 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", USE, re.DOTALL)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, tiny_run):
-    """A folder with the files that the lines name, and a small run in place of the real one."""
+    """A folder with the files that the lines name, and a small run instead of the real one."""
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(tiny_run, folder / "runs" / "ravdess")
     shutil.copytree(tiny_run.parent / "corpus", folder / "data" / "ravdess")

@@ -14,7 +14,7 @@ from m4ser.data.tokenizer import train_tokenizer
 
 SMALL = str(Path(__file__).with_name("small.yaml"))  # a network for it
 LABELS = ("angry", "happy", "neutral", "sad")
-# Hypothesis and transcript: nothing wrong, a word wrong, one too many, one missing, all wrong, nothing heard.
+# Hypothesis and transcript: nothing wrong, a word wrong, one too many, one missing, all wrong, an empty hypothesis.
 TEXTS = (
     ("the night was great", "the night was great"),
     ("the knight was great", "the night was great"),

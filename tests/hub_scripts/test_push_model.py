@@ -25,9 +25,9 @@ repo_id, path, text, revision = sys.argv[1:]
 assert type(AutoModelForAudioClassification.from_pretrained(repo_id)) is M4SERModel
 classify = pipeline("audio-classification", model=repo_id, revision=revision, top_k=4)
 assert type(classify) is M4SERPipeline
-answer = classify({"path": path, "text": text})
-assert M4SERPipeline.from_pretrained(repo_id)({"path": path, "text": text}) == answer
-print(answer)
+prediction = classify({"path": path, "text": text})
+assert M4SERPipeline.from_pretrained(repo_id)({"path": path, "text": text}) == prediction
+print(prediction)
 """
 
 

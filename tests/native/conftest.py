@@ -1,4 +1,4 @@
-"""transformers' common tests run by `make test-native`; a run that does not ask for them does not import them."""
+"""transformers' common tests run by `make test-native`; other runs do not import them."""
 
 import re
 import sys

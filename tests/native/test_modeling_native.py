@@ -59,7 +59,7 @@ class M4SERTesterMixin(ModelTesterMixin):
                 super().test_can_capture_specific_layers_hidden_states()
 
     def test_sdpa_can_dispatch_composite_models(self) -> None:
-        """As the common test asks of models with other parts than a vision tower and a language model."""
+        """As the common test requires of models with other parts than a vision tower and a language model."""
         with tempfile.TemporaryDirectory() as folder:
             M4SERModel(self.model_tester.get_config()).save_pretrained(folder)
             for implementation in ("sdpa", "eager"):

@@ -50,7 +50,7 @@ def test_cached_frames_equal_the_frozen_encoder(argv, tmp_path):
     torch.testing.assert_close(kept, computed, rtol=1e-4, atol=1e-5)
     test, other = results["splits"]["test"], others["splits"]["test"]
     assert test["confusion_matrix"] == other["confusion_matrix"]
-    # What is saved hears for itself.
+    # The saved model encodes speech by itself.
     assert json.loads((tmp_path / "kept" / "config.json").read_text())["speech_config"]["hidden_size"] == 24
 
 
