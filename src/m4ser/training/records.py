@@ -16,9 +16,10 @@ from m4ser.environment import hardware, versions
 from m4ser.evaluation.protocols import Partition, shared_transcripts
 from m4ser.evaluation.report import plot_losses
 from m4ser.files import write_whole
-from m4ser.training.arguments import Arguments
+from m4ser.training.arguments import LAST_EPOCH, Arguments
 from m4ser.training.state import Progress, TrainingState
 
+KEPT_LAST = " Instead of the best epoch by validation, the last one is kept."
 LIBRARIES = ("m4ser", "torch", "transformers", "datasets", "accelerate")
 
 
@@ -160,11 +161,13 @@ def write_results(
 ) -> dict[str, Any]:
     """Write results.json, the scores by split with all it takes to repeat them, and losses.png; return the results."""
     training = arguments.training
+    is_last = training.selection_metric == LAST_EPOCH
     results = {
         "name": training.name or output_dir.name,
         "labels": labels,
         "protocol": partition.name,
-        "protocol_description": partition.description,
+        "protocol_description": partition.description + (KEPT_LAST if is_last else ""),
+        "selection_metric": training.selection_metric,
         "shared_transcripts": shared_transcripts(partition.splits),
         "seed": training.seed,
         "epochs": progress.epoch,
