@@ -27,7 +27,7 @@ SCORES = {"weighted_accuracy": "WA", "unweighted_accuracy": "UA"}
 # Where the discriminator cannot tell the modalities apart, both of L_G's terms are ln 2 (the paper's Fig. 8).
 GENERATOR_EQUILIBRIUM = 2 * math.log(2)
 # Eq. 20's terms as the paper plots them: D maximizes both.
-ADVERSARIAL = {"L_D": "discriminator, L_D", "L_GAN": "adversarial, L_GAN = L_D + L_G"}
+ADVERSARIAL = {"L_D": "discriminator, L_D", "L_GAN": "adversarial, L_GAN"}
 # Okabe and Ito's palette, for any color vision; the markers distinguish classes without color.
 BLUE, VERMILION = "#0072B2", "#D55E00"
 PALETTE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
@@ -40,6 +40,7 @@ STYLE: dict[str, Any] = {
     "axes.spines.right": False,
 }
 COLUMNS = 4
+LOSS_COLUMNS = 5  # all losses of the paper and the validation fill two rows
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def logged_losses(runs: Sequence[Columns]) -> list[str]:
 def draw_losses(curves: Sequence[tuple[Columns, Columns]]) -> "Figure":
     """Draw panels of losses and validation; `curves` are the columns of metrics.csv and validation.csv of each run."""
     names = logged_losses([steps for steps, _ in curves])
-    figure, axes = new_figure(len(names) + 1)
+    figure, axes = new_figure(len(names) + 1, columns=LOSS_COLUMNS)
     for name, axis in zip(names, axes, strict=False):
         for steps, _ in curves:
             if name in steps:
