@@ -64,7 +64,7 @@ def classify_rows(
     check_columns(rows, ("id", "audio", "emotion", text_column))
     names, known = rows.features["emotion"].names, known_labels(pipeline)
     check_labels(names, known)
-    inputs = ({**row["audio"], "text": row[text_column] or ""} for row in rows)
+    inputs = ({**(row["audio"] or {}), "text": row[text_column] or ""} for row in rows)
     scores = np.empty((len(rows), len(known)))
     outputs = pipeline(inputs, batch_size=batch_size, **options)
     for row_id, row, output in zip(rows["id"], scores, outputs, strict=True):

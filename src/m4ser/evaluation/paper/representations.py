@@ -104,13 +104,17 @@ class RunEncoder:
         streams: dict[str, list[torch.Tensor]] = {name: [] for name in STREAMS}
         for start in range(0, len(self.rows), BATCH):
             rows = self.rows[start : start + BATCH]
-            output = self._forward([load_audio(audio) for audio in rows["audio"]], rows[self.column])
+            output = self._forward(self._recordings(rows["audio"]), rows[self.column])
             embeddings.append(output["embeddings"])
             mask = output["frame_mask"].unsqueeze(-1)
             for name in output.keys() & streams.keys():
                 streams[name].append((output[name] * mask).sum(1) / mask.sum(1))
         found = {name: torch.cat(parts).numpy() for name, parts in streams.items() if parts}
         return Vectors(np.array(self.rows["emotion"]), torch.cat(embeddings).numpy(), found)
+
+    def _recordings(self, audio: Sequence[Any]) -> list[np.ndarray] | None:
+        """Load recordings; none of a network of text alone."""
+        return None if self.model.speech_encoder is None else [load_audio(one) for one in audio]
 
     def weights(self, row: Mapping[str, Any], column: str) -> Weights:
         """Compute the curves of one test recording under a text, the column `hypothesis` or `transcript`."""
@@ -176,12 +180,12 @@ class RunEncoder:
 
     @torch.no_grad()
     def _forward(
-        self, recordings: Sequence[np.ndarray], texts: Sequence[str | None], **options: Any
+        self, recordings: Sequence[np.ndarray] | None, texts: Sequence[str | None], **options: Any
     ) -> dict[str, Any]:
         """Return what the network outputs, on the CPU, without what it does not have."""
         return to_cpu(dict(self.model(**self._inputs(recordings, texts), **options)))
 
-    def _inputs(self, recordings: Sequence[np.ndarray], texts: Sequence[str | None]) -> BatchFeature:
+    def _inputs(self, recordings: Sequence[np.ndarray] | None, texts: Sequence[str | None]) -> BatchFeature:
         """Return the network's inputs on its device."""
         rate = self.processor.feature_extractor.sampling_rate
         inputs = self.processor(recordings, [text or "" for text in texts], sampling_rate=rate)

@@ -108,6 +108,8 @@ class RobustnessEvaluator:
         selected = select_rows(model, dataset, split)
         rows, self.evaluated_on = selected.rows, selected.evaluated_on
         check_columns(rows, ("id", "audio", "emotion", selected.text_column))
+        if None in rows["audio"]:
+            raise DataError(f"{dataset} has rows without a recording, and robustness is measured on recordings.")
         self.pipeline = M4SERPipeline.from_pretrained(model)
         self.label2id = known_labels(self.pipeline)
         names = rows.features["emotion"].names
