@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
-# Which lines of src the tests run; `make test COVERAGE=` does without, a quarter faster before Python 3.12.
+# Which lines of src the tests run; `make test COVERAGE=` does without.
 COVERAGE ?= --cov
 
 .PHONY: demo test test-native test-browser quality style bench bench-peers clean
@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 	$(BIN)/m4ser demo
 
 test: $(VENV)/installed
-	OMP_NUM_THREADS=1 COVERAGE_CORE=sysmon $(BIN)/python -m pytest -n auto $(COVERAGE)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(COVERAGE)
 
 # transformers' own common tests of models, configurations and processors, from the source release of its version.
 test-native: $(VENV)/installed
