@@ -71,17 +71,17 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
             by region.
     """
     options = arguments.training
-    # What nobody has told `accelerate launch` it calls "no".
-    launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    if options.mixed_precision is not None and launched not in ("no", options.mixed_precision):
+    launched_precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")  # no is its default, and contradicts none
+    precision = options.mixed_precision or launched_precision
+    if launched_precision not in ("no", precision):
         raise ValueError(
-            f"accelerate was launched with --mixed_precision {launched}, train.py was given "
-            f"{options.mixed_precision}: leave one of them out."
+            f"accelerate was launched with --mixed_precision {launched_precision}, train.py was given {precision}: "
+            "leave one of them out."
         )
     set_seed(options.seed)
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),  # without it, several processes on a CPU do not know of each other
-        mixed_precision=options.mixed_precision,
+        mixed_precision=precision,
         log_with=options.log_with,
         project_dir=options.output_dir,
     )
