@@ -16,6 +16,7 @@ from m4ser.data.builders.writing import write_dataset
 from m4ser.data.labels import aligned_labels
 from m4ser.data.schema import COLUMNS, ROWS_PER_BATCH, DataError, Utterance, features
 from m4ser.data.tokenizer import train_tokenizer
+from m4ser.evaluation.transcripts import word_error_rates
 
 LABELS = ("sad", "happy")
 CARD = {"title": "A corpus", "description": "For a test."}
@@ -133,9 +134,18 @@ def test_card_counts_by_split_and_emotion(tmp_path):
         {"split": "train", "path": "data/train-*"},
         {"split": "test", "path": "data/test-*"},
     ]
-    # train: u0 and u2 are sad, u3 and u5 happy; of two words (its good / its wood) one is wrong.
-    assert "| train | 2 | 2 | 4 | 0.0 | 2 | 50.0 % |" in body
-    assert "| test | 1 | 1 | 2 | 0.0 | 1 | 50.0 % |" in body
+    # train: u0 and u2 are sad, u3 and u5 happy; of three words (it is good / its wood) all are wrong.
+    assert "| train | 2 | 2 | 4 | 0.0 | 2 | 100.0 % |" in body
+    assert "| test | 1 | 1 | 2 | 0.0 | 1 | 100.0 % |" in body
+
+
+def test_card_and_m4ser_wer_agree(tmp_path, load):
+    texts = [("I'm two", "[LAUGHTER] I am 2, uh."), ("a thank you", ""), ("colour", "Colour (softly) it's")]
+    rows = [utterance(3 * index, hypothesis=one, transcript=two) for index, (one, two) in enumerate(texts)]
+    write_dataset(rows, LABELS, tmp_path, **CARD)
+    rate = word_error_rates(load(tmp_path))["overall"]["wer"]
+    assert rate == 5 / 6  # i am 2 | colour it is: three words too many, two missing
+    assert f"| {100 * rate:.1f} % |" in (tmp_path / "README.md").read_text()
 
 
 def test_memory_holds_one_batch(tmp_path):

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-import jiwer
 import yaml
 
 from m4ser.data.alignment import CHANGE, DELETE, KEEP
 from m4ser.data.labels import LabelStatistics
 from m4ser.data.schema import Utterance
-from m4ser.data.tokenizer import basic_normalizer
+from m4ser.data.word_errors import count_word_errors, whisper_normalizer
 
+NORMALIZE = whisper_normalizer()
 FINDINGS_NAMED = 3  # of each kind, in the card
 
 
@@ -33,18 +33,16 @@ class SplitStatistics:
         self.seconds += utterance.duration
         self.speakers |= {utterance.speaker} - {None}
         if utterance.transcript is not None and utterance.hypothesis is not None:
-            normalize = basic_normalizer().normalize_str
-            self.transcripts.append(normalize(utterance.transcript))
-            self.hypotheses.append(normalize(utterance.hypothesis))
+            self.transcripts.append(NORMALIZE(utterance.transcript))
+            self.hypotheses.append(NORMALIZE(utterance.hypothesis))
         if self.labels is not None:
             self.labels.add(row)
 
     @property
     def word_error_rate(self) -> float | None:
-        """The word error rate of the normalized texts; None without words to compare."""
-        if not any(transcript.strip() for transcript in self.transcripts):
-            return None
-        return jiwer.wer(self.transcripts, self.hypotheses)
+        """The word error rate of the normalized texts, as `m4ser wer` gives it; None without words to compare."""
+        errors, words = count_word_errors(self.hypotheses, self.transcripts)
+        return errors / words if words else None
 
 
 def dataset_card(
@@ -81,7 +79,7 @@ def dataset_card(
         f"# {title}",
         description,
         *tables,
-        "Word error rate (WER): of `hypothesis` against `transcript`, lower-case, without punctuation.",
+        "Word error rate (WER): of `hypothesis` against `transcript`, as `m4ser wer` counts it.",
     ]
     if len(tables) > 1:
         parts.append(
