@@ -218,6 +218,7 @@ def main() -> None:
         tokenizer=tokenizer,
         extra_columns={"improvised": datasets.Value("bool"), "sex": datasets.Value("string")},
         findings=report.findings,
+        allow_missing_text=arguments.allow_missing_text,
     )
     print(summary(emotions, statistics, report.findings))
 

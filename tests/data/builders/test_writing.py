@@ -92,6 +92,20 @@ def test_card_counts_labels(tmp_path):
     assert "KEEP" not in (tmp_path / "README.md").read_text()
 
 
+def with_hypotheses(count, total=200):
+    return [utterance(3 * number, hypothesis="its" if number < count else None) for number in range(total)]
+
+
+def test_missing_hypotheses_are_refused(tmp_path):
+    kept = write_dataset(with_hypotheses(198), LABELS, tmp_path, allow_missing_text=False, **CARD)
+    assert kept["train"].with_hypothesis == 198 and "| 198 |" in summary(LABELS, kept)
+    with pytest.raises(DataError, match=r"no hypothesis \(there is one for train 197 of 200\): transcribe the rest"):
+        write_dataset(with_hypotheses(197), LABELS, tmp_path, allow_missing_text=False, **CARD)
+    assert "| 198 |" in (tmp_path / "README.md").read_text()
+    write_dataset(with_hypotheses(1), LABELS, tmp_path, **CARD)
+    write_dataset(with_hypotheses(0), LABELS, tmp_path, allow_missing_text=False, **CARD)  # to be transcribed
+
+
 def test_extra_columns(tmp_path, load):
     kinds = {"improvised": datasets.Value("bool"), "remark": datasets.Value("string")}
     rows = [utterance(number, extra={"improvised": number == 2, "remark": None}) for number in (0, 2)]
@@ -135,8 +149,8 @@ def test_card_counts_by_split_and_emotion(tmp_path):
         {"split": "test", "path": "data/test-*"},
     ]
     # train: u0 and u2 are sad, u3 and u5 happy; of three words (it is good / its wood) all are wrong.
-    assert "| train | 2 | 2 | 4 | 0.0 | 2 | 100.0 % |" in body
-    assert "| test | 1 | 1 | 2 | 0.0 | 1 | 100.0 % |" in body
+    assert "| train | 2 | 2 | 4 | 0.0 | 2 | 4 | 100.0 % |" in body
+    assert "| test | 1 | 1 | 2 | 0.0 | 1 | 2 | 100.0 % |" in body
 
 
 def test_card_and_m4ser_wer_agree(tmp_path, load):

@@ -18,11 +18,12 @@ FINDINGS_NAMED = 3  # of each kind, in the card
 
 @dataclass
 class SplitStatistics:
-    """Counts of one split: utterances by emotion, seconds, speakers, its pairs of texts, and its labels if any."""
+    """Counts of one split: utterances by emotion, seconds, speakers, hypotheses, pairs of texts, labels if any."""
 
     emotions: Counter = field(default_factory=Counter)
     seconds: float = 0.0
     speakers: set = field(default_factory=set)
+    with_hypothesis: int = 0
     transcripts: list[str] = field(default_factory=list)
     hypotheses: list[str] = field(default_factory=list)
     labels: LabelStatistics | None = None
@@ -32,6 +33,7 @@ class SplitStatistics:
         self.emotions[utterance.emotion] += 1
         self.seconds += utterance.duration
         self.speakers |= {utterance.speaker} - {None}
+        self.with_hypothesis += utterance.hypothesis is not None
         if utterance.transcript is not None and utterance.hypothesis is not None:
             self.transcripts.append(NORMALIZE(utterance.transcript))
             self.hypotheses.append(NORMALIZE(utterance.hypothesis))
@@ -104,7 +106,7 @@ def _tables(labels: Sequence[str], statistics: Mapping[str, SplitStatistics]) ->
     """Count utterances by split and emotion, and where there is something labeled, the labels by split."""
     tables = [
         _table(
-            ["split", *labels, "utterances", "minutes", "speakers", "WER"],
+            ["split", *labels, "utterances", "minutes", "speakers", "hypotheses", "WER"],
             [[split, *_entries(split_statistics, labels)] for split, split_statistics in statistics.items()],
         )
     ]
@@ -127,6 +129,7 @@ def _entries(statistics: SplitStatistics, labels: Sequence[str]) -> list[str]:
         str(statistics.emotions.total()),
         f"{statistics.seconds / 60:.1f}",
         str(len(statistics.speakers)) if statistics.speakers else "",
+        str(statistics.with_hypothesis),
         "" if wer is None else f"{100 * wer:.1f} %",
     ]
 
