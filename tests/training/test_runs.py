@@ -29,7 +29,7 @@ NAMES = [f"fold{fold}_seed{seed}" for fold in (1, 2, 3) for seed in (0, 1)]
 def argv(tmp_path_factory):
     """A small network on a corpus of three sessions."""
     corpus = write_sessions(tmp_path_factory.mktemp("sessions") / "corpus", 3)
-    return [SMALL, "--dataset", str(corpus), "--protocol", "loso"]
+    return [SMALL, "--dataset", str(corpus), "--protocol", "loso", "--keep_checkpoints", "1"]
 
 
 def test_all_folds_and_seeds_then_the_missing_one(argv, tmp_path):
