@@ -53,6 +53,7 @@ MUTABLE_ON_RESUME = {
     "seeds",
     "fold",
     "checkpoint_steps",
+    "checkpoint_epochs",
     "keep_checkpoints",
     "on_nonfinite",
     "log_with",
@@ -67,16 +68,26 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
     """Return Accelerate's view of the machine; it accumulates nothing by itself, for `train_step` does.
 
     Raises:
-        ValueError: it was launched to compile region by region.
+        ValueError: another precision than it was launched with, fp16 on a CPU, or it was launched to compile region
+            by region.
     """
     options = arguments.training
+    launched_precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")  # no is its default, and contradicts none
+    precision = options.mixed_precision or launched_precision
+    if launched_precision not in ("no", precision):
+        raise ValueError(
+            f"accelerate was launched with --mixed_precision {launched_precision}, train.py was given {precision}: "
+            "leave one of them out."
+        )
     set_seed(options.seed)
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),  # without it, several processes on a CPU do not know of each other
-        mixed_precision=options.mixed_precision,
+        mixed_precision=precision,
         log_with=options.log_with,
         project_dir=options.output_dir,
     )
+    if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        raise ValueError("fp16 needs a GPU; on a CPU, train with --mixed_precision bf16 or no.")
     if accelerator.state.dynamo_plugin.use_regional_compilation:
         # accelerate takes the list of a weight's parametrizations, which HuBERT's position embedding has, for layers.
         raise ValueError("HuBERT cannot be compiled region by region; leave --dynamo_use_regional_compilation out.")
@@ -99,6 +110,7 @@ def run_identity(arguments: Arguments, experiment: Experiment, accelerator: Acce
     groups = arguments.as_dict().values()
     identity = {name: value for group in groups for name, value in group.items() if name not in MUTABLE_ON_RESUME}
     return identity | {
+        "mixed_precision": accelerator.mixed_precision,
         "recordings a batch": arguments.training.batch_size * accelerator.num_processes,
         "protocol": experiment.partition.name,
         "training recordings": len(experiment.corpus["train"]),
