@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from accelerate.state import AcceleratorState
 
 from m4ser.data.builders.writing import write_dataset
@@ -88,11 +89,36 @@ def test_config_of_other_emotions_is_refused(tmp_path):
         build_experiment(parse_arguments([*argv, "--config", '{"id2label": {"0": "good", "1": "bad"}}']))
 
 
-def test_regional_compilation_is_refused(tmp_path, monkeypatch):
-    arguments = parse_arguments(["--dataset", "any", "--output_dir", str(tmp_path)])
+@pytest.fixture
+def fresh_accelerate():
+    """A process has one precision and one way to compile."""
     AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize(
+    ("launched", "given", "used"),
+    [(None, None, "no"), (None, "bf16", "bf16"), ("no", "bf16", "bf16"), ("bf16", None, "bf16"), ("bf16",) * 3],
+)
+def test_precision_is_the_launchers_or_the_arguments(launched, given, used, tmp_path, monkeypatch, fresh_accelerate):
+    if launched is not None:
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launched)
+    argv = ["--dataset", "any", "--output_dir", str(tmp_path)]
+    arguments = parse_arguments(argv if given is None else [*argv, "--mixed_precision", given])
+    assert build_accelerator(arguments).mixed_precision == used
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="needs a machine without a GPU")
+def test_fp16_on_a_cpu_is_refused(tmp_path, fresh_accelerate):
+    argv = ["--dataset", "any", "--output_dir", str(tmp_path), "--mixed_precision", "fp16"]
+    with pytest.raises(ValueError, match="fp16 needs a GPU; on a CPU, train with --mixed_precision bf16 or no"):
+        build_accelerator(parse_arguments(argv))
+
+
+def test_regional_compilation_is_refused(tmp_path, monkeypatch, fresh_accelerate):
+    arguments = parse_arguments(["--dataset", "any", "--output_dir", str(tmp_path)])
     monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
     monkeypatch.setenv("ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION", "true")
     with pytest.raises(ValueError, match="leave --dynamo_use_regional_compilation out"):
         build_accelerator(arguments)
-    AcceleratorState._reset_state(reset_partial_state=True)
