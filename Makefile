@@ -3,9 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
-# Which lines of src the tests run. Python 3.12 counts them at no cost; before, counting takes the tests a third longer:
-# `make test COVERAGE=--cov` there.
-COVERAGE ?= $(shell $(BIN)/python -c 'import sys; print("--cov" if sys.version_info >= (3, 12) else "")')
+# Which lines of src the tests run; `make test COVERAGE=` does without.
+COVERAGE ?= --cov
 
 .PHONY: demo test test-native test-browser quality style bench bench-peers clean
 
@@ -13,7 +12,7 @@ demo: $(VENV)/installed
 	$(BIN)/m4ser demo
 
 test: $(VENV)/installed
-	OMP_NUM_THREADS=1 COVERAGE_CORE=sysmon $(BIN)/python -m pytest -n auto $(COVERAGE)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(COVERAGE)
 
 # transformers' own common tests of models, configurations and processors, from the source release of its version.
 test-native: $(VENV)/installed

@@ -94,10 +94,14 @@ def predict(
 def evaluate(
     run: Annotated[str, typer.Argument(help="Folder of a run, or Hub id.")],
     dataset: Annotated[str, typer.Option(help="Folder of a builder, or Hub id.")],
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[str, typer.Option(help="train, validation or test, as the run's protocol has it.")] = "test",
     batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 8,
 ) -> None:
-    """Score a model on a split of a dataset, as JSON: accuracies, and how far its confidence is from them (ECE)."""
+    """Score a model on a split of a dataset, as JSON: accuracies, and how far its confidence is from them (ECE).
+
+    The split is that of the run: its protocol, fold, shots and text. A dataset that is not the run's, and a model
+    without results.json, are scored on the dataset's own splits; `evaluated_on` says which.
+    """
     from m4ser.evaluation.scoring import score_split
 
     print(json.dumps(score_split(run, dataset, split, batch_size), indent=1))
@@ -191,7 +195,7 @@ def baselines(
 def latency(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     dataset: Annotated[str, typer.Option(help="Folder of a builder, or Hub id.")],
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[str, typer.Option(help="train, validation or test, as the run's protocol has it.")] = "test",
     recordings: Annotated[int, typer.Option(min=1, help="The first so many of the split.")] = 100,
 ) -> None:
     """Measure a model's inference time of a recording, as JSON, and write it to RUN/latency.json for the report."""
@@ -204,7 +208,7 @@ def latency(
 def robustness(
     run: Annotated[str, typer.Argument(help="Folder of a run, or Hub id.")],
     dataset: Annotated[str, typer.Option(help="Folder of a builder, or Hub id.")],
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[str, typer.Option(help="train, validation or test, as the run's protocol has it.")] = "test",
     batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 8,
     output: Annotated[Path | None, typer.Option(help="JSON file; RUN/robustness.json by default.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,

@@ -44,11 +44,11 @@ def numbered(rows, kind):
 
 
 def test_every_row_of_the_paper_is_there():
-    (equations,), (lines,), (paper_tables,), (figures,) = map(tables, MAPPING)
+    (equations,), (lines,), (rows,), (figures,) = map(tables, MAPPING)
     assert numbered(equations, r"eq\.") == list(range(1, 23))
     assert numbered(lines, "lines?") == list(range(1, 28))
     assert numbered(figures, r"Fig\.") == list(range(1, 13))
-    named = [re.match(r"Table ([IVX]+)", row["Paper"])[1] for row in paper_tables]
+    named = [re.match(r"Table ([IVX]+)", row["Paper"])[1] for row in rows]
     assert tuple(dict.fromkeys(named)) == ROMAN
 
 

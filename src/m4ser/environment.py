@@ -14,6 +14,11 @@ def hardware() -> str:
     return f"{torch.get_num_threads()} threads, {platform.machine()}"
 
 
+def compute_device() -> torch.device:
+    """Return the accelerator, where there is one, or the CPU."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
 def versions(libraries: Iterable[str]) -> dict[str, str]:
     """Return the installed version of each library by its name."""
     return {name: version(name) for name in libraries}

@@ -36,6 +36,7 @@ def test_scores_equal_pipeline_predictions(tiny_run, corpus, text_column):
     ]
     error = expected_calibration_error(probabilities, rows["emotion"][:])
     assert scores.pop("expected_calibration_error") == pytest.approx(error, abs=1e-5)
+    assert scores.pop("evaluated_on")["text_column"] == text_column
     assert scores == expected and expected["n"] == 12
 
 
@@ -44,6 +45,7 @@ def test_results_of_a_run_are_reproduced(tiny_run, corpus, split):
     results = json.loads((tiny_run / "results.json").read_text())["splits"][split]
     scores = score_split(tiny_run, corpus, split)
     assert 0 <= scores.pop("expected_calibration_error") <= 1  # training does not measure it
+    assert scores.pop("evaluated_on")["protocol"] == "held_out"
     assert scores.items() <= results.items()
 
 

@@ -27,7 +27,7 @@ def download() -> None:
     if FOLDER.is_dir():
         return
     with tempfile.TemporaryDirectory() as folder:
-        options = ["--quiet", "--no-deps", "--no-binary", "transformers", "--no-build-isolation", "--dest", folder]
+        options = ["--quiet", "--no-deps", "--no-binary", "transformers", "--dest", folder]
         subprocess.run(
             [sys.executable, "-m", "pip", "download", *options, RELEASE.replace("-", "==", 1)],
             check=True,

@@ -11,7 +11,7 @@ from transformers.dynamic_module_utils import custom_object_save
 
 from m4ser.data.loading import load_dataset
 from m4ser.evaluation.metrics import expected_calibration_error
-from m4ser.evaluation.protocols import partition
+from m4ser.evaluation.run_data import pick, run_partition
 from m4ser.evaluation.scoring import classify_rows
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 from m4ser.run_folder import read_results, update_results
@@ -36,17 +36,19 @@ def calibrate_run(run: str | Path, dataset: str | Path, batch_size: int = 8) -> 
         ValueError: no finished run, or one whose epoch was chosen on the test recordings, so that nothing is left to
             calibrate on. DataError: no such dataset, or one that does not fit the run.
     """
-    data = read_results(run)["config"]["data"]
+    results = read_results(run)
+    data = results["config"]["data"]
     if data.get("protocol") == "paper":
         raise ValueError(
             f"{run} chose its epoch on the test recordings; train it by another protocol to calibrate it."
         )
-    splits = partition(load_dataset(dataset), data.get("protocol", "held_out"), data.get("fold")).splits
+    _, splits = run_partition(results, load_dataset(dataset))
+    chosen = {split: pick(splits, split, dataset) for split in ("validation", "test")}
     pipeline = M4SERPipeline.from_pretrained(run)
     pipeline.model.config.calibration_temperature = 1.0
     measured = {
-        split: classify_rows(pipeline, splits[split], data["text_column"], batch_size, function_to_apply="none")
-        for split in ("validation", "test")
+        split: classify_rows(pipeline, rows, data["text_column"], batch_size, function_to_apply="none")
+        for split, rows in chosen.items()
     }
     temperature = fit_temperature(*measured["validation"])
     calibration = {

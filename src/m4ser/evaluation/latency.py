@@ -1,6 +1,6 @@
 """The time that a model takes for one recording (Table V): `m4ser latency`.
 
-Recordings are classified one by one, with their hypotheses. Decoding the file and ASR are not included; the paper does
+Recordings are classified one by one, with their texts. Decoding the file and ASR are not included; the paper does
 not say whether they are in its own figures.
 """
 
@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from transformers import AutoModel
 
-from m4ser.data.loading import load_dataset
 from m4ser.environment import hardware
+from m4ser.evaluation.run_data import select_rows
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.run_folder import LATENCY, write_json
@@ -27,35 +27,40 @@ WARM_UP = 3
 def measure_latency(
     run: str | Path, dataset: str | Path, split: str = "test", recordings: int = 100
 ) -> dict[str, Any]:
-    """Measure a model on the first recordings of a split and write RUN/latency.json, which `m4ser report` shows.
+    """Measure a model on the first recordings of a split of its run and write RUN/latency.json for `m4ser report`.
 
     Args:
         run: folder of a finished run. dataset: folder or Hub id. recordings: at most so many.
 
     Returns:
-        What latency.json holds, as of `time_recordings`.
+        What latency.json holds: as of `time_recordings`, and `evaluated_on`, as of [`select_rows`].
 
     Raises:
         DataError: no such dataset or split. ValueError: no such folder.
     """
     if not Path(run).is_dir():
         raise ValueError(f"{run}: there is no such folder; give the folder of a finished run.")
-    rows = load_dataset(dataset, split)
-    found = time_recordings(run, rows.select(range(min(recordings, len(rows)))))
+    selected = select_rows(run, dataset, split)
+    rows = selected.rows.select(range(min(recordings, len(selected.rows))))
+    found = {**time_recordings(run, rows, selected.text_column), "evaluated_on": selected.evaluated_on}
     write_json(run, LATENCY, found)
     return found
 
 
 @torch.no_grad()
-def time_recordings(run: str | Path, rows: datasets.Dataset) -> dict[str, Any]:
+def time_recordings(run: str | Path, rows: datasets.Dataset, text_column: str = "hypothesis") -> dict[str, Any]:
     """Return milliseconds a recording: the mean of `REPEATS` passes over the rows, and the spread of their means."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModel.from_pretrained(run).eval().to(device)
     processor = M4SERProcessor.from_pretrained(run)
     rate = processor.feature_extractor.sampling_rate
-    pairs = [(load_audio(audio), text or "") for audio, text in zip(rows["audio"], rows["hypothesis"], strict=True)]
+    takes_speech = "speech" in model.config.modalities
+    pairs = [
+        (load_audio(audio) if takes_speech else None, text or "")
+        for audio, text in zip(rows["audio"], rows[text_column], strict=True)
+    ]
 
-    def classify(samples: np.ndarray, text: str) -> None:
+    def classify(samples: np.ndarray | None, text: str) -> None:
         model(**processor(samples, text, sampling_rate=rate).to(device)).logits.argmax().item()  # waits for the GPU
 
     for samples, text in pairs[:WARM_UP]:
@@ -70,6 +75,6 @@ def time_recordings(run: str | Path, rows: datasets.Dataset) -> dict[str, Any]:
         "milliseconds": statistics.mean(passes),
         "spread": statistics.stdev(passes),
         "utterances": len(pairs),
-        "seconds_of_audio": sum(len(samples) for samples, _ in pairs) / rate / len(pairs),
+        "seconds_of_audio": sum(len(samples) for samples, _ in pairs if samples is not None) / rate / len(pairs),
         "hardware": hardware(),
     }

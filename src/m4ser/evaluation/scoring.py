@@ -7,9 +7,9 @@ from typing import Any
 import datasets
 import numpy as np
 
-from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.evaluation.metrics import evaluate_predictions, expected_calibration_error
+from m4ser.evaluation.run_data import select_rows
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 
 
@@ -18,26 +18,28 @@ def score_split(
     dataset: str | Path,
     split: str = "test",
     batch_size: int = 8,
-    text_column: str = "hypothesis",
+    text_column: str | None = None,
 ) -> dict[str, Any]:
-    """Classify every row of a split.
+    """Classify every row of a split, as the model's run split the dataset.
 
     Args:
-        model, dataset: folders or Hub ids. text_column: "hypothesis", or "transcript" (Table VI).
+        model, dataset: folders or Hub ids. text_column: "hypothesis" or "transcript"; the run's by default.
 
     Returns:
-        [`evaluate_predictions`]'s dict and the `expected_calibration_error` of the pipeline's scores.
+        [`evaluate_predictions`]'s dict, the `expected_calibration_error` of the pipeline's scores, and `evaluated_on`,
+        as of [`select_rows`].
 
     Raises:
         DataError: no such dataset, split or column, a row that cannot be used, or emotions that the model does not
             know.
     """
-    rows = load_dataset(dataset, split)
+    selected = select_rows(model, dataset, split, text_column)
     pipeline = M4SERPipeline.from_pretrained(model)
-    scores, references = classify_rows(pipeline, rows, text_column, batch_size)
+    scores, references = classify_rows(pipeline, selected.rows, selected.text_column, batch_size)
     return {
         **evaluate_predictions(scores.argmax(-1), references, scores.shape[-1]),
         "expected_calibration_error": expected_calibration_error(scores, references),
+        "evaluated_on": selected.evaluated_on,
     }
 
 
@@ -62,7 +64,7 @@ def classify_rows(
     check_columns(rows, ("id", "audio", "emotion", text_column))
     names, known = rows.features["emotion"].names, known_labels(pipeline)
     check_labels(names, known)
-    inputs = ({**row["audio"], "text": row[text_column] or ""} for row in rows)
+    inputs = ({**(row["audio"] or {}), "text": row[text_column] or ""} for row in rows)
     scores = np.empty((len(rows), len(known)))
     outputs = pipeline(inputs, batch_size=batch_size, **options)
     for row_id, row, output in zip(rows["id"], scores, outputs, strict=True):

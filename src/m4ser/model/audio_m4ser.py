@@ -31,6 +31,7 @@ AudioSource: TypeAlias = (
 )
 # Of files that are decoded, as folders are searched for them.
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
+AUDIO_KEYS = ("bytes", "array", "raw", "path")  # of a row, any of which holds the recording
 # 7.1 surround. An array with more rows is a batch or a spectrogram, and averaging those would be wrong.
 MAX_CHANNELS = 8
 FRAMES_PER_READ = 2**20
@@ -83,6 +84,13 @@ def load_audio(
     return resampled if len(resampled) else samples[:1]
 
 
+def has_audio(source: Any) -> bool:
+    """Tell whether one input, as `load_audio` takes it, has a recording in it, usable or not."""
+    if isinstance(source, dict):
+        return any(source.get(key) is not None for key in AUDIO_KEYS)
+    return source is not None
+
+
 def stream_audio(
     source: AudioSource,
     sampling_rate: float | None = None,
@@ -125,7 +133,7 @@ def _unpack(
     name = name or row.get("path")
     if row.get("sampling_rate") is not None:
         sampling_rate = row["sampling_rate"]
-    for key in ("bytes", "array", "raw", "path"):
+    for key in AUDIO_KEYS:
         if row.get(key) is not None:
             return row[key], sampling_rate, name
     name = name or "the recording"

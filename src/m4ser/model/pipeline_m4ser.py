@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from .asr_m4ser import ASRTranscriber
-from .audio_m4ser import AudioError, load_audio
+from .audio_m4ser import AudioError, has_audio, load_audio
 from .correction_m4ser import CHANGE, DELETE
 from .windowing_m4ser import MAX_SECONDS, WindowedClassificationPipeline, split_source
 
@@ -105,6 +105,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         super().__init__(*args, **kwargs)
         self.model.eval()
         self._rate = self.processor.feature_extractor.sampling_rate
+        self._takes_speech = "speech" in self.model.config.modalities
         asr = self.processor.asr_model_id if asr is None else asr
         self._transcriber = ASRTranscriber(asr, self._rate, self.device)
         self._warned = False
@@ -170,7 +171,8 @@ class M4SERPipeline(WindowedClassificationPipeline):
         Args:
             inputs: a path, an http(s) address, bytes, samples at the model's rate, {"raw" or "array",
                 "sampling_rate"} or {"path"} or {"bytes"} or {"audio": any of these}, each dict with an optional
-                "text" (or "hypothesis", as m4ser's datasets call it); or a list, generator or dataset of them.
+                "text" (or "hypothesis", as m4ser's datasets call it); or a list, generator or dataset of them. A
+                network without a speech encoder takes a "text" alone, too.
             window (`float`, *optional*): seconds, at most 120; gives a timeline of a recording of any length, as
                 [`timeline`] does. "segments" cuts at the ends of Whisper's segments of speech.
             hop (`float`, *optional*): seconds from the start of a window to the start of the next; `window` by
@@ -252,6 +254,8 @@ class M4SERPipeline(WindowedClassificationPipeline):
                 raise AudioError(f"{name}: its text is a {type(text).__name__}; give a string.")
             if text is not None and not text.strip():
                 self._warn_once("A text is empty")
+            if text is not None and not self._takes_speech and not has_audio(audio):
+                return LoadedRecording(np.zeros(1, np.float32), text)
             waveform = load_audio(audio, self._rate, target_sampling_rate=self._rate, max_seconds=MAX_SECONDS)
             return LoadedRecording(waveform, text)
         except AudioError as error:
@@ -266,13 +270,15 @@ class M4SERPipeline(WindowedClassificationPipeline):
 
     def _warn_once(self, reason: str) -> None:
         if not self._warned and "text" in self.model.config.modalities:
-            warnings.warn(f"{reason}: M4SER predicts from speech alone.", stacklevel=2)
+            source = "speech alone" if self._takes_speech else "an empty text"
+            warnings.warn(f"{reason}: M4SER predicts from {source}.", stacklevel=2)
             self._warned = True
 
     # As transformers' own pipelines, these take their options by name where the base class has **parameters.
     def preprocess(self, inputs: Any) -> dict[str, Any]:  # type: ignore[override]
         recording = inputs if isinstance(inputs, LoadedRecording) else self._load_and_transcribe([inputs])[0]
-        features = self.processor(recording.waveform, recording.text, sampling_rate=self._rate)
+        waveform = recording.waveform if self._takes_speech else None
+        features = self.processor(waveform, recording.text, sampling_rate=self._rate)
         return {**features.to(self.dtype), "text": recording.text, "error": recording.error}
 
     def _forward(  # type: ignore[override]

@@ -58,6 +58,9 @@ class DataArguments:
         default=None, metadata={"help": "train on so many recordings an emotion of the validation split (Table IX)"}
     )
     text_column: str = field(default="hypothesis", metadata={"help": "hypothesis, or transcript (Table VI)"})
+    allow_missing_text: bool = field(
+        default=False, metadata={"help": "train although more than 1 %% of a split has no text"}
+    )
     normalization: str = field(default="none", metadata={"help": "of both texts: none or basic"})
     vocabulary_size: int = field(default=512, metadata={"help": "of the tokenizer trained for a preset"})
     asr_model_id: str | None = field(default=None, metadata={"help": "ASR model that made the hypotheses"})

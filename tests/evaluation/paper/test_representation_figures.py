@@ -1,5 +1,7 @@
 """Figs. 9 to 11 and Table VII from a model that was trained, and the distance of Table VII by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -66,16 +68,69 @@ def test_vectors_are_the_networks_on_each_recording_alone(encoder):
     np.testing.assert_allclose(found.streams["invariant"][7], output.invariant[0].mean(0), atol=1e-4)
 
 
-def test_the_curves_are_those_of_the_network(encoder):
+def test_the_curves_are_those_of_equations_8_and_10(encoder):
+    row = encoder.rows[both_texts(encoder.rows)[0]]
+    found = encoder.weights(row, "hypothesis")
+    assert found.words == row["hypothesis"].split()
+    model, inputs = (
+        encoder.model,
+        encoder.processor(load_audio(row["audio"]), row["hypothesis"], sampling_rate=16_000),
+    )
+    former = model.config._attn_implementation
+    model.set_attn_implementation("eager")  # as the maps need it; another differs by rounding
+    with torch.no_grad():
+        speech, frames = model.encode_speech(inputs["input_values"], inputs["attention_mask"])
+        text, tokens = model.encode_text(inputs["input_ids"], inputs["text_attention_mask"])
+        attended = model.fusion.text_query_cme(text, speech, frames)  # eq. 8, (1, n, d)
+        by_frame = model.fusion.text_specific(speech, text, tokens)  # eq. 10, (1, m, d)
+    model.set_attn_implementation(former)
+    maps = encoder.attention_maps(row, "hypothesis").weights["text_specific"]
+    spread = (by_frame[0].norm(dim=-1).numpy()[:, None] * maps).sum(0)
+    # Each word of this text is a run of tokens that begins with no ##.
+    pieces = encoder.processor.tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])[1:-1]
+    starts = [number for number, piece in enumerate(pieces) if not piece.startswith("##")] + [len(pieces)]
+    for curve, by_token in (
+        (found.text, text[0].norm(dim=-1).numpy()),
+        (found.speech_attended, attended[0].norm(dim=-1).numpy()),
+        (found.text_attended, spread),
+    ):
+        words = [by_token[1:-1][start:end].mean() for start, end in pairwise(starts)]
+        np.testing.assert_allclose(curve, (words - np.min(words)) / np.ptp(words), atol=1e-4)
+        assert len(curve) == len(found.words)
+    norms = speech[0].norm(dim=-1).numpy()
+    np.testing.assert_allclose(found.speech, (norms - norms.min()) / np.ptp(norms), atol=1e-4)
+
+
+def test_human_text_changes_what_words_attend_to(encoder):
     row = encoder.rows[both_texts(encoder.rows)[0]]
     asr, human = encoder.weights(row, "hypothesis"), encoder.weights(row, "transcript")
-    assert asr.tokens[0] == "[CLS]" and asr.tokens[-1] == "[SEP]" and len(asr.text) == len(asr.tokens)
-    assert len(asr.speech) == len(asr.speech_specific) == len(asr.text_specific)
-    for curve in (asr.speech, asr.text, asr.speech_specific, asr.text_specific):
-        assert curve.min() == 0 and curve.max() == 1
     np.testing.assert_array_equal(asr.speech, human.speech)  # H_S does not depend on the text
-    assert not np.array_equal(asr.speech_specific, human.speech_specific)
+    assert human.words == row["transcript"].split() != asr.words
+    for curve in (asr.speech, asr.text, asr.speech_attended, asr.text_attended):
+        assert curve.min() == 0 and curve.max() == 1
     assert asr.seconds == pytest.approx(row["duration"], abs=1e-3)
+
+
+def test_text_without_a_word_shows_special_tokens(encoder):
+    assert encoder.weights({**encoder.rows[0], "hypothesis": ""}, "hypothesis").words == ["[CLS]", "[SEP]"]
+
+
+def test_inputs_follow_the_models_device(encoder, monkeypatch):
+    class Elsewhere:
+        device = torch.device("meta")
+
+    monkeypatch.setattr(encoder, "model", Elsewhere())
+    inputs = encoder._inputs([np.zeros(1600, np.float32)], ["so"])
+    assert {tensor.device.type for tensor in inputs.values()} == {"meta"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_representations_are_computed_on_the_gpu(encoder, groups, corpus):
+    assert encoder.model.device.type == "cuda"
+    found = encoder.vectors()
+    encoder.model.to("cpu")
+    np.testing.assert_allclose(found.embeddings, encoder.vectors().embeddings, atol=1e-3)
 
 
 def test_attention_maps_are_distributions_over_keys(encoder):

@@ -1,5 +1,7 @@
 """The paper's tables with runs beside them whose every number is known."""
 
+from m4ser import run_folder
+from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.evaluation.paper.tables import ablation_table, cost_table, system_table, text_table, transfer_table
 from m4ser.evaluation.report.table import Entry
 from tests.finished_runs import entries, finished_run, groups_of, make_predictions
@@ -17,7 +19,9 @@ def test_every_number_names_its_source(tmp_path):
 
 def test_own_runs_follow_published_rows(tmp_path):
     iemocap = {"data": {"dataset": "data/iemocap"}}
-    (group,) = groups_of(finished_run(tmp_path / "mine", config=iemocap, protocol="paper, fold 1 of 5"))
+    (group,) = groups_of(
+        finished_run(tmp_path / "mine", recordings_of("IEMOCAP"), config=iemocap, protocol="paper, fold 1 of 5")
+    )
     table = system_table("II", [group])
     assert table.ours == [False] * 10 + [True]
     assert entries(table, "M4SER")["WA"] == "79.2" and entries(table, "MMER")["year"] == "2023"
@@ -25,6 +29,75 @@ def test_own_runs_follow_published_rows(tmp_path):
     assert row["modality"] == "S+T(ASR)" and "epoch chosen on the test data" in row["protocol"]
     assert row["UA"] == f"{100 * group.first.scores['unweighted_accuracy']:.1f}"
     assert "published figures only" in system_table("III", [group]).notes[-1]
+
+
+def recordings_of(corpus, prefix=""):
+    """Predictions on recordings with the ids of a corpus's builder."""
+    ids = {"IEMOCAP": "Ses01F_impro01_F{:03d}", "MELD": "test_dia{}_utt0", "MELD dev": "dev_dia{}_utt0"}[corpus]
+    return {f"{prefix}{ids.format(number)}": pair for number, pair in enumerate(make_predictions().values())}
+
+
+def on(folder, corpus, labels, prefix="", **config):
+    """A run on a corpus of these classes; `config` goes into its data and model."""
+    tested = recordings_of(corpus, prefix)
+    rows = [{"id": name, "label": label, "prediction": found} for name, (label, found) in tested.items()]
+    truth, predicted = zip(*tested.values(), strict=True)
+    splits = {"test": evaluate_predictions(predicted, truth, len(labels))}
+    groups = {"model": config.get("model", {}), "data": {"dataset": f"data/{folder.name}", **config.get("data", {})}}
+    finished_run(folder, predictions=False, config=groups, labels=list(labels), splits=splits)
+    run_folder.write_predictions(folder, {"test": rows}, labels)
+    return folder
+
+
+SEVEN = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
+FOUR = ("angry", "happy", "neutral", "sad")
+SIX = ("angry", "excited", "frustrated", "happy", "neutral", "sad")
+
+
+def test_only_comparable_runs_stand_as_ours(tmp_path):
+    text_only = {"modalities": ["text"], "auxiliary_tasks": []}
+    groups = groups_of(
+        on(tmp_path / "meld", "MELD", SEVEN),
+        on(tmp_path / "friends", "MELD", SEVEN),  # whatever the folder is called
+        on(tmp_path / "iemocap", "IEMOCAP", FOUR),
+        on(tmp_path / "iemocap-to-meld", "MELD", FOUR, prefix="meld-"),
+        on(tmp_path / "meld4", "MELD", FOUR),
+        on(tmp_path / "meld-text", "MELD", SEVEN, model={"config": text_only}, data={"text_column": "transcript"}),
+        on(tmp_path / "meld-human", "MELD", SEVEN, data={"text_column": "transcript"}),
+        on(tmp_path / "meld-shots", "MELD", SEVEN, data={"shots": 20}),
+        on(tmp_path / "meld-dev", "MELD dev", SEVEN),
+        on(tmp_path / "iemocap6", "IEMOCAP", SIX),
+        finished_run(tmp_path / "ravdess"),
+    )
+    two, three = system_table("II", groups), system_table("III", groups)
+    assert [row[0] for row in two.rows[10:]] == ["ours: iemocap"]
+    assert [row[0] for row in three.rows[8:]] == ["ours: meld", "ours: friends"]
+    assert two.notes[-1] == (
+        "Not comparable, and left out: iemocap6 on iemocap6 (its 6 classes are not the table's 4)."
+    )
+    for reason in (
+        "iemocap-to-meld on iemocap-to-meld (the dataset iemocap-to-meld is not MELD alone, its 4 classes are",
+        "meld4 on meld4 (its 4 classes are not the table's 7)",
+        "meld-text on meld-text (text only)",
+        "meld-human on meld-human (human transcripts instead of ASR hypotheses)",
+        "meld-shots on meld-shots (trained on 20 recordings an emotion)",
+        "meld-dev on meld-dev (other recordings are tested)",
+    ):
+        assert reason in three.notes[-1]
+    assert "ravdess" not in three.notes[-1]
+
+
+def test_ablation_names_the_protocol_of_each_row(tmp_path):
+    groups = groups_of(
+        finished_run(tmp_path / "one", protocol="loso, fold 1 of 5"),
+        finished_run(tmp_path / "other", protocol="paper, fold 1 of 5"),
+    )
+    rows = [row for row in ablation_table("corpus", groups).rows if row[0] == "M4SER (full)"]
+    assert [row[-2] for row in rows] == [
+        "loso, 1 of 5 folds, 1 seed",
+        "paper, 1 of 5 folds, 1 seed; epoch chosen on the test data",
+    ]
+    assert text_table("corpus", groups).columns[-2:] == ["our protocol", "our run"]
 
 
 def test_ablation_fills_its_row(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import sys
 
 import numpy as np
@@ -33,7 +34,7 @@ def test_unlogged_loss_has_no_panel(tmp_path):
         writer.writeheader()
         writer.writerows(rows)
     few = figures.losses(group)
-    # Three losses and the validation fill one row of the grid, seven losses and the validation two.
+    # Three losses and the validation fill one row of the grid, eight losses and the validation two.
     assert 2 * height(few) == height(everything)
     assert "1.386" in everything.caption and "1.386" not in few.caption
 
@@ -87,6 +88,24 @@ def test_confusion_matrix_shading(tmp_path):
         [pixels[int(row * height), int(column * width)].sum() for column in (0.4, 0.9)] for row in (0.1, 0.6)
     )
     assert top_left < bottom_right < bottom_left < top_right
+
+
+def test_adversarial_terms_have_the_sign_of_equation_20():
+    """By hand: D gives speech .8, text .3 and the invariant .5."""
+    l_d, l_g = math.log(0.8) + math.log(1 - 0.3), -math.log(0.5) - math.log(0.5)
+    logged = {"step": np.ones(1), "generator": np.array([l_g]), "discriminator": np.array([-(l_d + l_g)])}
+    found = figures.with_paper_signs(logged)
+    assert found["L_D"] == pytest.approx(l_d) and found["L_GAN"] == pytest.approx(l_d + l_g)
+    assert "discriminator" not in found and found["generator"] == pytest.approx(l_g)
+    assert "L_D" not in figures.with_paper_signs({"step": np.ones(1)})
+
+
+def test_discriminator_has_the_papers_two_curves(tmp_path):
+    ((group,), _) = find_runs([finished_run(tmp_path / "a")])
+    plot = figures.losses(group)
+    titles = [*figures.ADVERSARIAL.values(), "generator, L_G"]
+    assert all(f"<!-- {title} -->" in plot.svg.decode() for title in titles)
+    assert "discriminator, -L_GAN" not in plot.svg.decode() and "D maximizes L_GAN" in plot.caption
 
 
 def test_every_logged_loss_has_a_panel(tmp_path):

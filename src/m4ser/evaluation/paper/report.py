@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from m4ser.evaluation.paper import figures as paper_figures
-from m4ser.evaluation.paper import tables as paper_tables
 from m4ser.evaluation.paper.representation_figures import representations
+from m4ser.evaluation.paper.tables import CORPORA, TABLES, system_table, transfer_table
 from m4ser.evaluation.report import figures, result_tables
 from m4ser.evaluation.report.figures import Plot
 from m4ser.evaluation.report.page import by_corpus, write_page
@@ -47,9 +47,9 @@ def all_tables(corpora: Corpora) -> list[Table]:
     """Return every table that the runs' own files can fill, in the order of the report."""
     groups = [group for members in corpora.values() for group in members]
     own = [make(*pair) for pair in corpora.items() for make in result_tables.TABLES]
-    systems = [paper_tables.system_table(number, groups) for number in paper_tables.CORPORA]
-    paper = [make(*pair) for pair in corpora.items() for make in paper_tables.TABLES]
-    transfer = [paper_tables.transfer_table(number, groups) for number in ("VIII", "IX")]
+    systems = [system_table(number, groups) for number in CORPORA]
+    paper = [make(*pair) for pair in corpora.items() for make in TABLES]
+    transfer = [transfer_table(number, groups) for number in ("VIII", "IX")]
     return [*own, *systems, *paper, *transfer, *robustness_tables(corpora)]
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EMBEDDED = ("speech only", "text only", "w/o LCL", "full")  # the panels of Fig. 9
 ADVERSARIAL = ("w/o GAN", "full")  # before and after, in Fig. 10
 EXAMPLES = 2
+PANELS = 4  # of an example and a text in Fig. 11
 STREAM_NAMES = {
     "speech_specific": "speech-specific",
     "text_specific": "text-specific",
@@ -139,43 +140,46 @@ def _shared_legend(figure: "Figure", axis: "Axes") -> None:
 
 @styled
 def weights_over_time(run: Run, encoder: RunEncoder, indices: Sequence[int], corpus: str) -> Plot:
-    """Draw Fig. 11: how much each representation weighs over time, under ASR and under human text, with the words."""
-    figure, axes = new_figure(len(indices) * len(COLUMNS) * 4, width=5.6, height=0.95, columns=len(COLUMNS))
+    """Draw Fig. 11: the weights of frames and words before and after cross-modal learning, under each text."""
+    figure, axes = new_figure(len(indices) * len(COLUMNS) * PANELS, width=5.6, height=0.95, columns=len(COLUMNS))
     captions = []
     for example, index in enumerate(indices):
         row = encoder.rows[index]
         for number, (column, name) in enumerate(COLUMNS.items()):
             found = encoder.weights(row, column)
-            panels = axes[example * 8 + number : example * 8 + 8 : 2]
+            first = example * PANELS * len(COLUMNS) + number
+            panels = axes[first : first + PANELS * len(COLUMNS) : len(COLUMNS)]
             _draw_weights(panels, found, f"({'ab'[example]}) {name}: predicts {found.prediction}")
         truth = encoder.rows.features["emotion"].names[row["emotion"]]
         captions.append(f"({'ab'[example]}) {row['id']}, truly {truth}")
     caption = (
-        f"{'; '.join(captions)}. Dark is much: the Euclidean norm of the features of a frame or token, scaled to "
-        "0..1. H_S and H_T before, H_S^spe and H_T^spe after cross-modal learning. The first two test recordings, by "
-        "id, whose two texts differ; the full model."
+        f"{'; '.join(captions)}. Dark is much: the Euclidean norm of the features, scaled to 0..1; a word is the mean "
+        "of its tokens. Before cross-modal learning, H_S over time and H_T over words. After it, both over words: "
+        "Ĥ_S^spe is eq. 8's, the speech that each word attended to; Ĥ_T^spe, which the paper does not define, is eq. "
+        "10's text with each frame spread over the words by its attention. The first two test recordings, by id, "
+        "whose two texts differ; the full model."
     )
     sources = [run.folder / "model.safetensors"]
     return finished(figure, f"fig11-{corpus}", f"Fig. 11: representation weights on {corpus}", caption, sources)
 
 
 def _draw_weights(panels: "Sequence[Axes]", found: Weights, title: str) -> None:
-    curves = {
-        "$H_S$": found.speech,
+    over_words = {
         "$H_T$": found.text,
-        "$H_S^{spe}$": found.speech_specific,
-        "$H_T^{spe}$": found.text_specific,
+        "$\\hat{H}_S^{spe}$": found.speech_attended,
+        "$\\hat{H}_T^{spe}$": found.text_attended,
     }
+    curves = {"$H_S$": found.speech, **over_words}
     for axis, (name, curve) in zip(panels, curves.items(), strict=True):
-        over_tokens = curve is found.text
-        end = len(curve) if over_tokens else found.seconds
+        end = len(curve) if name in over_words else found.seconds
         axis.imshow(curve[None], aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=(0, end, 0, 1))
         axis.set(yticks=[])
         axis.set_ylabel(name, rotation=0, ha="right", va="center")
-        if over_tokens:
-            axis.set_xticks(np.arange(len(curve)) + 0.5, found.tokens, rotation=40, ha="right", fontsize=7)
+        if name in over_words:
+            axis.set_xticks(np.arange(len(curve)) + 0.5, labels=[])
     panels[0].set_title(title)
-    panels[-1].set_xlabel("time (s)")
+    panels[0].set_xlabel("time (s)")
+    panels[-1].set_xticks(np.arange(len(found.words)) + 0.5, found.words, rotation=40, ha="right", fontsize=7)
 
 
 def consistency_table(run: Run, encoder: RunEncoder, indices: Sequence[int], corpus: str) -> Table:
@@ -192,7 +196,7 @@ def consistency_table(run: Run, encoder: RunEncoder, indices: Sequence[int], cor
     distances = []
     for index in indices:
         found = [encoder.weights(encoder.rows[index], column) for column in COLUMNS]
-        distances.append([warping_distance(item.speech_specific, item.text_specific) for item in found])
+        distances.append([warping_distance(item.speech_attended, item.text_attended) for item in found])
     for number, pair in enumerate(distances[:EXAMPLES]):
         name = f"{corpus}, example ({'ab'[number]}): {encoder.rows[indices[number]]['id']}"
         rows.append([name, *(Entry(value, form="{:.3f}", source=source) for value in pair)])
@@ -204,8 +208,8 @@ def consistency_table(run: Run, encoder: RunEncoder, indices: Sequence[int], cor
     closer = sum(asr < human for asr, human in distances)
     notes = [
         "Dynamic time warping, less is more alike. The paper names neither what it warps nor the distance: here the "
-        "curves of Fig. 11 after cross-modal learning, absolute difference, divided by the lengths' sum, so that the "
-        "paper's figures and ours are not on one scale.",
+        "two curves of Fig. 11 after cross-modal learning, both over words, absolute difference, divided by the "
+        "lengths' sum, so that the paper's figures and ours are not on one scale.",
         f"The ASR text is closer to the speech than the human text in {closer} of {len(distances)} recordings whose "
         "two texts differ.",
     ]

@@ -1,17 +1,23 @@
 """A saved model's representations of its test recordings: the vectors behind Figs. 9 to 11 and Table VII."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device
+from torch import nn
+from transformers import BatchFeature
 
 from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
-from m4ser.evaluation.protocols import partition
+from m4ser.environment import compute_device
 from m4ser.evaluation.report.runs import Run
+from m4ser.evaluation.run_data import pick, run_partition
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.modeling_m4ser import M4SERModel
 from m4ser.model.processing_m4ser import M4SERProcessor
@@ -37,21 +43,24 @@ class Vectors:
 
 @dataclass(frozen=True)
 class Weights:
-    """The norm of the hidden features over time in one recording, each curve scaled to 0..1.
+    """How much the hidden features weigh in one recording, before and after cross-modal learning, scaled to 0..1.
 
     The paper accumulates the features of a step "into one dimension" without saying how. Here it is their Euclidean
-    norm: their sum is the same at every step after a layer norm.
+    norm: their sum is the same at every step after a layer norm. A word has the mean of its tokens.
 
     Args:
-        speech, speech_specific, text_specific: (m,), over frames. text: (n,), over `tokens`.
-        seconds: of the recording. prediction: the emotion.
+        speech: (m,), H_S, over frames. text: (w,), H_T, over words.
+        speech_attended: (w,), eq. 8's H_S^spe, the speech that each word attended to.
+        text_attended: (w,), the text as speech attends to it. Eq. 10 has a row for each frame; by its attention, each
+            frame's norm is spread over the words it comes from.
+        words: of the text, unless the tokenizer cuts it. seconds: of the recording. prediction: the emotion.
     """
 
     speech: np.ndarray
     text: np.ndarray
-    speech_specific: np.ndarray
-    text_specific: np.ndarray
-    tokens: list[str]
+    speech_attended: np.ndarray
+    text_attended: np.ndarray
+    words: list[str]
     seconds: float
     prediction: str
 
@@ -79,14 +88,14 @@ class RunEncoder:
     """
 
     def __init__(self, run: Run, dataset: str | Path):
-        data = run.results["config"]["data"]
-        self.rows = partition(load_dataset(dataset), data.get("protocol", "held_out"), data.get("fold")).splits["test"]
+        _, splits = run_partition(run.results, load_dataset(dataset))
+        self.rows = pick(splits, "test", dataset)
         if run.predictions is not None and set(self.rows["id"]) != set(run.predictions):
             raise DataError(f"{dataset} is not the dataset that {run.folder} was tested on.")
         if not (run.folder / "config.json").is_file():
             raise DataError(f"{run.folder} has no saved model; give the folder that training wrote.")
-        self.column = data["text_column"]
-        self.model = M4SERModel.from_pretrained(run.folder).eval()
+        self.column = run.results["config"]["data"]["text_column"]
+        self.model = M4SERModel.from_pretrained(run.folder).eval().to(compute_device())
         self.processor = M4SERProcessor.from_pretrained(run.folder)
 
     def vectors(self) -> Vectors:
@@ -95,7 +104,7 @@ class RunEncoder:
         streams: dict[str, list[torch.Tensor]] = {name: [] for name in STREAMS}
         for start in range(0, len(self.rows), BATCH):
             rows = self.rows[start : start + BATCH]
-            output = self._forward([load_audio(audio) for audio in rows["audio"]], rows[self.column])
+            output = self._forward(self._recordings(rows["audio"]), rows[self.column])
             embeddings.append(output["embeddings"])
             mask = output["frame_mask"].unsqueeze(-1)
             for name in output.keys() & streams.keys():
@@ -103,35 +112,52 @@ class RunEncoder:
         found = {name: torch.cat(parts).numpy() for name, parts in streams.items() if parts}
         return Vectors(np.array(self.rows["emotion"]), torch.cat(embeddings).numpy(), found)
 
+    def _recordings(self, audio: Sequence[Any]) -> list[np.ndarray] | None:
+        """Load recordings; none of a network of text alone."""
+        return None if self.model.speech_encoder is None else [load_audio(one) for one in audio]
+
     def weights(self, row: Mapping[str, Any], column: str) -> Weights:
         """Compute the curves of one test recording under a text, the column `hypothesis` or `transcript`."""
         samples = load_audio(row["audio"])
-        speech: list[torch.Tensor] = []
-        hook = self.model.speech_encoder.register_forward_hook(lambda _, __, output: speech.append(output[0]))
-        try:
-            output = self._forward([samples], [row[column]])
-        finally:
-            hook.remove()
+        modules = {"speech": self.model.speech_encoder, "speech_attended": self.model.fusion.text_query_cme}
+        with _outputs_of(modules) as states:
+            output = self._forward_eagerly(samples, row[column])
+        words, members = self._words(row[column])
+        # A frame's features come from the tokens by its weights over them (eq. 10).
+        shares = output["attentions"]["text_specific"][-1][0].mean(0)
+        spread = _norms(output["text_specific"][0]) @ shares.numpy()
+
+        def over_words(tokens: np.ndarray) -> np.ndarray:
+            return _scaled(np.array([tokens[chosen].mean() for chosen in members]))
+
         return Weights(
-            speech=_curve(speech[0][0]),
-            text=_curve(output["text_hidden_states"][0]),
-            speech_specific=_curve(output["speech_specific"][0]),
-            text_specific=_curve(output["text_specific"][0]),
-            tokens=self._tokens(row[column]),
+            speech=_scaled(_norms(states["speech"][0][0])),
+            text=over_words(_norms(output["text_hidden_states"][0])),
+            speech_attended=over_words(_norms(states["speech_attended"][0])),
+            text_attended=over_words(spread),
+            words=words,
             seconds=self._seconds(samples),
             prediction=self._prediction(output),
         )
 
     def attention_maps(self, row: Mapping[str, Any], column: str) -> AttentionMaps:
         """Compute the attention maps of one test recording under a text, `hypothesis` or `transcript`."""
-        samples, former = load_audio(row["audio"]), self.model.config._attn_implementation
-        self.model.set_attn_implementation("eager")  # the others have no maps
-        try:
-            output = self._forward([samples], [row[column]], output_attentions=True)
-        finally:
-            self.model.set_attn_implementation(former)
+        samples = load_audio(row["audio"])
+        output = self._forward_eagerly(samples, row[column])
         weights = {name: output["attentions"][name][-1][0].mean(0).numpy() for name in ATTENTIONS}
         return AttentionMaps(weights, self._tokens(row[column]), self._seconds(samples), self._prediction(output))
+
+    def _words(self, text: str | None) -> tuple[list[str], list[list[int]]]:
+        """Return the words of a text and the indices of each one's tokens; the special tokens where it has no word."""
+        text = text or ""
+        spans = self.processor.tokenizer(text, truncation=True, return_offsets_mapping=True)["offset_mapping"]
+        words, members = [], []
+        for word in re.finditer(r"\S+", text):
+            chosen = [number for number, (start, end) in enumerate(spans) if start < word.end() and end > word.start()]
+            if chosen:
+                words.append(word[0])
+                members.append(chosen)
+        return (words, members) if words else (self._tokens(text), [[number] for number in range(len(spans))])
 
     def _tokens(self, text: str | None) -> list[str]:
         tokenizer = self.processor.tokenizer
@@ -143,19 +169,56 @@ class RunEncoder:
     def _prediction(self, output: Mapping[str, Any]) -> str:
         return self.model.config.id2label[int(output["logits"].argmax())]
 
+    def _forward_eagerly(self, samples: np.ndarray, text: str | None) -> dict[str, Any]:
+        """Run the network on one recording with its attention maps, which only eager attention has."""
+        former = self.model.config._attn_implementation
+        self.model.set_attn_implementation("eager")
+        try:
+            return self._forward([samples], [text], output_attentions=True)
+        finally:
+            self.model.set_attn_implementation(former)
+
     @torch.no_grad()
     def _forward(
-        self, recordings: Sequence[np.ndarray], texts: Sequence[str | None], **options: Any
+        self, recordings: Sequence[np.ndarray] | None, texts: Sequence[str | None], **options: Any
     ) -> dict[str, Any]:
+        """Return what the network outputs, on the CPU, without what it does not have."""
+        return to_cpu(dict(self.model(**self._inputs(recordings, texts), **options)))
+
+    def _inputs(self, recordings: Sequence[np.ndarray] | None, texts: Sequence[str | None]) -> BatchFeature:
+        """Return the network's inputs on its device."""
         rate = self.processor.feature_extractor.sampling_rate
         inputs = self.processor(recordings, [text or "" for text in texts], sampling_rate=rate)
-        return dict(self.model(**inputs, **options))  # without what the network does not have
+        return inputs.to(self.model.device)
 
 
-def _curve(states: torch.Tensor) -> np.ndarray:
-    """Turn (steps, d) into (steps,) in 0..1."""
-    norms = states.norm(dim=-1).numpy().astype(np.float64)
-    return (norms - norms.min()) / max(np.ptp(norms), np.finfo(float).tiny)
+@contextmanager
+def _outputs_of(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Any]]:
+    """Keep what these modules return in a forward of this context, on the CPU, by the names given."""
+    found: dict[str, Any] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        return lambda _module, _inputs, output: found.update({name: to_cpu(output)})
+
+    with ExitStack() as hooks:
+        for name, module in modules.items():
+            hooks.callback(module.register_forward_hook(keep(name)).remove)
+        yield found
+
+
+def to_cpu(value: Any) -> Any:
+    """Bring tensors to the CPU, in whatever tuples and dicts they are."""
+    return send_to_device(value, "cpu")
+
+
+def _norms(states: torch.Tensor) -> np.ndarray:
+    """Return the Euclidean norms (steps,) of states (steps, d)."""
+    return states.norm(dim=-1).numpy().astype(np.float64)
+
+
+def _scaled(curve: np.ndarray) -> np.ndarray:
+    """Scale a curve to 0..1; a constant one is 0."""
+    return (curve - curve.min()) / max(np.ptp(curve), np.finfo(float).tiny)
 
 
 def warping_distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from statistics import mean, stdev
 
+from m4ser.evaluation.paper.comparable import is_on, reasons_against
 from m4ser.evaluation.paper.published import published
 from m4ser.evaluation.report.runs import PAPER_PROTOCOL, Group, row_groups
 from m4ser.evaluation.report.table import F1, NOTHING, TITLES, UA, WA, Entry, Table, runs_text, score_entry, sources_of
@@ -16,7 +17,7 @@ DIRECTIONS = {"IE -> ME": ("ACC", "W-F1"), "ME -> IE": ("WA", "UA")}
 
 
 def system_table(number: str, groups: Sequence[Group]) -> Table:
-    """Show Tables II and III: the paper's systems, and ours where a run is on that corpus."""
+    """Show Tables II and III: the paper's systems, and our runs on the same recordings, classes and text."""
     corpus = CORPORA[number]
     names = ("WA", "UA") if number == "II" else ("ACC", "W-F1")
     rows: list[list[str | Entry]] = []
@@ -27,14 +28,21 @@ def system_table(number: str, groups: Sequence[Group]) -> Table:
             [row["method"], str(row["year"]), row["modality"], published()["protocols"][row["protocol"]], *entries]
         )
         ours.append(False)
+    left_out = []
     for group in groups:
-        if corpus.lower() in group.corpus.lower():
+        if not is_on(group, corpus):
+            continue
+        if reasons := reasons_against(group, corpus):
+            left_out.append(f"{group.name} on {group.corpus} ({', '.join(reasons)})")
+        else:
             entries = [score_entry(group, measure) for measure in ((WA, UA) if number == "II" else (WA, F1))]
             rows.append([f"ours: {group.name}", "", modality(group), _protocol_text(group), *entries])
             ours.append(True)
     notes = ["Published rows: the paper's text. It does not repeat the protocols of the systems it cites."]
+    if left_out:
+        notes.append(f"Not comparable, and left out: {'; '.join(left_out)}.")
     if True not in ours:
-        notes.append(f"No run given is on {corpus}, so that there are published figures only.")
+        notes.append(f"No run given is comparable on {corpus}, so that there are published figures only.")
     columns = ["method", "year", "modality", "protocol", *names]
     return Table(number, f"Table {number}: systems on {corpus}", columns, rows, notes, ours)
 
@@ -50,11 +58,14 @@ def ablation_table(corpus: str, groups: Sequence[Group]) -> Table:
         ]
         for found in _row_groups(groups, row["variant"]):
             mine = [score_entry(found, measure) if found else Entry(None) for measure in MEASURES]
-            rows.append([row["method"], *paper, *mine, found.name if found else NOTHING])
+            rows.append([row["method"], *paper, *mine, *_which(found)])
             ours.append(found is not None)
     columns = ["method", "IEMOCAP WA", "IEMOCAP UA", "MELD ACC", "MELD W-F1"]
-    columns += [f"{corpus} {title}" for title in TITLES.values()] + ["our run"]
-    notes = [f"Published: IEMOCAP and MELD. Measured here: {corpus}. A run finds its row by what it was built of."]
+    columns += [f"{corpus} {title}" for title in TITLES.values()] + ["our protocol", "our run"]
+    notes = [
+        f"Published: IEMOCAP and MELD. Measured here: {corpus}. A run finds its row by what it was built of.",
+        "Only rows of one protocol are comparable: each tests other recordings or chooses the epoch by others.",
+    ]
     return Table(f"IV-{corpus}", f"Table IV: ablations, published and on {corpus}", columns, rows, notes, ours)
 
 
@@ -94,9 +105,10 @@ def text_table(corpus: str, groups: Sequence[Group]) -> Table:
         paper = [published_entry(row[name], "Table VI") for name in ("WA", "UA")]
         for found in _row_groups(groups, row["variant"]):
             mine = [score_entry(found, measure) if found else Entry(None) for measure in (WA, UA)]
-            rows.append([row["method"], row["modality"], *paper, *mine, found.name if found else NOTHING])
+            rows.append([row["method"], row["modality"], *paper, *mine, *_which(found)])
             ours.append(found is not None)
-    columns = ["method", "modality", "IEMOCAP WA", "IEMOCAP UA", f"{corpus} WA", f"{corpus} UA", "our run"]
+    columns = ["method", "modality", "IEMOCAP WA", "IEMOCAP UA", f"{corpus} WA", f"{corpus} UA"]
+    columns += ["our protocol", "our run"]
     notes = ["With human text (GT), error detection and correction are off, as in the paper."]
     return Table(f"VI-{corpus}", f"Table VI: human text or ASR, published and on {corpus}", columns, rows, notes, ours)
 
@@ -147,6 +159,11 @@ def modality(group: Group) -> str:
 def _row_groups(groups: Sequence[Group], variant: str) -> list[Group | None]:
     """Return the groups of a row of the paper; None where there is none, so that the row is there all the same."""
     return [*row_groups(groups, variant)] or [None]
+
+
+def _which(group: Group | None) -> list[str | Entry]:
+    """Return the protocol and the name of a group that fills a row."""
+    return [NOTHING, NOTHING] if group is None else [_protocol_text(group), group.name]
 
 
 def _cost_entries(group: Group) -> list[str | Entry]:

@@ -26,6 +26,8 @@ TOTAL = "total"  # the joint loss
 SCORES = {"weighted_accuracy": "WA", "unweighted_accuracy": "UA"}
 # Where the discriminator cannot tell the modalities apart, both of L_G's terms are ln 2 (the paper's Fig. 8).
 GENERATOR_EQUILIBRIUM = 2 * math.log(2)
+# Eq. 20's terms as the paper plots them: D maximizes both.
+ADVERSARIAL = {"L_D": "discriminator, L_D", "L_GAN": "adversarial, L_GAN"}
 # Okabe and Ito's palette, for any color vision; the markers distinguish classes without color.
 BLUE, VERMILION = "#0072B2", "#D55E00"
 PALETTE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
@@ -38,6 +40,7 @@ STYLE: dict[str, Any] = {
     "axes.spines.right": False,
 }
 COLUMNS = 4
+LOSS_COLUMNS = 5  # all losses of the paper and the validation fill two rows
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,9 @@ def losses(group: Group) -> Plot:
     )
     if "generator" in logged_losses([steps for steps, _ in curves]):
         caption += (
-            " L_G settles at 2 ln 2 = 1.386 where the discriminator cannot tell the modalities apart. L_D is logged "
-            "as D minimizes it, with eq. 20's sign turned."
+            " L_G settles at 2 ln 2 = 1.386 where the discriminator cannot tell the modalities apart. L_D and L_GAN "
+            "have eq. 20's sign, as in the paper: D maximizes L_GAN, and L_D rises to 0 where it knows speech from "
+            f"text. {METRICS} has what D minimizes, -L_GAN."
         )
     return finished(figure, group.name, f"losses of {group.name} on {group.corpus}", caption, sources)
 
@@ -128,7 +132,16 @@ def plot_losses(run: str | Path, path: str | Path) -> None:
 
 
 def _curves(run: str | Path) -> tuple[Columns, Columns]:
-    return read_columns(run, METRICS, ["step"]), read_columns(run, VALIDATION, ["epoch", *SCORES])
+    return with_paper_signs(read_columns(run, METRICS, ["step"])), read_columns(run, VALIDATION, ["epoch", *SCORES])
+
+
+def with_paper_signs(steps: Columns) -> Columns:
+    """Return the columns of metrics.csv with ADVERSARIAL's instead of what D minimizes, -L_GAN."""
+    columns = dict(steps)
+    if {"generator", "discriminator"} <= columns.keys():
+        l_gan = -columns.pop("discriminator")
+        columns |= {"L_D": l_gan - columns["generator"], "L_GAN": l_gan}
+    return columns
 
 
 def logged_losses(runs: Sequence[Columns]) -> list[str]:
@@ -145,7 +158,7 @@ def logged_losses(runs: Sequence[Columns]) -> list[str]:
 def draw_losses(curves: Sequence[tuple[Columns, Columns]]) -> "Figure":
     """Draw panels of losses and validation; `curves` are the columns of metrics.csv and validation.csv of each run."""
     names = logged_losses([steps for steps, _ in curves])
-    figure, axes = new_figure(len(names) + 1)
+    figure, axes = new_figure(len(names) + 1, columns=LOSS_COLUMNS)
     for name, axis in zip(names, axes, strict=False):
         for steps, _ in curves:
             if name in steps:
@@ -153,7 +166,7 @@ def draw_losses(curves: Sequence[tuple[Columns, Columns]]) -> "Figure":
         if name == "generator":
             axis.axhline(GENERATOR_EQUILIBRIUM, color=VERMILION, linestyle="--", label="2 ln 2")
             axis.legend(frameon=False)
-        axis.set(title=objective_of(name).title, xlabel="step", ylabel="loss")
+        axis.set(title=ADVERSARIAL.get(name) or objective_of(name).title, xlabel="step", ylabel="loss")
     for (name, label), color, style in zip(SCORES.items(), (BLUE, VERMILION), ("-", "--"), strict=True):
         for number, (_, epochs) in enumerate(curves):
             marker = "o" if len(epochs["epoch"]) == 1 else None  # a line of one point is none

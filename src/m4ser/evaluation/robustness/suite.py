@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.evaluation.robustness import audio_perturbations, text_perturbations
 from m4ser.evaluation.robustness.criteria import all_criteria, with_chance
+from m4ser.evaluation.run_data import select_rows
 from m4ser.evaluation.scoring import check_columns, check_labels, known_labels
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.pipeline_m4ser import M4SERPipeline
@@ -56,9 +56,10 @@ def robustness_of(
         model, dataset: folders or Hub ids. seed: of everything that is drawn.
 
     Returns:
-        {"criteria": list of dicts of [`Criterion`], "texts": {name: scores}, "seed", "split", "n"}; the scores are
-        those of `evaluate_predictions`, under "text as it is", "WER 0 %" to "WER 100 %" (errors put into the human
-        text), "text missing", "text of another recording" and "audio missing".
+        {"criteria": list of dicts of [`Criterion`], "texts": {name: scores}, "seed", "split", "n", "evaluated_on"},
+        the last as of [`select_rows`]; the scores are those of `evaluate_predictions`, under "text as it is",
+        "WER 0 %" to "WER 100 %" (errors put into the human text), "text missing", "text of another recording" and
+        "audio missing".
 
     Raises:
         DataError: no such dataset, split or column, a recording that cannot be used, or unknown emotions.
@@ -77,6 +78,7 @@ def robustness_of(
         "criteria": [criterion.as_dict() for criterion in criteria],
         "texts": {name: evaluator.score(predictions) for name, predictions in predict_texts(evaluator, base)},
         "split": split,
+        "evaluated_on": evaluator.evaluated_on,
         "seed": seed,
         "n": len(evaluator.labels),
     }
@@ -93,7 +95,7 @@ def predict_texts(evaluator: "RobustnessEvaluator", base: np.ndarray) -> Iterato
 
 
 class RobustnessEvaluator:
-    """A model and a split: predictions on the recordings and texts as they are, or perturbed.
+    """A model and a split, as its run had it: predictions on the recordings and texts as they are, or perturbed.
 
     Args:
         model, dataset: folders or Hub ids. seed: of everything that is drawn.
@@ -103,8 +105,11 @@ class RobustnessEvaluator:
     """
 
     def __init__(self, model: str | Path, dataset: str | Path, split: str, batch_size: int, seed: int):
-        rows = load_dataset(dataset, split)
-        check_columns(rows, ("id", "audio", "emotion", "hypothesis"))
+        selected = select_rows(model, dataset, split)
+        rows, self.evaluated_on = selected.rows, selected.evaluated_on
+        check_columns(rows, ("id", "audio", "emotion", selected.text_column))
+        if None in rows["audio"]:
+            raise DataError(f"{dataset} has rows without a recording, and robustness is measured on recordings.")
         self.pipeline = M4SERPipeline.from_pretrained(model)
         self.label2id = known_labels(self.pipeline)
         names = rows.features["emotion"].names
@@ -113,7 +118,7 @@ class RobustnessEvaluator:
         self.ids, self.batch_size, self.seed = rows["id"], batch_size, seed
         self.labels = np.array([self.label2id[names[emotion]] for emotion in rows["emotion"]])
         self.recordings = [load_audio(audio) for audio in rows["audio"]]
-        self.hypotheses = [text or "" for text in rows["hypothesis"]]
+        self.hypotheses = [text or "" for text in rows[selected.text_column]]
         transcripts = rows["transcript"] if "transcript" in rows.column_names else ()
         # Where one is missing, no errors can be put into it.
         self.transcripts: list[str] = list(transcripts) if transcripts and all(transcripts) else []
