@@ -158,7 +158,7 @@ def load_corpus(arguments: DataArguments, seed: int = 0, encodes_text: bool = Tr
         arguments: [`DataArguments`]. seed: draws shots. encodes_text: whether the network needs texts.
 
     Raises:
-        DataError: what is trained on is missing, texts among it, or cannot be told apart.
+        DataError: what is trained on is missing, texts among it, or all of one emotion.
     """
     if arguments.text_column not in ("hypothesis", "transcript"):
         raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
