@@ -10,7 +10,8 @@ Of each Session it reads dialog/EmoEvaluation/*.txt, dialog/transcriptions/*.txt
 --labels all  these and disgusted, fearful, other, surprised: 7,532 utterances
 
 Utterances on which the annotators did not agree (xxx) are in none. All rows are in the split `train`, because
-folds are made by `session` (1 to 5); the column `improvised` tells improvisations from scripted plays. A
+folds are made by `session` (1 to 5); the column `improvised` tells improvisations from scripted plays. Tags of what is
+no word, such as [LAUGHTER] or [BREATHING], are left out of `transcript`; each is listed in OUT/report.json. A
 release that differs from the published one is refused, and what differs is named; --allow_partial builds it all
 the same.
 """
@@ -56,6 +57,7 @@ PUBLISHED_SUMS = {"dis": (2,), "fea": (40,), "oth": (3,), "sur": (107,)}
 PLAYS = ("script01_1", "script01_2", "script01_3", "script02_1", "script02_2", "script03_1", "script03_2")
 EVALUATION = re.compile(r"\[([\d.]+) - ([\d.]+)\]\t(Ses0[1-5]\w+_[FM]\w+)\t(\w{3})\t")
 TRANSCRIPTION = re.compile(r"(Ses0[1-5]\w+) \[[^]]*\]: *(.*)")
+TAG = re.compile(r"\[[^]]*\]")
 TOLERANCE = 0.1  # seconds
 
 
@@ -151,6 +153,13 @@ def compare(
             report.differ(f"{recording}: it is there, but not evaluated")
 
 
+def without_tags(utterance: str, transcript: str, report: ReleaseReport) -> str:
+    """Return a transcript's words without the tags between them, such as [LAUGHTER], which are listed."""
+    for tag in TAG.findall(transcript):
+        report.add("tags left out of the transcripts", f"{utterance}: {tag}")
+    return " ".join(TAG.sub(" ", transcript).split())
+
+
 def read_utterances(
     release: Path,
     turns: Sequence[Turn],
@@ -169,13 +178,14 @@ def read_utterances(
             report.differ(f"{turn.recording}: it cannot be read as audio")
             continue
         report.compare_length(turn.id, seconds, turn.seconds, TOLERANCE)
+        transcript = transcripts.get(turn.id)
         yield Utterance(
             id=turn.id,
             audio=audio,
             path=path,
             emotion=labels[turn.evaluation],
             duration=seconds,
-            transcript=transcripts.get(turn.id),
+            transcript=None if transcript is None else without_tags(turn.id, transcript, report),
             hypothesis=hypotheses.get(turn.id),
             speaker=turn.speaker,
             session=turn.session.removeprefix("Session"),
@@ -208,6 +218,7 @@ def main() -> None:
         tokenizer=tokenizer,
         extra_columns={"improvised": datasets.Value("bool"), "sex": datasets.Value("string")},
         findings=report.findings,
+        allow_missing_text=arguments.allow_missing_text,
     )
     print(summary(emotions, statistics, report.findings))
 

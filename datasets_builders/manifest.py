@@ -173,6 +173,7 @@ def main() -> None:
         title=path.parent.resolve().name,
         description=f"Built from {path.name}.",
         tokenizer=load_tokenizer(arguments.tokenizer),
+        allow_missing_text=arguments.allow_missing_text,
     )
     print(summary(emotions, statistics))
 

@@ -239,6 +239,7 @@ def main() -> None:
         license_id="gpl-3.0",
         tokenizer=tokenizer,
         findings=report.findings,
+        allow_missing_text=arguments.allow_missing_text,
     )
     print(summary(emotions, statistics, report.findings))
 

@@ -90,6 +90,7 @@ def main() -> None:
         license_id="cc-by-nc-sa-4.0",
         tokenizer=load_tokenizer(arguments.tokenizer),
         extra_columns={"sex": datasets.Value("string")},
+        allow_missing_text=arguments.allow_missing_text,
     )
     print(summary(EMOTIONS, statistics))
 

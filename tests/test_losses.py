@@ -187,7 +187,7 @@ def test_padding_never_changes_a_loss(more):
 
 def weights(**changes):
     chosen = {"auxiliary_weight": 0.1, "detection_weight": 3.0, "adversarial_weight": 0.01, "contrastive_weight": 0.2}
-    return SimpleNamespace(**{**chosen, "temperature": 0.5, **changes})
+    return SimpleNamespace(**{**chosen, "temperature": 0.5, "contrastive_include_self": False, **changes})
 
 
 def test_joint_loss_is_equation_22():
@@ -224,6 +224,10 @@ def test_losses_are_those_that_the_output_allows():
     assert set(losses) == {"emotion", "contrastive"}
     expected = oracles.contrastive(output.embeddings.numpy(), [1, 1], 0.5)
     assert losses["contrastive"].item() == pytest.approx(expected, abs=1e-6)
+    literal = compute_losses(LossInputs(output, BATCH, weights(contrastive_include_self=True)))["contrastive"]
+    expected = oracles.contrastive(output.embeddings.numpy(), [1, 1], 0.5, include_self=True)
+    assert literal.item() == pytest.approx(expected, abs=1e-6)
+    assert literal > losses["contrastive"]
     output.aed_logits, output.aec_logits = random(2, 3, 3), random(1, 2, 11)
     without = compute_losses(LossInputs(output, BATCH, weights(contrastive_weight=0.0)))
     assert set(without) == {"emotion", "error_detection", "error_correction"}

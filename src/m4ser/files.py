@@ -3,16 +3,21 @@
 import hashlib
 import os
 from pathlib import Path
+from uuid import uuid4
 
 BYTES_PER_READ = 1 << 20
 
 
 def write_whole(path: str | Path, text: str) -> None:
     """Write a text file completely, or leave the one that is there as it is."""
-    unfinished = Path(f"{path}.tmp")
-    with unfinished.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-    os.replace(unfinished, path)
+    # A name of its own: several processes may write the same file, and the last one's stays.
+    unfinished = Path(f"{path}.{uuid4().hex}.tmp")
+    try:
+        with unfinished.open("x", encoding="utf-8", newline="") as file:
+            file.write(text)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def file_digest(path: Path) -> str:

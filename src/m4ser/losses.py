@@ -1,8 +1,9 @@
 """Every loss of the paper, a pure function each, and the objective that they make up (eq. 22).
 
-Token and frame losses are means over what is valid. `OBJECTIVES` is the one table of losses: the trainer, the scaling
-over processes and accumulated batches, the logs, the curves and the report iterate it. A loss that only one system has
-comes from its network as `auxiliary_losses` of the output and needs no entry.
+Each is a mean over what is valid; where the arguments want the paper's sums, the scaling of losses makes them
+(`m4ser.training.loss_scaling`). `OBJECTIVES` is the one table of losses: the trainer, the scaling over processes and
+accumulated batches, the logs, the curves and the report iterate it. A loss that only one system has comes from its
+network as `auxiliary_losses` of the output and needs no entry.
 """
 
 from collections.abc import Callable, Mapping
@@ -112,7 +113,7 @@ class LossInputs:
     Args:
         output: [`EmotionOutput`] of the network's forward; with D, M4SER's, which has the representations.
         batch: of [`M4SERCollator`], with "all_labels", the labels of all processes, and "frame_lengths" (B,).
-        options: the weights of `WEIGHT_SYMBOLS` and `temperature` as attributes.
+        options: the weights of `WEIGHT_SYMBOLS`, `temperature` and `contrastive_include_self` as attributes.
         gather: function from the rows of this process to those of all, between which the contrastive loss compares.
         discriminator: D, where the network is trained against one.
     """
@@ -146,6 +147,8 @@ class Objective:
         compute: the loss of a batch, or None where the network or the options leave it out.
         weights: the arguments whose product weighs it in the joint loss.
         task: the auxiliary task that it trains. trains_discriminator: D minimizes it, on its own, not the network.
+        expectation: a mean in the paper, too, not a sum. gathered: each process computes it over the recordings of
+            all, and counts them all.
     """
 
     name: str
@@ -155,6 +158,8 @@ class Objective:
     weights: tuple[str, ...] = ()
     task: str | None = None
     trains_discriminator: bool = False
+    expectation: bool = False
+    gathered: bool = False
 
     def weight(self, options: Any) -> float:
         """Return the product of its weights in `options`."""
@@ -198,7 +203,10 @@ def _contrastive(inputs: LossInputs) -> Tensor | None:
     if not inputs.options.contrastive_weight:
         return None
     embeddings = inputs.gather(inputs.output.embeddings)
-    return contrastive_loss(embeddings, inputs.batch["all_labels"], inputs.options.temperature)
+    options = inputs.options
+    return contrastive_loss(
+        embeddings, inputs.batch["all_labels"], options.temperature, options.contrastive_include_self
+    )
 
 
 def _error_detection(inputs: LossInputs) -> Tensor | None:
@@ -231,7 +239,7 @@ OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
         Objective("emotion", "emotion, L_ER", recordings, _emotion),
-        Objective("contrastive", "contrastive, L_LCL", anchors, _contrastive, ("contrastive_weight",)),
+        Objective("contrastive", "contrastive, L_LCL", anchors, _contrastive, ("contrastive_weight",), gathered=True),
         Objective(
             "error_detection",
             "error detection, L_AED",
@@ -248,8 +256,15 @@ OBJECTIVES: dict[str, Objective] = {
             ("auxiliary_weight",),
             task="correction",
         ),
-        Objective("generator", "generator, L_G", frames, _generator, ("adversarial_weight",)),
-        Objective("discriminator", "discriminator, -L_GAN", frames, _discriminator, trains_discriminator=True),
+        Objective("generator", "generator, L_G", frames, _generator, ("adversarial_weight",), expectation=True),
+        Objective(
+            "discriminator",
+            "discriminator, -L_GAN",
+            frames,
+            _discriminator,
+            trains_discriminator=True,
+            expectation=True,
+        ),
     )
 }
 

@@ -10,7 +10,7 @@ latency.json           inference time of a recording (`m4ser latency`)
 robustness.json        robustness criteria (`m4ser robustness`)
 confusion_matrix.png   for the model card
 summary.json           beside several runs: mean and standard deviation over folds and seeds
-checkpoints/           what a training resumes from
+checkpoints/           what a training resumes from; removed when results.json is written
 =====================  ==================================================================================
 
 The model itself (config.json, model.safetensors, the processor's files) is written by transformers.

@@ -188,7 +188,8 @@ def test_partial_release_where_allowed(part, build_here, tmp_path):
     hypotheses = tmp_path / "hypotheses.jsonl"
     hypotheses.write_text(json.dumps({"id": FIRST, "hypothesis": "well"}) + "\n")
     arguments = ("--data_dir", part, "--output_dir", tmp_path / "out", "--hypotheses", hypotheses, "--allow_partial")
-    finished = build_here("iemocap", *arguments)
+    assert "one for train 1 of 8): transcribe the rest" in build_here("iemocap", *arguments).stderr
+    finished = build_here("iemocap", *arguments, "--allow_missing_text")
     assert finished.returncode == 0, finished.stderr
     rows = {row["id"]: row for row in load(tmp_path / "out", tmp_path / "cache")["train"]}
     assert set(rows) == {
@@ -213,11 +214,12 @@ def test_partial_release_where_allowed(part, build_here, tmp_path):
     }
     excited, angry = rows["Ses03M_script01_1_M000"], rows["Ses03M_script01_1_F001"]
     assert (excited["emotion"], excited["speaker"], excited["improvised"]) == (1, "Ses03_M", False)
-    assert (excited["transcript"], angry["transcript"]) == ("It's [BREATHING] me.", None)
+    assert (excited["transcript"], angry["transcript"]) == ("It's me.", None)
 
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     (lengths,) = (kind for kind in report if kind.startswith("recordings that differ from their annotated times"))
     assert report.pop(lengths) == [f"{FIRST}: 0.30 s instead of 0.50 s"]
+    assert report.pop("tags left out of the transcripts") == ["Ses03M_script01_1_M000: [BREATHING]"]
     (lines,) = report.values()
     for expected in (
         "Session1/dialog/EmoEvaluation/Ses01F_impro02.txt: there is no such file",
@@ -230,6 +232,22 @@ def test_partial_release_where_allowed(part, build_here, tmp_path):
     card = (tmp_path / "out" / "README.md").read_text()
     assert f"- differences from the release as published: {len(lines)} (" in card
     assert str(tmp_path) not in card + json.dumps(report)
+
+
+@pytest.mark.parametrize(
+    ("raw", "transcript", "tags"),
+    [
+        ("[LAUGHTER] Oh, that's funny. [BREATHING]", "Oh, that's funny.", ["[LAUGHTER]", "[BREATHING]"]),
+        ("[GARBAGE]", "", ["[GARBAGE]"]),
+        ("I [LIPSMACK] know.", "I know.", ["[LIPSMACK]"]),
+        ("Yes.", "Yes.", []),
+    ],
+)
+def test_tags_become_no_words(raw, transcript, tags):
+    report = ReleaseReport()
+    assert iemocap.without_tags("turn", raw, report) == transcript
+    listed = report.findings.get("tags left out of the transcripts", [])
+    assert listed == [f"turn: {tag}" for tag in tags]
 
 
 def test_rebuild_sees_changed_recording(part, build_here, tmp_path):

@@ -69,7 +69,14 @@ def test_four_classes_by_the_names_of_iemocap(shared_data, build_here, tmp_path)
     hypotheses = tmp_path / "hypotheses.jsonl"
     hypotheses.write_text('{"id": "test_dia0_utt1", "hypothesis": "so monica"}\n')
     arguments = ("--data_dir", shared_data / "meld", "--output_dir", tmp_path / "out", "--labels", "4")
-    finished = build_here("meld", *arguments, "--text_only", "--hypotheses", hypotheses)
+    arguments += ("--text_only", "--hypotheses", hypotheses)
+    finished = build_here("meld", *arguments)
+    assert finished.returncode == 1
+    assert (
+        "(there is one for train 0 of 8,245, validation 0 of 897, test 1 of 2,211)" in finished.stderr
+        and "--allow_missing_text" in finished.stderr
+    )
+    finished = build_here("meld", *arguments, "--allow_missing_text")
     assert finished.returncode == 0, finished.stderr
     dataset = load(tmp_path / "out", tmp_path / "cache")
     assert dataset["train"].features["emotion"].names == ["angry", "happy", "neutral", "sad"]

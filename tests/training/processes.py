@@ -20,6 +20,7 @@ from m4ser.training.discriminator import ModalityDiscriminator
 from m4ser.training.loop import train_step
 from m4ser.training.state import TrainableModule, TrainingState
 from tests.tiny import WIDTH, collate, randomize, recordings, tiny_model
+from tests.training.scaler import scaled_accelerator
 
 STEPS = 20
 
@@ -29,6 +30,8 @@ def main():
     parser.add_argument("output")
     parser.add_argument("--accumulation", type=int, default=1)
     parser.add_argument("--contrastive_weight", type=float, default=0.1)
+    parser.add_argument("--loss_reduction", default="mean")
+    parser.add_argument("--scaled", action="store_true", help="with the scaler of fp16's gradients")
     parser.add_argument("--checkpoints", type=Path, help="folder through which the second half goes on")
     parser.add_argument("--sharded", action="store_true", help="each process holds a part of the weights (FSDP)")
     options = parser.parse_args()
@@ -36,16 +39,20 @@ def main():
     arguments = Arguments(
         ModelArguments(),
         DataArguments(dataset="unused"),
-        ObjectiveArguments(adversarial_weight=0.5, contrastive_weight=options.contrastive_weight),
+        ObjectiveArguments(
+            adversarial_weight=0.5,
+            contrastive_weight=options.contrastive_weight,
+            loss_reduction=options.loss_reduction,
+        ),
         TrainingArguments(output_dir="unused", learning_rate=1e-3),
     )
-    accelerator = Accelerator(cpu=True)
+    accelerator = scaled_accelerator(2.0**10, autocast=False) if options.scaled else Accelerator(cpu=True)
     create = shard if options.sharded else TrainingState.create
     state = create(tiny_model(), arguments, STEPS, accelerator)
     gradients, losses = {}, []
     for step in range(STEPS):
         if step == 0:
-            watch_gradients(state, gradients)
+            watch_gradients(state, gradients, accelerator)
         if step == STEPS // 2 and options.checkpoints:
             state.save(options.checkpoints, {}, accelerator, keep=1)
             state = create(randomize(tiny_model(), seed=7), arguments, STEPS, accelerator)
@@ -91,15 +98,15 @@ def whole(value):
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
-def watch_gradients(state, gradients):
+def watch_gradients(state, gradients, accelerator):
     """Copy what the first step of each side learns from, before it is spent."""
     for name, part in state.trainable.items():
         update = part.update
 
-        def spy(accelerator, name=name, part=part, update=update):
+        def spy(name=name, part=part, update=update):
             for key, parameter in accelerator.unwrap_model(part.module).named_parameters():
                 gradients.setdefault(f"gradient/{name}/{key}", whole(parameter.grad.clone()))
-            update(accelerator)
+            update()
 
         part.update = spy
 

@@ -27,6 +27,7 @@ preset: tiny
 normalization: basic
 vocabulary_size: 60
 epochs: 1
+keep_checkpoints: 1
 batch_size: 8
 learning_rate: 1e-3
 config:

@@ -60,6 +60,12 @@ def test_numbers_as_people_write_them_in_yaml(config, number):
     assert isinstance(rate, float)
 
 
+@pytest.mark.parametrize("written", ["no", "'no'"])
+def test_no_precision_as_people_write_it_in_yaml(config, written):
+    """YAML 1.1 reads no as a boolean."""
+    assert parse_arguments([config(run=f"mixed_precision: {written}\n"), *REQUIRED]).training.mixed_precision == "no"
+
+
 def test_required_arguments_from_a_file(config):
     arguments = parse_arguments([config(run="dataset: here\noutput_dir: there\n")])
     assert (arguments.data.dataset, arguments.training.output_dir) == ("here", "there")
@@ -96,6 +102,9 @@ def test_config_as_json():
         ([*REQUIRED, "--epoch_count=2"], "--epoch_count"),
         ([*REQUIRED, "--epoch_count", "2"], "There is no option --epoch_count"),
         ([*REQUIRED, "--selection_metric", "loss"], "selection_metric is one of"),
+        ([*REQUIRED, "--mixed_precision", "fp8"], "mixed_precision is one of no, bf16, fp16, not fp8"),
+        ([*REQUIRED, "--keep_checkpoints", "0"], "keep_checkpoints is at least 1"),
+        ([*REQUIRED, "--loss_reduction", "max"], "loss_reduction is one of mean, sum, not max"),
     ],
     ids=[
         "no dataset",
@@ -106,6 +115,9 @@ def test_config_as_json():
         "unknown with =",
         "unknown",
         "no measure",
+        "no precision",
+        "no checkpoints",
+        "no reduction",
     ],
 )
 def test_invalid_arguments_are_refused(argv, sentence):

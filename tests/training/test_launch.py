@@ -35,21 +35,56 @@ def test_fsdp_wraps_the_layers_of_both_encoders():
     assert set(wrapped) <= found
 
 
-def test_two_processes_train_one_model(tmp_path):
-    """Without a GPU the launch file for several of them starts as many processes on the CPU."""
-    corpus = write_tiny_corpus(tmp_path / "corpus")
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no", "--config_file"]
-    script = ["train.py", SMALL, "--batch_size", "2", "--dataset", corpus, "--output_dir", tmp_path / "run"]
-    command = [*launch, ROOT / "configs" / "launch" / "several_gpus.yaml", *script]
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_tiny_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def launch(file, launcher, corpus, run, *options):
+    """Run `accelerate launch` with a launch file on the CPU."""
+    accelerate = [sys.executable, "-m", "accelerate.commands.launch", *launcher, "--config_file"]
+    script = ["train.py", SMALL, "--dataset", corpus, "--output_dir", run, *options]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    command = [*accelerate, ROOT / "configs" / "launch" / f"{file}.yaml", *script]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+
+
+def test_two_processes_train_one_model(corpus, tmp_path):
+    """Without a GPU the launch file for several of them starts as many processes on the CPU."""
+    result = launch("several_gpus", ["--mixed_precision", "no"], corpus, tmp_path / "run", "--batch_size", "2")
     assert result.returncode == 0, result.stderr[-2000:]
     assert result.stdout.count("test WA") == 1
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["processes"] == 2
+    assert (results["processes"], results["precision"]) == (2, "no")
     assert results["splits"]["test"]["n"] == SIZES["test"]
     with (tmp_path / "run" / "metrics.csv").open(newline="") as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]  # 11 recordings, four a step
     with (tmp_path / "run" / "predictions.csv").open(newline="") as file:
         ids = [row["id"] for row in csv.DictReader(file)]
     assert len(ids) == len(set(ids)) == SIZES["validation"] + SIZES["test"]
+
+
+def test_launch_file_sets_the_precision(corpus, tmp_path):
+    result = launch("one_gpu", ["--cpu"], corpus, tmp_path / "run")
+    assert result.returncode == 0, result.stderr[-2000:]
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert (results["processes"], results["precision"]) == (1, "bf16")
+    assert results["config"]["training"]["mixed_precision"] is None
+
+
+@pytest.mark.parametrize(
+    ("launcher", "options", "sentence"),
+    [
+        (
+            ["--cpu"],
+            ["--mixed_precision", "no"],
+            "accelerate was launched with --mixed_precision bf16, train.py was given no: leave one of them out.",
+        ),
+        (["--cpu", "--mixed_precision", "fp16"], [], "fp16 needs a GPU; on a CPU, train with --mixed_precision bf16"),
+    ],
+    ids=["contradiction", "fp16 on a CPU"],
+)
+def test_precision_that_cannot_be_is_refused(launcher, options, sentence, corpus, tmp_path):
+    result = launch("one_gpu", launcher, corpus, tmp_path / "run", *options)
+    assert result.returncode == 1
+    assert f"train.py: {sentence}" in result.stderr

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -256,6 +257,34 @@ def test_results_hold_the_best_epoch_and_the_test_split(run):
     assert results["labels"] == list(LABELS)
     assert results["epochs"] == 2
     assert results["config"]["training"]["learning_rate"] == 1e-3
+
+
+def test_seconds_are_wall_time_over_resumes(train_here, tmp_path):
+    keep = ["--keep_checkpoints", "1"]
+    began = time.monotonic()
+    first = train_here(tmp_path, "--epochs", "1", *keep)
+    assert first["seconds"] == pytest.approx(time.monotonic() - began, abs=0.3)
+    (checkpoint,) = (tmp_path / "checkpoints").glob("*/state.json")
+    progress = json.loads(checkpoint.read_text())["values"]["progress"]
+    assert progress["training_seconds"] < progress["seconds"] < first["seconds"]
+    time.sleep(1)  # no run, no time
+    began = time.monotonic()
+    second = train_here(tmp_path, "--epochs", "2", "--resume", "true", *keep)
+    assert second["seconds"] == pytest.approx(progress["seconds"] + time.monotonic() - began, abs=0.3)
+    for results, steps in ((first, STEPS), (second, 2 * STEPS)):
+        logged = [float(row["seconds"]) for row in read_csv(tmp_path / "metrics.csv")][:steps]
+        assert results["training_seconds"] == pytest.approx(sum(logged), abs=0.1)
+
+
+def test_text_model_decodes_no_audio(train_here, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a recording is decoded")
+
+    monkeypatch.setattr("m4ser.data.collator.load_audio", refuse)
+    results = train_here(tmp_path, "--epochs", "1", "--config", '{"modalities": ["text"]}', "--augment_speed", "0")
+    assert results["splits"]["test"]["n"] == SIZES["test"]
+    with pytest.raises(AssertionError, match="a recording is decoded"):
+        train_here(tmp_path, "--epochs", "1")
 
 
 def test_the_folder_loads_as_it_is(run):

@@ -45,6 +45,11 @@ def test_two_processes_equal_the_larger_batch(alone, tmp_path):
     assert_same(alone, learn(tmp_path / "two.safetensors", 2))
 
 
+def test_scaled_gradients_on_two_processes(alone, tmp_path):
+    """The scaler of fp16; without autocast, the same numbers."""
+    assert_same(alone, learn(tmp_path / "two.safetensors", 2, "--scaled"))
+
+
 def test_sharded_weights_over_two_processes(alone, tmp_path):
     """As FSDP does on GPUs; the second half goes on from a checkpoint of the first."""
     assert_same(alone, learn(tmp_path / "two.safetensors", 2, "--sharded", "--checkpoints", tmp_path / "checkpoints"))
@@ -60,6 +65,15 @@ def test_accumulation_on_two_processes(alone, tmp_path):
     whole = learn(tmp_path / "whole.safetensors", 1, "--contrastive_weight", "0")
     assert_same(whole, both)
     assert not torch.allclose(alone["network/classifier.weight"], whole["network/classifier.weight"])  # lambda counts
+
+
+def test_sums_on_two_processes_and_accumulated(tmp_path):
+    """Sums over all that a step sees, however it is spread; the contrastive loss compares within a batch."""
+    options = "--loss_reduction", "sum", "--contrastive_weight"
+    whole = learn(tmp_path / "whole.safetensors", 1, *options, "0.1")
+    assert_same(whole, learn(tmp_path / "two.safetensors", 2, *options, "0.1"))
+    parts = learn(tmp_path / "parts.safetensors", 1, *options, "0", "--accumulation", "2")
+    assert_same(learn(tmp_path / "one.safetensors", 1, *options, "0"), parts)
 
 
 def test_scales_by_hand():
@@ -94,3 +108,9 @@ def test_scales_by_hand():
         name: tuple(round(float(scales.scale(index, name)), 6) for index in (0, 1)) for name in expected
     } == expected
     assert set(OBJECTIVES) < set(expected)
+    # As sums: times what there is in all, but for the expectations of eq. 20.
+    scales = LossScales(window, Accelerator(cpu=True), "sum")
+    counts = {"emotion": 4, "error_detection": 10, "error_correction": 2, "contrastive": 2, "of_a_system": 4}
+    for name, shares in expected.items():
+        found = [float(scales.scale(index, name)) for index in (0, 1)]
+        assert found == pytest.approx([share * counts.get(name, 1) for share in shares], abs=1e-6)

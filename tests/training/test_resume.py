@@ -26,6 +26,7 @@ warmup_steps: 4
 augment_speed: 0.1
 augment_mask: 0.2
 checkpoint_steps: 2
+keep_checkpoints: 2
 """
 
 
@@ -134,3 +135,52 @@ def test_nonfinite_loss_stops_or_is_skipped(arguments, tmp_path):
     results = train(parse_arguments([*argv, "--resume", "true", "--on_nonfinite", "skip"]))
     assert results["skipped_steps"] == 1
     assert [row["step"] for row in logged(tmp_path)] == ["1", "2"]
+
+
+def test_checkpoints_go_when_the_run_is_finished(arguments, whole, tmp_path):
+    """A run that was stopped resumes all the same; a finished one is not begun anew."""
+    config = tmp_path / "default.yaml"
+    config.write_text(CONFIG.replace("keep_checkpoints: 2\n", ""))
+    argv = [SMALL, str(config), *arguments[2:], "--output_dir", str(tmp_path / "run"), "--epochs", "2"]
+    with pytest.raises(ValueError, match="NaN or infinite in step 3"):
+        train(parse_arguments([*argv, "--learning_rate", "1e30"]))
+    resume = [*argv, "--learning_rate", "1e30", "--resume", "true", "--on_nonfinite", "skip"]
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002"]
+    train(parse_arguments(resume))
+    assert (tmp_path / "run" / "results.json").is_file()
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    with pytest.raises(DataError, match="run is finished and its checkpoints are removed"):
+        train(parse_arguments(resume))
+    assert (tmp_path / "run" / "results.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        (["--checkpoint_epochs", "2"], [6, 12, 15]),
+        (["--checkpoint_epochs", "0"], [15]),
+        (["--checkpoint_epochs", "0", "--checkpoint_steps", "3"], [3, 6, 9, 12, 15]),
+    ],
+    ids=["every second epoch", "the last alone", "by steps alone"],
+)
+def test_epochs_between_checkpoints(options, steps, arguments, tmp_path):
+    """Five epochs of three steps; what is kept has the last one in any case."""
+    argv = [*arguments, "--output_dir", str(tmp_path), "--epochs", "5", "--checkpoint_steps", "0"]
+    train(parse_arguments([*argv, "--keep_checkpoints", "9", *options]))
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == [f"step-{step:08d}" for step in steps]
+
+
+def test_resumes_between_epochs_that_have_checkpoints(arguments, whole, workers, tmp_path):
+    argv = [*arguments, "--output_dir", str(tmp_path), "--resume", "true"]
+    argv += ["--checkpoint_steps", "0", "--checkpoint_epochs", "3"]
+    worker = workers.Process(target=work, args=(argv,))
+    worker.start()
+    while len(logged(tmp_path)) < 14 and worker.is_alive():  # in the fifth epoch, from which it goes back to the third
+        time.sleep(0.005)
+    worker.kill()
+    worker.join()
+    assert worker.exitcode == -9
+    assert [path.name for path in (tmp_path / "checkpoints").glob("step-*")] == ["step-00000009"]
+    train(parse_arguments(argv))
+    assert_same_run(tmp_path, whole)

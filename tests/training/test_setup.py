@@ -81,6 +81,26 @@ def test_missing_hypotheses_are_refused(tmp_path):
         load_corpus(parse_arguments(["--dataset", str(tmp_path), "--output_dir", "unused"]).data)
 
 
+def test_few_missing_hypotheses_are_allowed_on_request(tmp_path, capsys):
+    rows = (replace(row, hypothesis=None) if row.id == "test-1" else row for row in utterances())
+    write_dataset(rows, LABELS, tmp_path, title="Holes", description="Noises.")
+    argv = ["--dataset", str(tmp_path), "--output_dir", "unused"]
+    counts = "train 11 of 11, validation 5 of 5, test 3 of 4"
+    with pytest.raises(DataError, match=rf"{counts}\): transcribe .* --allow_missing_text true"):
+        load_corpus(parse_arguments(argv).data)
+    capsys.readouterr()
+    load_corpus(parse_arguments([*argv, "--allow_missing_text", "true"]).data)
+    assert f"hypothesis for {counts}" in capsys.readouterr().out
+
+
+def test_speech_alone_needs_no_hypotheses(tmp_path):
+    rows = (replace(row, hypothesis=None, transcript=None) for row in utterances())
+    write_dataset(rows, LABELS, tmp_path / "corpus", title="Speech", description="Noises.")
+    argv = ["--dataset", str(tmp_path / "corpus"), "--output_dir", str(tmp_path / "run")]
+    results = train(parse_arguments([SMALL, "configs/ablations/speech_only.yaml", *argv]))
+    assert results["splits"]["test"]["n"] == SIZES["test"]
+
+
 def test_config_of_other_emotions_is_refused(tmp_path):
     corpus = write_tiny_corpus(tmp_path)
     argv = ["--dataset", str(corpus), "--output_dir", "unused", "--preset", "tiny"]

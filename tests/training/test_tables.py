@@ -30,7 +30,7 @@ def argv(tmp_path_factory):
     (folder / "table.yaml").write_text("full:\nconcat: concat.yaml\ntwice: --adversarial_weight 0.01\n")
     (folder / "concat.yaml").write_text((ROOT / "configs" / "ablations" / "concat.yaml").read_text())
     write_tiny_corpus(folder / "corpus")
-    return [folder / "table.yaml", SMALL, "--dataset", str(folder / "corpus")]
+    return [folder / "table.yaml", SMALL, "--dataset", str(folder / "corpus"), "--keep_checkpoints", "1"]
 
 
 def test_table_trains_resumes_and_is_reported(argv, tmp_path):

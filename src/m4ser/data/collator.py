@@ -23,32 +23,40 @@ class M4SERCollator:
         augmentation: what happens to a training recording and its hypothesis.
         max_seconds: of a longer recording only a window is taken: the middle, or, with `augmentation`, another part
             each epoch.
+        has_speech: whether the network has a speech encoder; for one without, no recording is decoded.
     """
 
     def __init__(
-        self, processor: "M4SERProcessor", augmentation: Augmentation | None = None, max_seconds: float | None = None
+        self,
+        processor: "M4SERProcessor",
+        augmentation: Augmentation | None = None,
+        max_seconds: float | None = None,
+        has_speech: bool = True,
     ):
         self.processor = processor
         self.augmentation = augmentation
         self.max_seconds = max_seconds
+        self.has_speech = has_speech
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Collate rows with the columns of `m4ser.data.schema`, label columns included.
 
         Returns:
             The processor's four inputs, `labels` (B,), `aed_labels` (B, n), `correction_positions` (K, 2) as row and
-            token, `correction_ids` (K, c), and `ids`, a list. Where no row has audio, `input_values` and
-            `attention_mask` are None; where rows have `speech_states` (`m4ser.training.features`), these are
-            `speech_hidden_states` (B, m, width), and `attention_mask` (B, m) is theirs.
+            token, `correction_ids` (K, c), and `ids`, a list. Where no row has audio, or the network no speech
+            encoder, `input_values` and `attention_mask` are None; where rows have `speech_states`
+            (`m4ser.training.features`), these are `speech_hidden_states` (B, m, width), and `attention_mask` (B, m)
+            is theirs.
         """
         rate = self.processor.feature_extractor.sampling_rate
         ids = [row["id"] for row in rows]
         texts = [row["hypothesis"] or "" for row in rows]
-        has_audio = rows[0].get("speech_states") is None and any(row["audio"] is not None for row in rows)
+        cached = rows[0].get("speech_states") is not None
+        has_audio = self.has_speech and not cached and any(row["audio"] is not None for row in rows)
         waveforms = self._waveforms(rows, rate) if has_audio else None
         silence = {"input_values": None, "attention_mask": None}
         batch: dict[str, Any] = silence | dict(self.processor(waveforms, texts, sampling_rate=rate))
-        if rows[0].get("speech_states") is not None:
+        if cached:
             batch |= _pad_states([row["speech_states"] for row in rows], rows[0]["speech_width"])
         if self.augmentation is not None and self.augmentation.mask:
             self._hide_tokens(batch["input_ids"], ids, self.augmentation)

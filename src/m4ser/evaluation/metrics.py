@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import datasets
 import evaluate
-import jiwer
 import numpy as np
+
+from m4ser.data.word_errors import count_word_errors
 
 Indices = Sequence[int] | np.ndarray
 
@@ -109,17 +110,10 @@ def word_error_rate(hypotheses: Sequence[str], references: Sequence[str]) -> flo
         ValueError: no recordings, unequal numbers of them, or not one reference word among them.
     """
     _check_pairs(hypotheses, references, "hypotheses")
-    hypotheses = [" ".join(text.split()) for text in hypotheses]
-    references = [" ".join(text.split()) for text in references]
-    pairs = list(zip(hypotheses, references, strict=True))
-    spoken = [(hypothesis, reference) for hypothesis, reference in pairs if reference]
-    if not spoken:
+    errors, words = count_word_errors(hypotheses, references)
+    if not words:
         raise ValueError("The word error rate of references without a single word is undefined.")
-    output = jiwer.process_words([reference for _, reference in spoken], [hypothesis for hypothesis, _ in spoken])
-    # jiwer refuses an empty reference, so the words of hypotheses of silence are counted here.
-    inserted = sum(len(hypothesis.split()) for hypothesis, reference in pairs if not reference)
-    errors = output.substitutions + output.deletions + output.insertions + inserted
-    return errors / (output.hits + output.substitutions + output.deletions)
+    return errors / words
 
 
 def _as_indices(predictions: Indices, references: Indices) -> tuple[np.ndarray, np.ndarray]:

@@ -1,44 +1,20 @@
 """Word error rates of a dataset's hypotheses, overall and by what is known of a recording: `m4ser wer`."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
-from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
-from transformers.utils import cached_file
 
 from m4ser.data.loading import load_dataset, merge_splits
 from m4ser.data.schema import DataError
+from m4ser.data.word_errors import whisper_normalizer
 from m4ser.evaluation.metrics import word_error_rate
 
 TEXTS = ("hypothesis", "transcript")
 COLUMNS = ("split", "session", "emotion", "speaker")
 # Sec. IV-B; the paper does not say how it normalized.
 PUBLISHED = "The paper: 20.48 % on IEMOCAP (openai/whisper-medium.en), 37.87 % on MELD (openai/whisper-large-v2)."
-
-
-def whisper_normalizer(asr: str | Path | None = None) -> Callable[[str], str]:
-    """Return Whisper's English normalizer, from a text to its words as they are scored.
-
-    Args:
-        asr: id or folder of a Whisper model, whose tokenizer brings the table that makes "colour" "color". Without it
-            these are two words.
-
-    Raises:
-        DataError: there is no such model, or no table with it.
-    """
-    if asr is None:
-        return EnglishTextNormalizer({})
-    try:
-        path = cached_file(str(asr), "normalizer.json")
-        if path is None:
-            raise OSError("there is no normalizer.json")
-        with open(path, encoding="utf-8") as file:
-            return EnglishTextNormalizer(json.load(file))
-    except (OSError, ValueError) as error:
-        raise DataError(f"No table of spellings at {str(asr)!r}: {error}") from error
 
 
 def word_error_rates(

@@ -17,6 +17,8 @@ from m4ser.systems import SYSTEMS
 
 TRACKERS = ("tensorboard", "trackio")
 ON_NONFINITE = ("stop", "skip")
+PRECISIONS = ("no", "bf16", "fp16")
+LOSS_REDUCTIONS = ("mean", "sum")
 SELECTION_METRICS = ("unweighted_accuracy", "weighted_accuracy", "weighted_f1")
 
 
@@ -56,6 +58,9 @@ class DataArguments:
         default=None, metadata={"help": "train on so many recordings an emotion of the validation split (Table IX)"}
     )
     text_column: str = field(default="hypothesis", metadata={"help": "hypothesis, or transcript (Table VI)"})
+    allow_missing_text: bool = field(
+        default=False, metadata={"help": "train although more than 1 %% of a split has no text"}
+    )
     normalization: str = field(default="none", metadata={"help": "of both texts: none or basic"})
     vocabulary_size: int = field(default=512, metadata={"help": "of the tokenizer trained for a preset"})
     asr_model_id: str | None = field(default=None, metadata={"help": "ASR model that made the hypotheses"})
@@ -78,13 +83,24 @@ def _weight(name: str, default: float, text: str) -> float:
 
 @dataclass
 class ObjectiveArguments:
-    """The weights of eq. 22; the defaults are Table I's."""
+    """The weights of eq. 22, Table I's by default, and what the losses leave open."""
 
     auxiliary_weight: float = _weight("auxiliary_weight", 0.1, "both auxiliary tasks")
     detection_weight: float = _weight("detection_weight", 3.0, "error detection within them")
     adversarial_weight: float = _weight("adversarial_weight", 0.01, "the adversarial loss; 0 builds no discriminator")
     contrastive_weight: float = _weight("contrastive_weight", 0.1, "the contrastive loss")
     temperature: float = field(default=0.07, metadata={"help": "tau of the contrastive loss"})
+    contrastive_include_self: bool = field(
+        default=False,
+        metadata={"help": "read A(i) of eq. 21 literally, as all samples, i among them; by default all but i"},
+    )
+    loss_reduction: str = field(
+        default="mean",
+        metadata={"help": "mean, or sum as the paper writes eq. 3, 7, 19 and 21, over the recordings of a step"},
+    )
+
+    def __post_init__(self) -> None:
+        _choose("loss_reduction", self.loss_reduction, LOSS_REDUCTIONS)
 
 
 @dataclass
@@ -108,7 +124,9 @@ class TrainingArguments:
     warmup_steps: int = 0
     weight_decay: float = 0.0
     max_grad_norm: float = field(default=1.0, metadata={"help": "0 for no clipping"})
-    mixed_precision: str = field(default="no", metadata={"help": "no, bf16 or fp16"})
+    mixed_precision: str | None = field(
+        default=None, metadata={"help": "no, bf16 or fp16; by default what accelerate was launched with"}
+    )
     gradient_checkpointing: bool = field(
         default=False, metadata={"help": "compute the encoders' activations again instead of keeping them"}
     )
@@ -121,8 +139,16 @@ class TrainingArguments:
         default="unweighted_accuracy", metadata={"help": f"chooses the best epoch: {', '.join(SELECTION_METRICS)}"}
     )
     resume: bool = field(default=False, metadata={"help": "resume from the last checkpoint in output_dir"})
-    checkpoint_steps: int = field(default=0, metadata={"help": "steps between checkpoints; 0 for one an epoch"})
-    keep_checkpoints: int = field(default=2, metadata={"help": "how many of the newest stay"})
+    checkpoint_steps: int = field(
+        default=0, metadata={"help": "steps between checkpoints; 0 for none within an epoch"}
+    )
+    checkpoint_epochs: int = field(
+        default=1, metadata={"help": "epochs between checkpoints; 0 for none after an epoch"}
+    )
+    keep_checkpoints: int | None = field(
+        default=None,
+        metadata={"help": "how many of the newest stay, in a finished run too; by default two until it is finished"},
+    )
     on_nonfinite: str = field(default="stop", metadata={"help": "where a loss is NaN or infinite: stop or skip"})
     log_with: list[str] | None = field(default=None, metadata={"help": f"besides CSV: {', '.join(TRACKERS)}"})
     project: str | None = field(default=None, metadata={"help": "of the trackers; the folder's name by default"})
@@ -132,6 +158,12 @@ class TrainingArguments:
     def __post_init__(self) -> None:
         _choose("selection_metric", self.selection_metric, SELECTION_METRICS)
         _choose("on_nonfinite", self.on_nonfinite, ON_NONFINITE)
+        if self.mixed_precision is False:  # how YAML reads an unquoted no
+            self.mixed_precision = "no"
+        if self.mixed_precision is not None:
+            _choose("mixed_precision", self.mixed_precision, PRECISIONS)
+        if self.keep_checkpoints is not None and self.keep_checkpoints < 1:
+            raise ValueError("keep_checkpoints is at least 1; leave it out to remove them when the run is finished.")
         for tracker in self.log_with or ():
             _choose("log_with", tracker, TRACKERS)
             if find_spec(tracker) is None:

@@ -30,8 +30,14 @@ class Loaders:
 
     @classmethod
     def create(
-        cls, corpus: datasets.DatasetDict, processor: M4SERProcessor, arguments: Arguments, accelerator: Accelerator
+        cls,
+        corpus: datasets.DatasetDict,
+        processor: M4SERProcessor,
+        arguments: Arguments,
+        accelerator: Accelerator,
+        has_speech: bool = True,
     ) -> "Loaders":
+        """Make the loaders of a network, which decode recordings only where it `has_speech`."""
         data, options = arguments.data, arguments.training
         augmentation = Augmentation(
             data.augment_speed, data.augment_noise, data.augment_crop, data.augment_mask, options.seed
@@ -54,7 +60,7 @@ class Loaders:
             return DataLoader(
                 corpus[split],
                 batch_sampler=sampler,
-                collate_fn=M4SERCollator(processor, augmentation, data.max_seconds),
+                collate_fn=M4SERCollator(processor, augmentation, data.max_seconds, has_speech),
                 num_workers=options.num_workers,
                 pin_memory=accelerator.device.type == "cuda",
             )

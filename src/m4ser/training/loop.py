@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
 
+from m4ser.data.schema import DataError
 from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.losses import LossInputs, compute_losses, joint_loss, objective_of
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.model.speech_encoder_m4ser import SpeechEncoder
-from m4ser.run_folder import CHECKPOINTS, write_predictions
+from m4ser.run_folder import CHECKPOINTS, is_finished, write_predictions
 from m4ser.systems import SYSTEMS
-from m4ser.training.arguments import Arguments
+from m4ser.training.arguments import Arguments, TrainingArguments
 from m4ser.training.discriminator import invariant_probability
 from m4ser.training.loaders import Loaders, to_device
 from m4ser.training.loss_scaling import LossScales, gather_rows
@@ -30,6 +31,7 @@ from m4ser.training.records import RunLog, write_results
 from m4ser.training.setup import Experiment, build_accelerator, build_experiment, run_identity, seed_step
 from m4ser.training.state import Progress, TrainableModule, TrainingState
 
+KEPT_WHILE_TRAINING = 2  # checkpoints: the second in case the newest is damaged
 NETWORK_INPUTS = ("input_values", "attention_mask", "input_ids", "text_attention_mask", "speech_hidden_states")
 
 
@@ -47,26 +49,33 @@ def train(arguments: Arguments) -> dict[str, Any]:
         The content of `output_dir`/results.json.
 
     Raises:
-        DataError: a dataset that cannot be trained on, or checkpoints of another run.
+        DataError: a dataset that cannot be trained on, checkpoints of another run, or none of a finished one.
         NonFiniteError: a loss that is no number, unless the arguments say to skip such steps.
     """
+    started = time.monotonic()
     options = arguments.training
+    output_dir = Path(options.output_dir)
+    if options.resume:
+        check_resumable(output_dir)
     accelerator = build_accelerator(arguments)
     with accelerator.main_process_first():  # the others read what it has cached
         experiment = build_experiment(arguments, accelerator.device)
-    loaders = Loaders.create(experiment.corpus, experiment.processor, arguments, accelerator)
+    has_speech = experiment.model.speech_encoder is not None
+    loaders = Loaders.create(experiment.corpus, experiment.processor, arguments, accelerator, has_speech)
     total_steps = loaders.total_steps(options.epochs, options.gradient_accumulation_steps)
     state = TrainingState.create(experiment.model, arguments, total_steps, accelerator)
-
-    output_dir = Path(options.output_dir)
     identity = run_identity(arguments, experiment, accelerator)
     if options.resume:
         state.load(output_dir / CHECKPOINTS, identity, accelerator)
     elif accelerator.is_main_process:
         shutil.rmtree(output_dir / CHECKPOINTS, ignore_errors=True)
 
+    begun = started - state.progress.seconds  # as if it had never been cut
+
     def save() -> None:
-        state.save(output_dir / CHECKPOINTS, identity, accelerator, options.keep_checkpoints)
+        state.progress.seconds = time.monotonic() - begun
+        keep = options.keep_checkpoints or KEPT_WHILE_TRAINING
+        state.save(output_dir / CHECKPOINTS, identity, accelerator, keep)
 
     with RunLog(output_dir, state.progress, total_steps, arguments, accelerator) as log:
         while state.progress.epoch < options.epochs:
@@ -74,8 +83,30 @@ def train(arguments: Arguments) -> dict[str, Any]:
             scores, _ = evaluate(state.model, loaders.validation, accelerator)
             log.epoch(state.progress, scores)
             keep_best(state, scores[options.selection_metric], experiment.processor, output_dir, accelerator)
-            save()
-    return conclude(experiment, loaders, state.progress, arguments, accelerator)
+            if checkpoint_is_due(options, state.progress):
+                save()
+    results = conclude(experiment, loaders, state.progress, arguments, accelerator, begun)
+    if options.keep_checkpoints is None and accelerator.is_main_process:
+        shutil.rmtree(output_dir / CHECKPOINTS, ignore_errors=True)
+    return results
+
+
+def check_resumable(output_dir: Path) -> None:
+    """Refuse to resume a finished run whose checkpoints are gone: it would begin anew."""
+    if is_finished(output_dir) and not (output_dir / CHECKPOINTS).exists():
+        raise DataError(
+            f"{output_dir} is finished and its checkpoints are removed (--keep_checkpoints keeps them); give another "
+            "--output_dir, or leave --resume out to train it anew."
+        )
+
+
+def checkpoint_is_due(options: TrainingArguments, progress: Progress) -> bool:
+    """Tell whether a checkpoint follows the epoch that has just ended."""
+    counts = (options.checkpoint_epochs, progress.epoch), (options.checkpoint_steps, progress.step)
+    is_last = progress.epoch == options.epochs
+    return any(every and count % every == 0 for every, count in counts) or (
+        is_last and options.keep_checkpoints is not None
+    )
 
 
 def keep_best(
@@ -93,9 +124,14 @@ def keep_best(
 
 
 def conclude(
-    experiment: Experiment, loaders: Loaders, progress: Progress, arguments: Arguments, accelerator: Accelerator
+    experiment: Experiment,
+    loaders: Loaders,
+    progress: Progress,
+    arguments: Arguments,
+    accelerator: Accelerator,
+    begun: float,
 ) -> dict[str, Any]:
-    """Measure the best epoch on both held-out splits and write its predictions."""
+    """Measure the best epoch on both held-out splits and write its predictions; the run has `begun` by the clock."""
     output_dir = Path(arguments.training.output_dir)
     best = accelerator.prepare_model(SYSTEMS[arguments.model.system].from_pretrained(output_dir), evaluation_mode=True)
     measured = {name: evaluate(best, getattr(loaders, name), accelerator) for name in ("validation", "test")}
@@ -111,6 +147,7 @@ def conclude(
         labels=labels,
         splits={name: scores for name, (scores, _) in measured.items()},
         partition=experiment.partition,
+        begun=begun,
     )
 
 
@@ -127,7 +164,7 @@ def train_epoch(
     set_train_mode(state.model, options.rates, accelerator)
     accumulation = options.gradient_accumulation_steps
     for window in loaders.windows(progress.epoch, progress.batch, accumulation, accelerator.device):
-        # Not after the last step of an epoch: the epoch's own checkpoint follows its validation.
+        # Not after the last step of an epoch: that checkpoint follows the epoch's validation.
         if options.checkpoint_steps and progress.batch and progress.step % options.checkpoint_steps == 0:
             save()
         started = time.monotonic()
@@ -142,7 +179,7 @@ def train_epoch(
             losses = None
         progress.step += 1
         progress.batch += len(window)
-        progress.seconds += time.monotonic() - started
+        progress.training_seconds += time.monotonic() - started
         log.step(state, window, losses, time.monotonic() - started)
     progress.epoch += 1
     progress.batch = 0
@@ -165,15 +202,15 @@ def train_step(
     looks at D as it stood before the step, however many batches are accumulated.
 
     Returns:
-        Every named loss of the step as a float, a mean over all processes and batches, with "total" (eq. 22) and
+        Every named loss of the step as a float, over all processes and batches, with "total" (eq. 22) and
         "invariant_probability", the mean of D(H_inv).
 
     Raises:
-        NonFiniteError: a loss or a gradient is no number; nothing is updated then.
+        NonFiniteError: as of `update`; nothing is updated then.
     """
     encoder = accelerator.unwrap_model(state.model).speech_encoder
     window = [batch | _counted(batch, encoder) for batch in window]
-    scales = LossScales(window, accelerator)
+    scales = LossScales(window, accelerator, arguments.objective.loss_reduction)
     sums: dict[str, Tensor] = {}
     for index, batch in enumerate(window):
         last = index == len(window) - 1
@@ -183,15 +220,41 @@ def train_step(
     values = accelerator.reduce(torch.stack(list(sums.values())), "mean")
     if state.discriminator is not None:
         average_gradients(state.discriminator.module, accelerator)
-    norms = [_clip(trained, arguments.training.max_grad_norm, accelerator) for trained in state.trainable.values()]
-    finite = values if accelerator.scaler is not None else torch.cat([values, torch.stack(norms)])
-    if not finite.isfinite().all():
-        for trained in state.trainable.values():
-            trained.optimizer.zero_grad()
-        raise NonFiniteError(_describe(window, state.progress.step))
-    for trained in state.trainable.values():
-        trained.update(accelerator)
+    update(state, values, window, arguments.training.max_grad_norm, accelerator)
     return dict(zip(sums, values.tolist(), strict=True))
+
+
+def update(
+    state: TrainingState, losses: Tensor, window: list[dict[str, Any]], max_norm: float, accelerator: Accelerator
+) -> None:
+    """Take the optimizer steps of both sides with the gradients that are there, or neither's.
+
+    Neither's, and no step of a schedule, where fp16's gradients overflow: the scaler then lowers its scale.
+
+    Raises:
+        NonFiniteError: one of the `losses` is no number, or a gradient, unless it was scaled.
+    """
+    trainable, scaler = state.trainable.values(), accelerator.scaler
+    if scaler is not None:
+        _check_finite(losses, state, window)
+        accelerator.unscale_gradients([trained.optimizer for trained in trainable])
+    norms = torch.stack([_clip(trained, max_norm, accelerator) for trained in trainable])
+    if scaler is None:
+        _check_finite(torch.cat([losses, norms]), state, window)
+    if scaler is None or norms.isfinite().all():
+        for trained in trainable:
+            trained.update()
+    else:
+        state.progress.skipped += 1
+        state.clear_gradients()
+    if scaler is not None:
+        scaler.update()
+
+
+def _check_finite(values: Tensor, state: TrainingState, window: list[dict[str, Any]]) -> None:
+    if not values.isfinite().all():
+        state.clear_gradients()
+        raise NonFiniteError(_describe(window, state.progress.step))
 
 
 def _counted(batch: dict[str, Any], encoder: SpeechEncoder | None) -> dict[str, Tensor]:
@@ -240,7 +303,11 @@ def average_gradients(module: nn.Module, accelerator: Accelerator) -> None:
 
 def _clip(trained: TrainableModule, max_norm: float, accelerator: Accelerator) -> Tensor:
     """Scale a module's gradients down to `max_norm` where they are longer; return their norm before."""
-    norm = accelerator.clip_grad_norm_(trained.module.parameters(), max_norm or float("inf"))
+    parameters, limit = trained.module.parameters(), max_norm or float("inf")
+    if accelerator.scaler is None:
+        norm = accelerator.clip_grad_norm_(parameters, limit)
+    else:  # Accelerate would unscale the gradients of all optimizers, for each module again.
+        norm = nn.utils.clip_grad_norm_(parameters, limit)
     return (norm.full_tensor() if isinstance(norm, DTensor) else norm).float()
 
 

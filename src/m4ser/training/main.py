@@ -8,8 +8,7 @@ from typing import Any
 from accelerate import PartialState
 
 from m4ser.training.arguments import parse_arguments
-from m4ser.training.loop import train
-from m4ser.training.runs import train_all
+from m4ser.training.runs import train_all, train_one
 from m4ser.training.tables import train_table
 
 TABLE, DEBUG = "--table", "--debug"
@@ -39,7 +38,7 @@ def train_experiment(argv: Sequence[str]) -> None:
     if arguments.data.fold == "all" or arguments.training.seeds:
         _print_once(describe_summary(train_all(arguments)))
     else:
-        test = train(arguments)["splits"]["test"]
+        test = train_one(arguments)["splits"]["test"]
         _print_once(f"test WA {test['weighted_accuracy']:.3f}, UA {test['unweighted_accuracy']:.3f}, n {test['n']}")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from io import StringIO
@@ -157,9 +158,15 @@ def write_results(
     labels: Sequence[str],
     splits: Mapping[str, Mapping[str, Any]],
     partition: Partition,
+    begun: float,
 ) -> dict[str, Any]:
-    """Write results.json, the scores by split with all it takes to repeat them, and losses.png; return the results."""
+    """Write results.json, the scores by split with all it takes to repeat them, and losses.png; return the results.
+
+    Its `seconds` are the wall time since the run has `begun` by `time.monotonic`.
+    """
     training = arguments.training
+    if accelerator.is_main_process and find_spec("matplotlib"):
+        plot_losses(output_dir, output_dir / run_folder.LOSS_CURVES)
     results = {
         "name": training.name or output_dir.name,
         "labels": labels,
@@ -172,8 +179,10 @@ def write_results(
         "steps": progress.step,
         "skipped_steps": progress.skipped,
         "parameters": parameters,
-        "seconds": round(progress.seconds, 1),
+        "seconds": round(time.monotonic() - begun, 1),
+        "training_seconds": round(progress.training_seconds, 1),
         "processes": accelerator.num_processes,
+        "precision": accelerator.mixed_precision,
         "hardware": hardware(),
         "versions": versions(LIBRARIES),
         "command": " ".join(sys.argv),
@@ -181,8 +190,6 @@ def write_results(
         "config": arguments.as_dict(),
     }
     if accelerator.is_main_process:
-        if find_spec("matplotlib"):
-            plot_losses(output_dir, output_dir / run_folder.LOSS_CURVES)
         run_folder.write_results(output_dir, results)
     accelerator.wait_for_everyone()
     return results

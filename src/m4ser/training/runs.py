@@ -1,12 +1,22 @@
-"""Every fold and every seed of an experiment, one run each: finished ones are kept, cut ones resume."""
+"""Every fold and every seed of an experiment, one run each: finished ones are kept, cut ones resume.
+
+Several commands started at once on one output folder, on one machine or on several that share it, share the runs: each
+takes the next one that nobody has (`m4ser.training.claims`), also one whose process has died, until all are finished.
+"""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 
 from m4ser import run_folder
 from m4ser.data.loading import load_dataset
@@ -14,10 +24,30 @@ from m4ser.data.schema import DataError
 from m4ser.evaluation.protocols import fold_count
 from m4ser.run_folder import MEASURES
 from m4ser.training.arguments import Arguments
+from m4ser.training.claims import ABANDONED_SECONDS, Claim, Observer
 from m4ser.training.loop import train
 from m4ser.training.setup import MUTABLE_ON_RESUME
 
 SPLITS = ("validation", "test")
+POLL_SECONDS = 1.0
+
+
+def train_one(arguments: Arguments) -> dict[str, Any]:
+    """Train one run, in a folder that no other process trains into.
+
+    Returns:
+        As of `train`.
+
+    Raises:
+        DataError: as of `train`, or another process trains into the folder.
+    """
+    claims: list[Claim] = []
+    _from_main(processes(), lambda: claims.append(_claim_alone(Path(arguments.training.output_dir))))
+    try:
+        return train(arguments)
+    finally:
+        for claim in claims:
+            claim.release()
 
 
 def train_all(arguments: Arguments) -> dict[str, Any]:
@@ -30,8 +60,98 @@ def train_all(arguments: Arguments) -> dict[str, Any]:
     Raises:
         DataError: as of `train`, or a finished run in the folder that had other arguments.
     """
-    output_dir = Path(arguments.training.output_dir)
-    results = {run.training.output_dir: _finished(run) or train(run) for run in runs(arguments)}
+    [(_, summary)] = train_groups({Path(arguments.training.output_dir).name: arguments})
+    return summary
+
+
+def train_groups(groups: Mapping[str, Arguments]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Train the runs of several experiments that no other process has; yield the name and summary of each experiment.
+
+    An experiment is summed up once all its runs are finished, whoever trained them.
+
+    Raises:
+        DataError: as of `train_all`.
+    """
+    state = processes()
+    with state.main_process_first():
+        remaining = {name: list(runs(arguments)) for name, arguments in groups.items()}
+    work = SharedWork(groups, remaining)
+    while remaining:
+        name, index, summary = _from_main(state, work.next)
+        if summary is not None:
+            del remaining[name]
+            yield name, summary
+        elif index is not None:
+            try:
+                train(remaining[name][index])
+            finally:
+                work.release()
+        else:
+            time.sleep(POLL_SECONDS)
+
+
+class SharedWork:
+    """What is left to do, as the main process of this command sees it.
+
+    Args:
+        groups: the experiments by name. remaining: the runs of those that are not summed up yet; the caller removes
+            them.
+    """
+
+    def __init__(self, groups: Mapping[str, Arguments], remaining: Mapping[str, Sequence[Arguments]]):
+        self._groups = groups
+        self._remaining = remaining
+        self._observer = Observer()
+        self._results: dict[str, dict[str, Any]] = {}
+        self._claim: Claim | None = None
+        self._is_waiting = False
+
+    def next(self) -> tuple[str, int | None, dict[str, Any] | None]:
+        """Return an experiment and its summary, or an experiment and which run to train; else there is time to wait.
+
+        Raises:
+            DataError: a run is finished, but had other arguments.
+        """
+        for name, group in self._remaining.items():
+            # Every run, so that one that had other arguments is found before anything is trained.
+            if all([self._is_finished(run) for run in group]):
+                results = {run.training.output_dir: self._results[run.training.output_dir] for run in group}
+                return name, None, sum_up(self._groups[name], results)
+        for name, group in self._remaining.items():
+            for index, run in enumerate(group):
+                if not self._is_finished(run) and self._take(run):
+                    return name, index, None
+        self._say_waiting()
+        return "", None, None
+
+    def release(self) -> None:
+        """Give back the run that was to be trained."""
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
+
+    def _is_finished(self, run: Arguments) -> bool:
+        folder = run.training.output_dir
+        if folder not in self._results and (results := _finished(run)) is not None:
+            self._results[folder] = results
+        return folder in self._results
+
+    def _take(self, run: Arguments) -> bool:
+        self._claim = self._observer.claim(Path(run.training.output_dir))
+        if self._claim is not None and self._is_finished(run):  # while it was claimed
+            self.release()
+        return self._claim is not None
+
+    def _say_waiting(self) -> None:
+        if not self._is_waiting:
+            folders = [run.training.output_dir for group in self._remaining.values() for run in group]
+            others = ", ".join(folder for folder in folders if folder not in self._results)
+            print(f"Waiting for the runs that other processes have: {others}", file=sys.stderr)
+        self._is_waiting = True
+
+
+def sum_up(arguments: Arguments, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Write summary.json of an experiment's results by folder; return its content."""
     summary = {
         "runs": {Path(folder).name: _measures(result) for folder, result in results.items()},
         "splits": {
@@ -39,7 +159,7 @@ def train_all(arguments: Arguments) -> dict[str, Any]:
         },
         "config": arguments.as_dict(),
     }
-    run_folder.write_json(output_dir, run_folder.SUMMARY, summary)
+    run_folder.write_json(arguments.training.output_dir, run_folder.SUMMARY, summary)
     return summary
 
 
@@ -58,6 +178,39 @@ def runs(arguments: Arguments) -> Iterator[Arguments]:
                 training, output_dir=str(Path(training.output_dir) / name), seed=seed, seeds=None, resume=True
             ),
         )
+
+
+def processes() -> PartialState:
+    """Return what connects the processes of this command, before each run makes its own Accelerator of them."""
+    return PartialState(cpu=not torch.accelerator.is_available())
+
+
+def _from_main(state: PartialState, make: Callable[[], Any]) -> Any:
+    """Return in every process what `make` gives in the main one, or raise its ValueError in each."""
+    made: list[Any] = [None]
+    if state.is_main_process:
+        try:
+            made = [make()]
+        except ValueError as error:
+            made = [error]
+    broadcast_object_list(made)
+    if isinstance(made[0], ValueError):
+        raise made[0]
+    return made[0]
+
+
+def _claim_alone(folder: Path) -> Claim:
+    """Claim a folder, once it is certain that no process that is alive has it.
+
+    Raises:
+        DataError: one has.
+    """
+    observer, start = Observer(), time.monotonic()
+    while (claim := observer.claim(folder)) is None:
+        time.sleep(POLL_SECONDS)
+        if observer.has_counted(folder) or time.monotonic() - start > 2 * ABANDONED_SECONDS:
+            raise DataError(f"Another process is training into {folder}; give another --output_dir, or end it first.")
+    return claim
 
 
 def _finished(arguments: Arguments) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import set_seed
 from transformers import (
     AutoFeatureExtractor,
@@ -18,6 +18,7 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
+from m4ser.data.coverage import check_coverage, describe_coverage
 from m4ser.data.labels import MAX_CORRECTION_LENGTH, add_labels
 from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
@@ -25,7 +26,7 @@ from m4ser.data.tokenizer import train_tokenizer, with_normalization
 from m4ser.evaluation.protocols import Partition, k_shot, partition
 from m4ser.losses import check_objective
 from m4ser.model.base_m4ser import EmotionModel
-from m4ser.model.configuration_m4ser import EmotionConfig
+from m4ser.model.configuration_m4ser import MODALITIES, EmotionConfig
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.systems import SYSTEMS
 from m4ser.training.arguments import Arguments, DataArguments
@@ -52,6 +53,7 @@ MUTABLE_ON_RESUME = {
     "seeds",
     "fold",
     "checkpoint_steps",
+    "checkpoint_epochs",
     "keep_checkpoints",
     "on_nonfinite",
     "log_with",
@@ -66,16 +68,26 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
     """Return Accelerate's view of the machine; it accumulates nothing by itself, for `train_step` does.
 
     Raises:
-        ValueError: it was launched to compile region by region.
+        ValueError: another precision than it was launched with, fp16 on a CPU, or it was launched to compile region
+            by region.
     """
     options = arguments.training
+    launched_precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")  # no is its default, and contradicts none
+    precision = options.mixed_precision or launched_precision
+    if launched_precision not in ("no", precision):
+        raise ValueError(
+            f"accelerate was launched with --mixed_precision {launched_precision}, train.py was given {precision}: "
+            "leave one of them out."
+        )
     set_seed(options.seed)
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),  # without it, several processes on a CPU do not know of each other
-        mixed_precision=options.mixed_precision,
+        mixed_precision=precision,
         log_with=options.log_with,
         project_dir=options.output_dir,
     )
+    if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        raise ValueError("fp16 needs a GPU; on a CPU, train with --mixed_precision bf16 or no.")
     if accelerator.state.dynamo_plugin.use_regional_compilation:
         # accelerate takes the list of a weight's parametrizations, which HuBERT's position embedding has, for layers.
         raise ValueError("HuBERT cannot be compiled region by region; leave --dynamo_use_regional_compilation out.")
@@ -98,6 +110,7 @@ def run_identity(arguments: Arguments, experiment: Experiment, accelerator: Acce
     groups = arguments.as_dict().values()
     identity = {name: value for group in groups for name, value in group.items() if name not in MUTABLE_ON_RESUME}
     return identity | {
+        "mixed_precision": accelerator.mixed_precision,
         "recordings a batch": arguments.training.batch_size * accelerator.num_processes,
         "protocol": experiment.partition.name,
         "training recordings": len(experiment.corpus["train"]),
@@ -116,7 +129,8 @@ def build_experiment(arguments: Arguments, device: torch.device | str = "cpu") -
     """
     if arguments.training.cache_features:
         check_cacheable(arguments)
-    parts = load_corpus(arguments.data, arguments.training.seed)
+    encodes_text = "text" in arguments.model.fields.get("modalities", MODALITIES)
+    parts = load_corpus(arguments.data, arguments.training.seed, encodes_text)
     corpus = parts.splits
     processor = build_processor(arguments, corpus["train"])
     model = build_model(arguments, processor.tokenizer, corpus["train"].features["emotion"].names)
@@ -137,8 +151,15 @@ def add_error_labels(
     return add_labels(corpus, tokenizer, tokenizer.model_max_length, length, rewrite=rewrite)
 
 
-def load_corpus(arguments: DataArguments, seed: int = 0) -> Partition:
-    """Load the three splits of a dataset by the protocol that the arguments name; `seed` draws shots."""
+def load_corpus(arguments: DataArguments, seed: int = 0, encodes_text: bool = True) -> Partition:
+    """Load the three splits of a dataset by the protocol that the arguments name.
+
+    Args:
+        arguments: [`DataArguments`]. seed: draws shots. encodes_text: whether the network needs texts.
+
+    Raises:
+        DataError: what is trained on is missing, texts among it, or cannot be told apart.
+    """
     if arguments.text_column not in ("hypothesis", "transcript"):
         raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
     corpus = load_dataset(arguments.dataset)
@@ -150,14 +171,29 @@ def load_corpus(arguments: DataArguments, seed: int = 0) -> Partition:
     parts = partition(corpus, arguments.protocol, fold)
     if arguments.shots:
         parts = k_shot(parts, arguments.shots, seed)
-    if all(text is None for text in parts.splits["train"]["hypothesis"]):
-        raise DataError(
-            f"{arguments.dataset} has no {arguments.text_column}: transcribe it with hub_scripts/transcribe.py and "
-            "build it again with --hypotheses."
-        )
+    if encodes_text:
+        _check_texts(parts.splits, arguments)
     if len(set(parts.splits["train"]["emotion"])) < 2:
         raise DataError(f"{arguments.dataset}: all recordings of the training split have the same emotion.")
     return parts
+
+
+def _check_texts(splits: datasets.DatasetDict, arguments: DataArguments) -> None:
+    """Print how many texts each split has; refuse a dataset without, or with too few unless the arguments allow it."""
+    texts = {split: rows["hypothesis"] for split, rows in splits.items()}
+    counts = {split: (sum(text is not None for text in column), len(column)) for split, column in texts.items()}
+    column = arguments.text_column
+    if not counts["train"][0]:
+        raise DataError(
+            f"{arguments.dataset} has no {column}: transcribe it with hub_scripts/transcribe.py and "
+            "build it again with --hypotheses."
+        )
+    PartialState().print(f"{column} for {describe_coverage(counts)}")
+    if not arguments.allow_missing_text:
+        remedy = (
+            "transcribe the rest with hub_scripts/transcribe.py, or train all the same by --allow_missing_text true."
+        )
+        check_coverage(counts, column, remedy)
 
 
 def check_parts(model: EmotionModel, learning_rates: Mapping[str, float]) -> None:

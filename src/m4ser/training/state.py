@@ -28,8 +28,10 @@ class Progress:
 
     Args:
         epoch: whole epochs done. batch: batches of the next one that are done. step: optimizer steps done.
-        best_score, best_epoch: of the epoch kept. skipped: steps left out because a loss was no number.
-        seconds: that it has run.
+        best_score, best_epoch: of the epoch kept.
+        skipped: steps left out because a loss was no number or, in fp16, a gradient too large.
+        seconds: wall time of the run, loading, validation and saving included, over all its resumes.
+        training_seconds: of it, in training steps.
     """
 
     epoch: int = 0
@@ -39,6 +41,7 @@ class Progress:
     best_epoch: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    training_seconds: float = 0.0
 
 
 @dataclass
@@ -72,11 +75,11 @@ class TrainableModule:
         scheduler = get_scheduler(options.schedule, optimizer.optimizer, options.warmup_steps, total_steps)
         return cls(module, optimizer, scheduler)
 
-    def update(self, accelerator: Accelerator) -> None:
-        """Take one optimizer step with the gradients that are there, and clear them."""
-        self.optimizer.step()
-        if not accelerator.optimizer_step_was_skipped:
-            self.scheduler.step()
+    def update(self) -> None:
+        """Take one optimizer step with the gradients that are there, no longer scaled, and clear them."""
+        # Torch's own: in fp16, Accelerate's would unscale them again and update the scaler for each module.
+        _plain(self.optimizer).step()
+        self.scheduler.step()
         self.optimizer.zero_grad()
 
 
@@ -114,6 +117,10 @@ class TrainingState:
         """The modules that are trained, by name."""
         modules = {"network": self.network, "discriminator": self.discriminator}
         return {name: module for name, module in modules.items() if module is not None}
+
+    def clear_gradients(self) -> None:
+        for trained in self.trainable.values():
+            trained.optimizer.zero_grad()
 
     def save(self, folder: Path, identity: Mapping[str, Any], accelerator: Accelerator, keep: int) -> None:
         """Write a checkpoint that only a run of the same `identity` (a mapping that JSON can hold) can resume from."""

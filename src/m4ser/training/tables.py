@@ -11,19 +11,18 @@ from typing import Any
 import yaml
 
 from m4ser.training.arguments import MAPPINGS, Arguments, parse_arguments
-from m4ser.training.runs import train_all
+from m4ser.training.runs import train_groups
 
 ROW_NAME = re.compile(r"[\w.+-]+")
 
 
 def train_table(table: str | Path, argv: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Train every row of [`rows`]; yield its name and the summary that `train_all` returns.
+    """Train every row of [`rows`], and share the work with others of the same table; yield its name and summary.
 
     Raises:
-        ValueError: as of `rows`, before anything is trained, and of `train_all`.
+        ValueError: as of `rows`, before anything is trained, and of `train_groups`.
     """
-    for name, arguments in rows(table, argv).items():
-        yield name, train_all(arguments)
+    yield from train_groups(rows(table, argv))
 
 
 def rows(table: str | Path, argv: Sequence[str]) -> dict[str, Arguments]:

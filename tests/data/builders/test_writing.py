@@ -16,6 +16,7 @@ from m4ser.data.builders.writing import write_dataset
 from m4ser.data.labels import aligned_labels
 from m4ser.data.schema import COLUMNS, ROWS_PER_BATCH, DataError, Utterance, features
 from m4ser.data.tokenizer import train_tokenizer
+from m4ser.evaluation.transcripts import word_error_rates
 
 LABELS = ("sad", "happy")
 CARD = {"title": "A corpus", "description": "For a test."}
@@ -91,6 +92,20 @@ def test_card_counts_labels(tmp_path):
     assert "KEEP" not in (tmp_path / "README.md").read_text()
 
 
+def with_hypotheses(count, total=200):
+    return [utterance(3 * number, hypothesis="its" if number < count else None) for number in range(total)]
+
+
+def test_missing_hypotheses_are_refused(tmp_path):
+    kept = write_dataset(with_hypotheses(198), LABELS, tmp_path, allow_missing_text=False, **CARD)
+    assert kept["train"].with_hypothesis == 198 and "| 198 |" in summary(LABELS, kept)
+    with pytest.raises(DataError, match=r"no hypothesis \(there is one for train 197 of 200\): transcribe the rest"):
+        write_dataset(with_hypotheses(197), LABELS, tmp_path, allow_missing_text=False, **CARD)
+    assert "| 198 |" in (tmp_path / "README.md").read_text()
+    write_dataset(with_hypotheses(1), LABELS, tmp_path, **CARD)
+    write_dataset(with_hypotheses(0), LABELS, tmp_path, allow_missing_text=False, **CARD)  # to be transcribed
+
+
 def test_extra_columns(tmp_path, load):
     kinds = {"improvised": datasets.Value("bool"), "remark": datasets.Value("string")}
     rows = [utterance(number, extra={"improvised": number == 2, "remark": None}) for number in (0, 2)]
@@ -133,9 +148,18 @@ def test_card_counts_by_split_and_emotion(tmp_path):
         {"split": "train", "path": "data/train-*"},
         {"split": "test", "path": "data/test-*"},
     ]
-    # train: u0 and u2 are sad, u3 and u5 happy; of two words (its good / its wood) one is wrong.
-    assert "| train | 2 | 2 | 4 | 0.0 | 2 | 50.0 % |" in body
-    assert "| test | 1 | 1 | 2 | 0.0 | 1 | 50.0 % |" in body
+    # train: u0 and u2 are sad, u3 and u5 happy; of three words (it is good / its wood) all are wrong.
+    assert "| train | 2 | 2 | 4 | 0.0 | 2 | 4 | 100.0 % |" in body
+    assert "| test | 1 | 1 | 2 | 0.0 | 1 | 2 | 100.0 % |" in body
+
+
+def test_card_and_m4ser_wer_agree(tmp_path, load):
+    texts = [("I'm two", "[LAUGHTER] I am 2, uh."), ("a thank you", ""), ("colour", "Colour (softly) it's")]
+    rows = [utterance(3 * index, hypothesis=one, transcript=two) for index, (one, two) in enumerate(texts)]
+    write_dataset(rows, LABELS, tmp_path, **CARD)
+    rate = word_error_rates(load(tmp_path))["overall"]["wer"]
+    assert rate == 5 / 6  # i am 2 | colour it is: three words too many, two missing
+    assert f"| {100 * rate:.1f} % |" in (tmp_path / "README.md").read_text()
 
 
 def test_memory_holds_one_batch(tmp_path):

@@ -21,7 +21,8 @@ def test_sensitivity_compares_runs_differing_in_one_weight(tmp_path):
     longer = finished_run(
         tmp_path / "longer", config={"objective": {"auxiliary_weight": 0.01}, "training": {"epochs": 7}}
     )
-    groups, _ = find_runs([*folders, both, wide, longer])
+    sums = finished_run(tmp_path / "sums", config={"objective": {"auxiliary_weight": 0.02, "loss_reduction": "sum"}})
+    groups, _ = find_runs([*folders, both, wide, longer, sums])
     lines = figures.sensitivity_lines(groups)
     assert {name: [group.name for group in members] for name, members in lines.items()} == {
         "auxiliary_weight": ["auxiliary_weight0.1", "auxiliary_weight1"]

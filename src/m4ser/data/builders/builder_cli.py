@@ -26,6 +26,11 @@ def argument_parser(description: str, raw_data: str | None) -> argparse.Argument
     if raw_data:
         parser.add_argument("--data_dir", type=Path, required=True, help=raw_data)
         parser.add_argument("--hypotheses", type=Path, help="JSON lines with id (or file) and hypothesis")
+        parser.add_argument(
+            "--allow_missing_text",
+            action="store_true",
+            help="build although more than 1 %% of a split has no hypothesis while other recordings do",
+        )
     parser.add_argument("--output_dir", type=Path, required=True, help="where the dataset goes")
     parser.add_argument("--tokenizer", help="a tokenizer's id or folder: adds the AED and AEC label columns")
     return parser

@@ -5,24 +5,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-import jiwer
 import yaml
 
 from m4ser.data.alignment import CHANGE, DELETE, KEEP
 from m4ser.data.labels import LabelStatistics
 from m4ser.data.schema import Utterance
-from m4ser.data.tokenizer import basic_normalizer
+from m4ser.data.word_errors import count_word_errors, whisper_normalizer
 
+NORMALIZE = whisper_normalizer()
 FINDINGS_NAMED = 3  # of each kind, in the card
 
 
 @dataclass
 class SplitStatistics:
-    """Counts of one split: utterances by emotion, seconds, speakers, its pairs of texts, and its labels if any."""
+    """Counts of one split: utterances by emotion, seconds, speakers, hypotheses, pairs of texts, labels if any."""
 
     emotions: Counter = field(default_factory=Counter)
     seconds: float = 0.0
     speakers: set = field(default_factory=set)
+    with_hypothesis: int = 0
     transcripts: list[str] = field(default_factory=list)
     hypotheses: list[str] = field(default_factory=list)
     labels: LabelStatistics | None = None
@@ -32,19 +33,18 @@ class SplitStatistics:
         self.emotions[utterance.emotion] += 1
         self.seconds += utterance.duration
         self.speakers |= {utterance.speaker} - {None}
+        self.with_hypothesis += utterance.hypothesis is not None
         if utterance.transcript is not None and utterance.hypothesis is not None:
-            normalize = basic_normalizer().normalize_str
-            self.transcripts.append(normalize(utterance.transcript))
-            self.hypotheses.append(normalize(utterance.hypothesis))
+            self.transcripts.append(NORMALIZE(utterance.transcript))
+            self.hypotheses.append(NORMALIZE(utterance.hypothesis))
         if self.labels is not None:
             self.labels.add(row)
 
     @property
     def word_error_rate(self) -> float | None:
-        """The word error rate of the normalized texts; None without words to compare."""
-        if not any(transcript.strip() for transcript in self.transcripts):
-            return None
-        return jiwer.wer(self.transcripts, self.hypotheses)
+        """The word error rate of the normalized texts, as `m4ser wer` gives it; None without words to compare."""
+        errors, words = count_word_errors(self.hypotheses, self.transcripts)
+        return errors / words if words else None
 
 
 def dataset_card(
@@ -81,7 +81,7 @@ def dataset_card(
         f"# {title}",
         description,
         *tables,
-        "Word error rate (WER): of `hypothesis` against `transcript`, lower-case, without punctuation.",
+        "Word error rate (WER): of `hypothesis` against `transcript`, as `m4ser wer` counts it.",
     ]
     if len(tables) > 1:
         parts.append(
@@ -106,7 +106,7 @@ def _tables(labels: Sequence[str], statistics: Mapping[str, SplitStatistics]) ->
     """Count utterances by split and emotion, and where there is something labeled, the labels by split."""
     tables = [
         _table(
-            ["split", *labels, "utterances", "minutes", "speakers", "WER"],
+            ["split", *labels, "utterances", "minutes", "speakers", "hypotheses", "WER"],
             [[split, *_entries(split_statistics, labels)] for split, split_statistics in statistics.items()],
         )
     ]
@@ -129,6 +129,7 @@ def _entries(statistics: SplitStatistics, labels: Sequence[str]) -> list[str]:
         str(statistics.emotions.total()),
         f"{statistics.seconds / 60:.1f}",
         str(len(statistics.speakers)) if statistics.speakers else "",
+        str(statistics.with_hypothesis),
         "" if wer is None else f"{100 * wer:.1f} %",
     ]
 

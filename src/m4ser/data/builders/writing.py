@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerBase
 
 from m4ser.data.builders.card import SplitStatistics, dataset_card
+from m4ser.data.coverage import check_coverage
 from m4ser.data.labels import LABEL_FEATURES, LabelStatistics, aligned_labels
 from m4ser.data.schema import COLUMNS, NO_COLUMNS, ROWS_PER_BATCH, SPLITS, DataError, Utterance, features
 from m4ser.files import folder_digest
@@ -38,6 +39,7 @@ def write_dataset(
     tokenizer: PreTrainedTokenizerBase | None = None,
     extra_columns: Mapping = NO_COLUMNS,
     findings: Mapping[str, Sequence[str]] = NO_FINDINGS,
+    allow_missing_text: bool = True,
 ) -> dict[str, SplitStatistics]:
     """Write OUT/data/<split>-00000-of-00001.parquet and the card OUT/README.md, a batch of rows at a time.
 
@@ -49,13 +51,16 @@ def write_dataset(
         extra_columns: the types of the columns in every utterance's `extra`, which stand after COLUMNS.
         findings: what is worth knowing about the raw data, lines by kind; may grow while `utterances` are read.
             Where there is any, all goes to OUT/report.json and the beginning of each kind into the card.
+        allow_missing_text: where False, a split with hypotheses for less than 99 % is refused, unless there is none at
+            all yet: a dataset is first built to be transcribed.
 
     Returns:
         The counts of each split, for `m4ser.data.builders.card.summary`.
 
     Raises:
-        DataError: no utterance, an emotion that is not in `labels`, an id that comes twice, other extra columns, or
-            an OUT whose README.md or data/ is not a dataset's. A former dataset in OUT stays as it was.
+        DataError: no utterance, an emotion that is not in `labels`, an id that comes twice, other extra columns,
+            missing hypotheses, or an OUT whose README.md or data/ is not a dataset's. A former dataset in OUT stays as
+            it was.
     """
     output_dir = Path(output_dir)
     data, readme, report = (output_dir / name for name in ("data", "README.md", "report.json"))
@@ -66,6 +71,8 @@ def write_dataset(
     # Beside the old dataset, so that the new one replaces it by renaming.
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".building-") as building:
         statistics = _write_splits(utterances, labels, Path(building, "data"), tokenizer, extra_columns)
+        if not allow_missing_text:
+            _check_hypotheses(statistics)
         content_hash = folder_digest(Path(building, "data"))[:16]
         card = dataset_card(title, description, license_id, labels, statistics, findings, content_hash)
         Path(building, "README.md").write_text(card, encoding="utf-8")
@@ -106,6 +113,13 @@ def _write_splits(
     if not statistics:
         raise DataError("There is no utterance to write.")
     return {split: statistics[split] for split in SPLITS if split in statistics}
+
+
+def _check_hypotheses(statistics: Mapping[str, SplitStatistics]) -> None:
+    counts = {split: (one.with_hypothesis, one.emotions.total()) for split, one in statistics.items()}
+    if any(present for present, _ in counts.values()):
+        remedy = "transcribe the rest with hub_scripts/transcribe.py, or build without it by --allow_missing_text."
+        check_coverage(counts, "hypothesis", remedy)
 
 
 def _checked(utterances: Iterable[Utterance], labels: Sequence[str], extra: set[str]) -> Iterator[Utterance]:

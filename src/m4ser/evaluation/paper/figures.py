@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 GRAY = "#999999"
+# Readings of the paper's losses, and those of runs that are older than the choice.
+READINGS = {"loss_reduction": "mean", "contrastive_include_self": False}
 
 
 @styled
@@ -94,6 +96,7 @@ def _weights(group: Group) -> dict[str, Any]:
     config = group.first.results["config"]
     # A run that is older than a loss was trained without it.
     weights = {name: config["objective"].get(name, 0.0) for name in WEIGHT_SYMBOLS}
+    readings = {name: config["objective"].get(name, default) for name, default in READINGS.items()}
     training = {name: config.get("training", {}).get(name) for name in ("epochs", "batch_size", "learning_rate")}
     network = {name: str(config["model"].get(name)) for name in ("system", "config")}
-    return {**weights, **training, **network, "text": config["data"]["text_column"]}
+    return {**weights, **readings, **training, **network, "text": config["data"]["text_column"]}

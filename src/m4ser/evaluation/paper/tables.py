@@ -88,7 +88,10 @@ def cost_table(corpus: str, groups: Sequence[Group]) -> Table:
     notes = [
         "Published: IEMOCAP, 100 epochs, one Tesla V100; inference an utterance. Ours: "
         f"{corpus}, the run's own epochs and hardware, its discriminator not counted.",
+        "Training (h) is our runs' wall time, loading, validation and saving included.",
     ]
+    if any("training_seconds" not in run.results for group in groups for run in group.runs):
+        notes.append("Of runs whose results.json has no training_seconds, it is the time in training steps alone.")
     if not any(run.latency for group in groups for run in group.runs):
         notes.append("No inference time of ours: m4ser latency RUN --dataset DATA measures it.")
     return Table(f"V-{corpus}", f"Table V: cost, published and on {corpus}", columns, rows, notes, ours)
