@@ -11,7 +11,7 @@
 Each config file goes on top of the one before it. Every argument can be changed on the command line, too;
 `python train.py --help` lists them. With --table every row of a table of the paper is trained, in a folder of its own;
 tables with one output folder share their rows. A run that was cut resumes with --resume; one over folds, seeds or rows
-does by itself, and keeps the runs that are finished.
+does by itself, and keeps the runs that are finished; started several times at once, it shares them.
 """
 
 import sys

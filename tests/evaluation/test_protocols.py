@@ -116,7 +116,7 @@ def test_leave_one_session_out(dyads, fold, validation):
 
 
 def test_every_recording_is_tested_once(dyads):
-    for protocol, count in {"loso": 5, "paper": 5, "speakers": 6}.items():
+    for protocol, count in {"loso": 5, "loso_dialogues": 5, "paper": 5, "speakers": 6}.items():
         folds = range(1, count + 1)
         tested = [id for fold in folds for id in partition(dyads, protocol, fold).splits["test"]["id"]]
         assert sorted(tested) == sorted(dyads["train"]["id"])
@@ -127,6 +127,46 @@ def test_as_in_the_paper_the_test_session_chooses(dyads):
     assert members(parts, "session") == {"train": ["1", "3", "4", "5"], "validation": ["2"], "test": ["2"]}
     assert parts.name == "paper, fold 2 of 5"
     assert "the best epoch was chosen on the test session" in parts.description
+
+
+def test_dialogues_of_four_sessions_choose(dyads):
+    """One of two dialogues a session, drawn once for all folds, though it is more than the tenth that is wanted."""
+    chosen = {}
+    for fold in (1, 4):
+        parts = partition(dyads, "loso_dialogues", fold)
+        others = sorted({*SESSIONS} - {str(fold)})
+        assert members(parts, "session") == {"train": others, "validation": others, "test": [str(fold)]}
+        assert {name: len(rows) for name, rows in parts.splits.items()} == {"train": 32, "validation": 32, "test": 16}
+        assert not set(parts.splits["train"]["dialogue"]) & set(parts.splits["validation"]["dialogue"])
+        chosen[fold] = set(parts.splits["validation"]["dialogue"])
+    shared = {dialogue for dialogue in chosen[1] | chosen[4] if dialogue[0] not in "14"}
+    assert shared <= chosen[1] and shared <= chosen[4]
+    assert parts.name == "loso_dialogues, fold 4 of 5"
+    assert "but for 4 whole dialogues of theirs, 32 of 64 recordings, which choose the epoch" in parts.description
+
+
+def test_four_sessions_train_but_for_a_tenth():
+    """IEMOCAP's published counts: 4,446 recordings without session 1, of which whole dialogues are held out."""
+    counts = {"1": 1085, "2": 1023, "3": 1151, "4": 1031, "5": 1241}
+    rows = [
+        {"id": f"{session}-{turn}", "session": session, "speaker": f"{session}{'FM'[turn % 2]}", "dialogue": dialogue}
+        for session, count in counts.items()
+        for turn in range(count)
+        for dialogue in [f"{session}-{turn // 37}"]
+    ]
+    parts = partition(DatasetDict(train=Dataset.from_list(rows)), "loso_dialogues", 1)
+    sizes = {name: len(rows) for name, rows in parts.splits.items()}
+    assert sizes["train"] + sizes["validation"] == 4446 and sizes["test"] == 1085
+    assert 0.08 < sizes["validation"] / 4446 < 0.12
+    assert not set(parts.splits["train"]["dialogue"]) & set(parts.splits["validation"]["dialogue"])
+
+
+def test_dialogues_that_choose_share_no_speaker_with_the_test(dyads):
+    leaking = dyads["train"].map(lambda row: {"speaker": row["speaker"].replace("1F", "2F")})
+    with pytest.raises(DataError, match=r"'train' and 'test' share 1 speaker\(s\) \(2F\)"):
+        partition(DatasetDict(train=leaking), "loso_dialogues", 1)
+    with pytest.raises(DataError, match="loso_dialogues needs the dialogue of every recording"):
+        partition(DatasetDict(train=dyads["train"].remove_columns("dialogue")), "loso_dialogues", 1)
 
 
 def test_improvised_alone(dyads):

@@ -1,8 +1,10 @@
 """A run is split by the protocol that its arguments name, and its results say so."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from accelerate.state import AcceleratorState
 
 from m4ser.data.builders.writing import write_dataset
@@ -11,6 +13,8 @@ from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
 from m4ser.training.setup import build_accelerator, build_experiment, load_corpus
 from tests.tiny_corpus import LABELS, SIZES, SMALL, utterances, write_sessions, write_tiny_corpus
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +32,22 @@ def test_protocol_and_fold_are_in_the_results(sessions, tmp_path):
     assert results["splits"]["test"]["n"] == 5
     assert results["shared_transcripts"]["test"] == 4 / 5  # "the meal" is said in session 2 alone
     assert (results["config"]["data"]["protocol"], results["config"]["data"]["fold"]) == ("paper", 2)
+
+
+def test_last_epoch_is_kept_and_named(tmp_path):
+    """At so low a rate all epochs score the same, and the first would be the best."""
+    corpus = write_tiny_corpus(tmp_path / "corpus")
+    options = ["--epochs", "3", "--learning_rate", "1e-12", "--dataset", str(corpus)]
+    kept = {
+        metric: train(
+            parse_arguments([SMALL, *options, "--selection_metric", metric, "--output_dir", str(tmp_path / metric)])
+        )
+        for metric in ("last", "weighted_accuracy")
+    }
+    assert {metric: results["best_epoch"] for metric, results in kept.items()} == {"last": 3, "weighted_accuracy": 1}
+    assert {results["selection_metric"] for results in kept.values()} == {*kept}
+    assert kept["last"]["protocol_description"].endswith("the last one is kept.")
+    assert "last" not in kept["weighted_accuracy"]["protocol_description"]
 
 
 def test_text_column_in_a_fold(sessions):
@@ -118,11 +138,43 @@ def test_config_of_other_emotions_is_refused(tmp_path):
         build_experiment(parse_arguments([*argv, "--config", '{"id2label": {"0": "good", "1": "bad"}}']))
 
 
-def test_regional_compilation_is_refused(tmp_path, monkeypatch):
-    arguments = parse_arguments(["--dataset", "any", "--output_dir", str(tmp_path)])
+@pytest.fixture
+def fresh_accelerate():
+    """A process has one precision and one way to compile."""
     AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize(
+    ("launched", "given", "used"),
+    [(None, None, "no"), (None, "bf16", "bf16"), ("no", "bf16", "bf16"), ("bf16", None, "bf16"), ("bf16",) * 3],
+)
+def test_precision_is_the_launchers_or_the_arguments(launched, given, used, tmp_path, monkeypatch, fresh_accelerate):
+    if launched is not None:
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launched)
+    argv = ["--dataset", "any", "--output_dir", str(tmp_path)]
+    arguments = parse_arguments(argv if given is None else [*argv, "--mixed_precision", given])
+    assert build_accelerator(arguments).mixed_precision == used
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="needs a machine without a GPU")
+def test_fp16_on_a_cpu_is_refused(tmp_path, fresh_accelerate):
+    argv = ["--dataset", "any", "--output_dir", str(tmp_path), "--mixed_precision", "fp16"]
+    with pytest.raises(ValueError, match="fp16 needs a GPU; on a CPU, train with --mixed_precision bf16 or no"):
+        build_accelerator(parse_arguments(argv))
+
+
+def test_regional_compilation_is_refused(tmp_path, monkeypatch, fresh_accelerate):
+    arguments = parse_arguments(["--dataset", "any", "--output_dir", str(tmp_path)])
     monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
     monkeypatch.setenv("ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION", "true")
     with pytest.raises(ValueError, match="leave --dynamo_use_regional_compilation out"):
         build_accelerator(arguments)
-    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_literal_config_trains_on_four_sessions_to_the_last_epoch():
+    """On top of IEMOCAP's own."""
+    files = [str(ROOT / "configs" / name) for name in ("iemocap.yaml", "literal.yaml")]
+    arguments = parse_arguments([*files, "--dataset", "any", "--output_dir", "unused"])
+    assert (arguments.data.protocol, arguments.training.selection_metric) == ("loso_dialogues", "last")

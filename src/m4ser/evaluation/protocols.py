@@ -7,6 +7,7 @@
 held_out            the dataset's own splits, which share no speaker, session, dialogue or recording
 official            the dataset's own splits as they were published (MELD): speakers, and some recordings, are in two
 loso                leave one session out: fold n is tested on session n, the next session chooses the epoch
+loso_dialogues      leave one session out, and of each other session a tenth, whole dialogues, chooses the epoch
 paper               leave one session out, and the best epoch is chosen on the test session, as the paper seems to
 improvised          loso on the improvised recordings alone
 script_disjoint     loso, and what is said in the test session is said nowhere else
@@ -32,6 +33,7 @@ from m4ser.data.schema import SPLITS, DataError
 DISJOINT_COLUMNS = ("speaker", "session", "dialogue", "recording")
 EXAMPLES_NAMED = 3
 SPEAKER_FOLDS = 6
+DIALOGUES_HELD_OUT = 0.1  # the share of each training session's recordings
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,32 @@ def leave_one_session_out(
     return Partition(name_of_fold, description, splits)
 
 
+def loso_dialogues(rows: datasets.Dataset, fold: int | None) -> Partition:
+    """Test on one session and train on all others, without the dialogues of each that choose the epoch.
+
+    The dialogues are the same for every seed and fold: drawn from a session, they are about a tenth of its recordings.
+    Speakers and sessions of `validation` are those of `train`; with `test` neither shares a speaker or a recording.
+    """
+    sessions = [[session] for session in sorted(set(_column(rows, "session", "loso_dialogues")))]
+    name, fold, splits = _fold(rows, "session", sessions, fold, "loso_dialogues", choose_on_test=True)
+    others = splits["train"]
+    check_disjoint({"train": others, "test": splits["test"]})
+    dialogues = _column(others, "dialogue", "loso_dialogues")
+    members: dict[str, dict[str, list[int]]] = {}
+    for index, (session, dialogue) in enumerate(zip(others["session"], dialogues, strict=True)):
+        members.setdefault(session, {}).setdefault(dialogue, []).append(index)
+    drawn = {index for session in sorted(members) for index in _draw_groups(members[session], DIALOGUES_HELD_OUT)}
+    splits["train"] = take(others, [index for index in range(len(others)) if index not in drawn])
+    splits["validation"] = take(others, sorted(drawn))
+    check_disjoint({split: splits[split] for split in SPLITS[:2]}, ["dialogue", "recording"])
+    description = (
+        f"Leave one session out: session {sessions[fold - 1][0]} is tested, the others train, but for "
+        f"{len(set(splits['validation']['dialogue']))} whole dialogues of theirs, {len(drawn)} of {len(others)} "
+        "recordings, which choose the epoch."
+    )
+    return Partition(name, description, splits)
+
+
 def improvised(rows: datasets.Dataset, fold: int | None) -> Partition:
     """Leave one session out on what was improvised alone, for the scripted plays are the same in every session."""
     kept = [index for index, value in enumerate(_column(rows, "improvised", "improvised")) if value]
@@ -156,6 +184,7 @@ PROTOCOLS: dict[str, Callable[..., Partition]] = {
     "official": official,
     "loso": leave_one_session_out,
     "paper": partial(leave_one_session_out, name="paper", choose_on_test=True),
+    "loso_dialogues": loso_dialogues,
     "improvised": improvised,
     "script_disjoint": script_disjoint,
     "speakers": speaker_folds,
@@ -281,6 +310,19 @@ def _fold(
         for split, wanted in members.items()
     }
     return f"{name}, fold {fold} of {len(groups)}", fold, datasets.DatasetDict(splits)
+
+
+def _draw_groups(members: Mapping[str, Sequence[int]], share: float) -> list[int]:
+    """Draw whole groups until the next one would lead further away from a share of all members; always one."""
+    groups = sorted(members)
+    random.Random(0).shuffle(groups)
+    wanted = share * sum(map(len, members.values()))
+    drawn: list[int] = []
+    for group in groups:
+        if drawn and len(drawn) + len(members[group]) / 2 > wanted:
+            break
+        drawn += members[group]
+    return drawn
 
 
 def _fullness(group: Sequence[str], talk: Mapping[str, int], sex: Mapping[str, str], speaker: str) -> tuple[int, int]:

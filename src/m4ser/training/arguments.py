@@ -15,18 +15,22 @@ from m4ser.losses import WEIGHT_SYMBOLS
 from m4ser.model.configuration_m4ser import MODALITIES, PRESETS
 from m4ser.systems import SYSTEMS
 
+MADE_ANEW = ("preset", "speech_encoder", "text_encoder")  # what a network is made of that is not a trained one's
 TRACKERS = ("tensorboard", "trackio")
 ON_NONFINITE = ("stop", "skip")
 PRECISIONS = ("no", "bf16", "fp16")
 LOSS_REDUCTIONS = ("mean", "sum")
-SELECTION_METRICS = ("unweighted_accuracy", "weighted_accuracy", "weighted_f1")
+LAST_EPOCH = "last"
+SELECTION_METRICS = ("unweighted_accuracy", "weighted_accuracy", "weighted_f1", LAST_EPOCH)
 
 
 @dataclass
 class ModelArguments:
-    """The network: a preset from scratch, or pretrained encoders for its modalities."""
+    """The network: a preset from scratch, pretrained encoders for its modalities, or a trained model."""
 
-    preset: str = field(default="base", metadata={"help": f"size of a model from scratch: {', '.join(PRESETS)}"})
+    preset: str | None = field(
+        default=None, metadata={"help": f"size of a model from scratch: {', '.join(PRESETS)}; by default base"}
+    )
     speech_encoder: str | None = field(default=None, metadata={"help": "pretrained speech encoder, folder or Hub id"})
     text_encoder: str | None = field(default=None, metadata={"help": "pretrained text encoder, folder or Hub id"})
     # A mapping once it is read; the other types are what the command line gives.
@@ -35,8 +39,16 @@ class ModelArguments:
     )
     system: str = field(default="m4ser", metadata={"help": f"network to train: {', '.join(SYSTEMS)}"})
 
+    init_from: str | None = field(
+        default=None, metadata={"help": "trained model to start from, a run's folder or Hub id, tokenizer included"}
+    )
+
     def __post_init__(self) -> None:
         _choose("system", self.system, SYSTEMS)
+        if self.init_from is None:
+            self.preset = self.preset or "base"
+        elif given := next((name for name in MADE_ANEW if getattr(self, name) is not None), None):
+            raise ValueError(f"--init_from brings its own network; leave --{given} out.")
         self.config = _as_mapping(self.config)
 
     @property
@@ -138,7 +150,8 @@ class TrainingArguments:
     )
     num_workers: int = field(default=0, metadata={"help": "processes that load recordings ahead"})
     selection_metric: str = field(
-        default="unweighted_accuracy", metadata={"help": f"chooses the best epoch: {', '.join(SELECTION_METRICS)}"}
+        default="unweighted_accuracy",
+        metadata={"help": f"of the validation split, chooses the epoch that is kept: {', '.join(SELECTION_METRICS)}"},
     )
     resume: bool = field(default=False, metadata={"help": "resume from the last checkpoint in output_dir"})
     checkpoint_steps: int = field(
@@ -232,6 +245,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     values: dict[str, Any] = {}
     for path in given.configs:
         values = _merge(values, read_config(Path(path), known))
+    if given.init_from is not None:  # on top of the files, instead of what they make a network of
+        values = {name: value for name, value in values.items() if name not in MADE_ANEW}
     for name in MAPPINGS:
         if getattr(given, name) is not None:
             values = _merge(values, {name: _read_json(name, getattr(given, name))})

@@ -36,7 +36,7 @@ ABANDONED_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Holder:
-    """What a claim's file says: the machine and process that wrote it, a token of its own, and the count."""
+    """The content of a claim's file: the machine and process that wrote it, a token of its own, and the count."""
 
     machine: str
     process: str

@@ -23,7 +23,7 @@ from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.model.speech_encoder_m4ser import SpeechEncoder
 from m4ser.run_folder import CHECKPOINTS, is_finished, write_predictions
 from m4ser.systems import SYSTEMS
-from m4ser.training.arguments import Arguments, TrainingArguments
+from m4ser.training.arguments import LAST_EPOCH, Arguments, TrainingArguments
 from m4ser.training.discriminator import invariant_probability
 from m4ser.training.loaders import Loaders, to_device
 from m4ser.training.loss_scaling import LossScales, gather_rows
@@ -82,7 +82,8 @@ def train(arguments: Arguments) -> dict[str, Any]:
             train_epoch(state, loaders, arguments, accelerator, log, save)
             scores, _ = evaluate(state.model, loaders.validation, accelerator)
             log.epoch(state.progress, scores)
-            keep_best(state, scores[options.selection_metric], experiment.processor, output_dir, accelerator)
+            score = selection_score(scores, state.progress, options)
+            keep_best(state, score, experiment.processor, output_dir, accelerator)
             if checkpoint_is_due(options, state.progress):
                 save()
     results = conclude(experiment, loaders, state.progress, arguments, accelerator, begun)
@@ -107,6 +108,13 @@ def checkpoint_is_due(options: TrainingArguments, progress: Progress) -> bool:
     return any(every and count % every == 0 for every, count in counts) or (
         is_last and options.keep_checkpoints is not None
     )
+
+
+def selection_score(scores: Mapping[str, Any], progress: Progress, options: TrainingArguments) -> float:
+    """Return what the best epoch has most of: the measure that the arguments name, or being the last."""
+    if options.selection_metric != LAST_EPOCH:
+        return scores[options.selection_metric]
+    return progress.epoch if progress.epoch == options.epochs else -1.0
 
 
 def keep_best(

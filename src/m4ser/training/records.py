@@ -17,9 +17,10 @@ from m4ser.environment import hardware, versions
 from m4ser.evaluation.protocols import Partition, shared_transcripts
 from m4ser.evaluation.report import plot_losses
 from m4ser.files import write_whole
-from m4ser.training.arguments import Arguments
+from m4ser.training.arguments import LAST_EPOCH, Arguments
 from m4ser.training.state import Progress, TrainingState
 
+KEPT_LAST = " Instead of the best epoch by validation, the last one is kept."
 LIBRARIES = ("m4ser", "torch", "transformers", "datasets", "accelerate")
 
 
@@ -165,13 +166,15 @@ def write_results(
     Its `seconds` are the wall time since the run has `begun` by `time.monotonic`.
     """
     training = arguments.training
+    is_last = training.selection_metric == LAST_EPOCH
     if accelerator.is_main_process and find_spec("matplotlib"):
         plot_losses(output_dir, output_dir / run_folder.LOSS_CURVES)
     results = {
         "name": training.name or output_dir.name,
         "labels": labels,
         "protocol": partition.name,
-        "protocol_description": partition.description,
+        "protocol_description": partition.description + (KEPT_LAST if is_last else ""),
+        "selection_metric": training.selection_metric,
         "shared_transcripts": shared_transcripts(partition.splits),
         "seed": training.seed,
         "epochs": progress.epoch,

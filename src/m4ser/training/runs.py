@@ -91,7 +91,7 @@ def train_groups(groups: Mapping[str, Arguments]) -> Iterator[tuple[str, dict[st
 
 
 class SharedWork:
-    """What is left to do, as the main process of this command sees it.
+    """The runs that are left, as the main process of this command sees them.
 
     Args:
         groups: the experiments by name. remaining: the runs of those that are not summed up yet; the caller removes

@@ -31,6 +31,7 @@ from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.systems import SYSTEMS
 from m4ser.training.arguments import Arguments, DataArguments
 from m4ser.training.features import add_speech_states, check_cacheable
+from m4ser.training.initial import initial_model, initial_processor
 
 
 @dataclass
@@ -210,7 +211,9 @@ def _replace_hypothesis(rows: datasets.Dataset, column: str) -> datasets.Dataset
 
 
 def build_processor(arguments: Arguments, train_split: datasets.Dataset) -> M4SERProcessor:
-    """Load pretrained parts where encoders are named; else train a tokenizer on the training split's own texts."""
+    """Load a trained model's, or pretrained parts; else train a tokenizer on the training split's own texts."""
+    if arguments.model.init_from is not None:
+        return initial_processor(arguments)
     model, data = arguments.model, arguments.data
     tokenizer: PreTrainedTokenizerBase
     texts = [text for column in ("hypothesis", "transcript") for text in train_split[column] if text]
@@ -235,12 +238,14 @@ def build_model(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, labels
         **system.config_class.tokenizer_fields(tokenizer),
         **arguments.model.fields,
     }
-    if arguments.model.speech_encoder is not None or arguments.model.text_encoder is not None:
+    if arguments.model.init_from is not None:
+        model = initial_model(arguments, labels)
+    elif arguments.model.speech_encoder is not None or arguments.model.text_encoder is not None:
         model = system.from_encoders(arguments.model.speech_encoder, arguments.model.text_encoder, **fields)
     else:
         vocabulary = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
         fields["text_config"] = {**vocabulary, **fields.get("text_config", {})}
-        model = system(system.config_class.preset(arguments.model.preset, **fields))
+        model = system(system.config_class.preset(arguments.model.preset or "base", **fields))
     if model.config.num_labels != len(labels):
         raise ValueError(f"The config has {model.config.num_labels} emotions, the dataset {len(labels)}.")
     if model.speech_encoder is not None:

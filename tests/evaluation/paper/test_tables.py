@@ -152,3 +152,15 @@ def test_runs_across_corpora_find_their_table(tmp_path):
     assert row["shots"] == "20" and row["ours, from -> to"] == "iemocap -> meld" and row["IE -> ME ACC"] == "-"
     assert row["WA"] == f"{100 * groups[1].first.scores['weighted_accuracy']:.1f}"
     assert transfer_table("IX", groups[2:]).notes[-1].endswith("cross_corpus.py built with --shots.")
+
+
+def test_shots_after_the_source_are_in_table_9(tmp_path):
+    data = {"data": {"dataset": "data/iemocap-to-meld", "shots": 5}}
+    adapted = finished_run(tmp_path / "adapted", config={**data, "model": {"init_from": "runs/iemocap"}})
+    alone = finished_run(tmp_path / "alone", config=data)
+    groups = groups_of(adapted, alone)
+    assert not any(transfer_table("VIII", groups).ours)
+    nine = transfer_table("IX", groups)
+    for name, way in (("adapted", "then the shots"), ("alone", "the shots alone")):
+        row = entries(nine, f"ours: {name}")
+        assert (row["shots"], row["ours, from -> to"]) == ("5", f"iemocap -> meld, {way}")

@@ -1,6 +1,7 @@
 """Warnings about the runs of a report."""
 
 from m4ser.evaluation.report.caveats import warnings
+from m4ser.evaluation.report.result_tables import runs_table
 from m4ser.evaluation.report.runs import find_runs
 from tests.finished_runs import finished_run, make_predictions
 
@@ -29,3 +30,10 @@ def test_complete_runs_have_no_warning(tmp_path):
     for seed in range(2):
         finished_run(tmp_path / "c" / f"seed{seed}", make_predictions(seed=seed), seed=seed)
     assert warnings(*find_runs([tmp_path])) == []
+
+
+def test_last_epoch_is_chosen_by_nobody(tmp_path):
+    finished_run(tmp_path / "a", protocol="paper, fold 1 of 5", selection_metric="last")
+    assert not any("chose the epoch" in sentence for sentence in warnings(find_runs([tmp_path])[0], []))
+    (row,) = runs_table(find_runs([tmp_path])[0]).rows
+    assert "2 of 3, the last by design" in row

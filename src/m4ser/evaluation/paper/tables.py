@@ -126,11 +126,15 @@ def transfer_table(number: str, groups: Sequence[Group]) -> Table:
         ours.append(False)
     for group in groups:
         found = TRANSFER.fullmatch(group.corpus)
-        if found is None or bool(found["shots"]) != (number == "IX"):
+        data, start = (group.first.results["config"].get(name, {}) for name in ("data", "model"))
+        drawn = (found and found["shots"]) or data.get("shots")  # by cross_corpus.py, or by train.py
+        if found is None or bool(drawn) != (number == "IX"):
             continue
-        shots = [found["shots"]] if number == "IX" else []
+        shots = [str(drawn)] if number == "IX" else []
         scores = [score_entry(group, measure) for measure in MEASURES]
         way = f"{found['source']} -> {found['target']}"
+        if data.get("shots"):
+            way += ", then the shots" if start.get("init_from") else ", the shots alone"
         rows.append([f"ours: {group.name}", *shots, *[Entry(None)] * 4, *scores, way])
         ours.append(True)
     columns = ["method", *(["shots"] if number == "IX" else [])]
@@ -188,7 +192,11 @@ def _cost_entries(group: Group) -> list[str | Entry]:
 
 
 def _protocol_text(group: Group) -> str:
-    chosen = "; epoch chosen on the test data" if group.protocol == PAPER_PROTOCOL else ""
+    chosen = ""
+    if all(run.keeps_last_epoch for run in group.runs):
+        chosen = "; last epoch"
+    elif group.protocol == PAPER_PROTOCOL:
+        chosen = "; epoch chosen on the test data"
     return f"{group.protocol}, {runs_text(group)}{chosen}"
 
 

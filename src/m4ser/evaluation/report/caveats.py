@@ -20,7 +20,7 @@ def warnings(groups: Sequence[Group], unfinished: Sequence[Path]) -> list[str]:
     """Return sentences about the runs given, the gravest first."""
     found = []
     for group in groups:
-        if group.protocol == PAPER_PROTOCOL:
+        if group.protocol == PAPER_PROTOCOL and not all(run.keeps_last_epoch for run in group.runs):
             found.append(f"{group.name}: the test session chose the epoch (protocol paper), which flatters the model.")
     for group in groups:
         if group.missing:

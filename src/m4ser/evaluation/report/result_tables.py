@@ -108,6 +108,7 @@ def protocol_table(corpus: str, groups: Sequence[Group]) -> Table:
     notes = [
         "UA in per cent; the row's group with the most runs. held_out: the dataset's own splits. paper: leave "
         "one session out, and the test session itself chooses the epoch. loso: another session chooses it. "
+        "loso_dialogues: whole dialogues of the training sessions choose it. "
         "improvised: loso without the scripted plays. script_disjoint: loso without training recordings whose words "
         "are tested."
     ]
@@ -122,6 +123,8 @@ def runs_table(groups: Sequence[Group]) -> Table:
         for run in group.runs:
             results = run.results
             epochs = f"{results['best_epoch']} of {results['epochs']}" if "best_epoch" in results else NOTHING
+            if run.keeps_last_epoch:
+                epochs += ", the last by design"
             rows.append(
                 [
                     group.name,

@@ -74,6 +74,10 @@ class Run:
         return self.results["protocol"].split(",")[0]
 
     @property
+    def keeps_last_epoch(self) -> bool:
+        return self.results.get("selection_metric") == "last"
+
+    @property
     def fold(self) -> tuple[int, int] | None:
         """(fold, of how many), or None where the protocol has none."""
         found = FOLDS.search(self.results["protocol"])
