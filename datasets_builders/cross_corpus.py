@@ -1,21 +1,24 @@
 """Build a dataset that trains on one corpus and tests on another (Tables VIII and IX), from two built datasets:
 
 python datasets_builders/cross_corpus.py --source data/iemocap --target data/meld --output_dir data/iemocap-to-meld
+python datasets_builders/cross_corpus.py --source data/meld --target data/iemocap --output_dir data/meld-to-iemocap
 python datasets_builders/cross_corpus.py --source data/iemocap --target data/meld --shots 5 \
     --output_dir data/iemocap-to-meld-5-shots
 
 `train` is the whole source. Of the target, about 30 % of the recordings are `validation` and the others `test`: whole
 dialogues, or where there are none whole speakers, as --seed draws them, so that nobody's words are in both. The
-emotions are those that both corpora have. With --shots, so many recordings an emotion of the target's validation part
-join the training, each emotion alike; the test part stays the same for any number of them. The paper says neither how
-it split nor whether it learned from the shots together with the source, as here, or after it.
+emotions are those that both corpora have, MELD's by IEMOCAP's names: joy is happy, anger angry, sadness sad, and so
+on; excited is happy, as in the paper's four classes, where the other corpus has no such class. With --shots, so many
+recordings an emotion of the target's validation part join the training, each emotion alike; the test part stays the
+same for any number of them. The paper says neither how it split nor whether it learned from the shots together with
+the source, as here, or after it.
 
 The folder's name, SOURCE-to-TARGET or SOURCE-to-TARGET-K-shots, tells `m4ser report` which row it is.
 """
 
 import argparse
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -28,6 +31,16 @@ from m4ser.data.loading import load_dataset, merge_splits
 from m4ser.data.schema import DataError, Utterance
 
 VALIDATION = 0.3  # Sec. V-G
+# Of corpora that name a class otherwise, by IEMOCAP's names.
+SYNONYMS = {
+    "anger": "angry",
+    "disgust": "disgusted",
+    "excited": "happy",
+    "fear": "fearful",
+    "joy": "happy",
+    "sadness": "sad",
+    "surprise": "surprised",
+}
 
 
 def main() -> None:
@@ -41,6 +54,7 @@ def main() -> None:
     arguments = parser.parse_args()
     source, target = (merge_splits(load_dataset(path)) for path in (arguments.source, arguments.target))
     names = [path.resolve().name for path in (arguments.source, arguments.target)]
+    source, target = with_shared_names(source, target)
     theirs = target.features["emotion"].names
     labels = [name for name in source.features["emotion"].names if name in theirs]
     if len(labels) < 2:
@@ -56,6 +70,21 @@ def main() -> None:
         tokenizer=load_tokenizer(arguments.tokenizer),
     )
     print(summary(labels, statistics))
+
+
+def with_shared_names(source: datasets.Dataset, target: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """Rename the emotions that only one of both has to their synonyms; two of the same name become one."""
+    shared = set(source.features["emotion"].names) & set(target.features["emotion"].names)
+    return rename_emotions(source, shared), rename_emotions(target, shared)
+
+
+def rename_emotions(rows: datasets.Dataset, kept: Collection[str]) -> datasets.Dataset:
+    """Return the rows with SYNONYMS of all emotions that are not in `kept`."""
+    names = rows.features["emotion"].names
+    renamed = [name if name in kept else SYNONYMS.get(name, name) for name in names]
+    labels = datasets.ClassLabel(names=list(dict.fromkeys(renamed)))
+    emotions = [labels.str2int(renamed[emotion]) for emotion in rows["emotion"]]
+    return rows.remove_columns("emotion").add_column("emotion", emotions, feature=labels)
 
 
 def split_target(rows: datasets.Dataset, labels: Sequence[str], shots: int, draw: random.Random) -> dict[int, str]:
@@ -98,8 +127,8 @@ def utterances(
         known = {} if split and part == "train" else {name: row[name] for name in ("session", "dialogue")}
         yield Utterance(
             id=f"{corpus}-{row['id']}",
-            audio=row["audio"]["bytes"],
-            path=row["audio"]["path"],
+            audio=row["audio"] and row["audio"]["bytes"],
+            path=row["audio"] and row["audio"]["path"],
             emotion=names[row["emotion"]],
             duration=row["duration"],
             split=part,

@@ -247,6 +247,9 @@ def test_evaluate_prints_scores(m4ser, tiny_run):
     result = m4ser("evaluate", tiny_run, "--dataset", corpus, "--split", "validation")
     assert result.returncode == 0
     assert json.loads(result.stdout) == score_split(tiny_run, str(corpus), "validation")
+    with pytest.warns(UserWarning, match=f"The split train is what {tiny_run} was trained on"):
+        result = m4ser("evaluate", tiny_run, "--dataset", corpus, "--split", "train")
+    assert json.loads(result.stdout)["evaluated_on"]["training_recordings"] is True
 
 
 def test_report_writes_page_and_tables(m4ser, tiny_run, tmp_path):

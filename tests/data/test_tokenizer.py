@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from m4ser.data.tokenizer import basic_normalizer, train_tokenizer, with_normalization
+from m4ser.data.schema import DataError
+from m4ser.data.tokenizer import basic_normalizer, check_letters, train_tokenizer, with_normalization
 
 TEXTS = ["the meal was really great", "the night was rather bad", "it's a LOVELY meal"] * 5
 
@@ -64,6 +65,13 @@ def test_a_tokenizer_is_not_changed_in_place(bert_folder):
     with_normalization(bert, "basic")
     assert bert("Don't").input_ids == before
     assert with_normalization(bert, "none") is bert
+
+
+def test_basic_is_refused_for_other_scripts():
+    check_letters(["a caf\u00e9"] + ["the meal was great"] * 10, "basic")
+    check_letters(["za\u017c\u00f3\u0142\u0107"], "none")
+    with pytest.raises(DataError, match="delete 33% of the letters of these texts, such as of 'Gr\u00fc\u00df'"):
+        check_letters(["oh", "Gr\u00fc\u00df"], "basic")
 
 
 @pytest.mark.parametrize("make", [with_normalization, lambda _, name: train_tokenizer(TEXTS, 80, name)])

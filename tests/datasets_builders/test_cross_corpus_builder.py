@@ -83,6 +83,37 @@ def test_without_dialogues_speakers_stay_whole(build, tmp_path):
     assert partition(corpus, "held_out").name == "held_out"
 
 
+SEVEN = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (("angry", "happy", "neutral", "sad"), SEVEN),
+        (SEVEN, ("angry", "excited", "frustrated", "happy", "neutral", "sad")),
+    ],
+)
+def test_iemocap_and_seven_classes_of_meld_share_four(tmp_path, monkeypatch, source, target):
+    folders = [str(write_corpus(tmp_path / name, labels, 42)) for name, labels in (("a", source), ("b", target))]
+    out = str(tmp_path / "out")
+    monkeypatch.setattr("sys.argv", ["x", "--source", folders[0], "--target", folders[1], "--output_dir", out])
+    main()
+    corpus = datasets.load_dataset(out)
+    assert set(corpus["train"].features["emotion"].names) == {"angry", "happy", "neutral", "sad"}
+    tested = emotions(corpus["test"]) + emotions(corpus["validation"])
+    assert tested["happy"] == sum(target[i % len(target)] in ("happy", "excited", "joy") for i in range(42))
+
+
+def test_emotions_of_both_keep_their_names(tmp_path, monkeypatch):
+    for name in ("p", "q"):
+        write_corpus(tmp_path / name, ("joy", "excited", "happy"), 30)
+    out = str(tmp_path / "out")
+    given = ["--source", str(tmp_path / "p"), "--target", str(tmp_path / "q"), "--output_dir", out]
+    monkeypatch.setattr("sys.argv", ["x", *given])
+    main()
+    assert datasets.load_dataset(out)["train"].features["emotion"].names == ["joy", "excited", "happy"]
+
+
 def test_invalid_inputs_are_named(build, tmp_path):
     with pytest.raises(DataError, match="recordings of angry, not 50"):
         build("--shots", "50")

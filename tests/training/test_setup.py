@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from accelerate.state import AcceleratorState
 
 from m4ser.data.builders.writing import write_dataset
@@ -120,6 +121,16 @@ def test_speech_alone_needs_no_hypotheses(tmp_path):
     assert results["splits"]["test"]["n"] == SIZES["test"]
 
 
+def test_foreign_letters_are_not_deleted(tmp_path):
+    rows = (replace(row, hypothesis="Zażółć gęślą jaźń") for row in utterances())
+    write_dataset(rows, LABELS, tmp_path, title="Polish", description="Noises.")
+    argv = [SMALL, "--dataset", str(tmp_path), "--output_dir", "unused", "--normalization"]
+    with pytest.raises(DataError, match=r"delete .* of the letters .* 'Zażółć gęślą jaźń': choose normalization none"):
+        build_experiment(parse_arguments([*argv, "basic"]))
+    tokenizer = build_experiment(parse_arguments([*argv, "none"])).processor.tokenizer
+    assert tokenizer.decode(tokenizer("Zażółć gęślą").input_ids, skip_special_tokens=True) == "Zażółć gęślą"
+
+
 def test_config_of_other_emotions_is_refused(tmp_path):
     corpus = write_tiny_corpus(tmp_path)
     argv = ["--dataset", str(corpus), "--output_dir", "unused", "--preset", "tiny"]
@@ -127,14 +138,39 @@ def test_config_of_other_emotions_is_refused(tmp_path):
         build_experiment(parse_arguments([*argv, "--config", '{"id2label": {"0": "good", "1": "bad"}}']))
 
 
-def test_regional_compilation_is_refused(tmp_path, monkeypatch):
-    arguments = parse_arguments(["--dataset", "any", "--output_dir", str(tmp_path)])
+@pytest.fixture
+def fresh_accelerate():
+    """A process has one precision and one way to compile."""
     AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize(
+    ("launched", "given", "used"),
+    [(None, None, "no"), (None, "bf16", "bf16"), ("no", "bf16", "bf16"), ("bf16", None, "bf16"), ("bf16",) * 3],
+)
+def test_precision_is_the_launchers_or_the_arguments(launched, given, used, tmp_path, monkeypatch, fresh_accelerate):
+    if launched is not None:
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launched)
+    argv = ["--dataset", "any", "--output_dir", str(tmp_path)]
+    arguments = parse_arguments(argv if given is None else [*argv, "--mixed_precision", given])
+    assert build_accelerator(arguments).mixed_precision == used
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="needs a machine without a GPU")
+def test_fp16_on_a_cpu_is_refused(tmp_path, fresh_accelerate):
+    argv = ["--dataset", "any", "--output_dir", str(tmp_path), "--mixed_precision", "fp16"]
+    with pytest.raises(ValueError, match="fp16 needs a GPU; on a CPU, train with --mixed_precision bf16 or no"):
+        build_accelerator(parse_arguments(argv))
+
+
+def test_regional_compilation_is_refused(tmp_path, monkeypatch, fresh_accelerate):
+    arguments = parse_arguments(["--dataset", "any", "--output_dir", str(tmp_path)])
     monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
     monkeypatch.setenv("ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION", "true")
     with pytest.raises(ValueError, match="leave --dynamo_use_regional_compilation out"):
         build_accelerator(arguments)
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def test_literal_config_trains_on_four_sessions_to_the_last_epoch():

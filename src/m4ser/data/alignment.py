@@ -56,7 +56,8 @@ def align(hypothesis: Sequence[Hashable], reference: Sequence[Hashable]) -> Edit
     tags = [KEEP] * (len(hypothesis) + 1)
     corrections = {}
     kept = len(hypothesis)
-    for start, stop, missing in _gaps(hypothesis, reference):
+    for start, stop, missing_start, missing_stop in gaps(hypothesis, reference):
+        missing = tuple(reference[missing_start:missing_stop])
         kept -= stop - start
         tags[start + 1 : stop + 1] = [DELETE] * (stop - start)
         if not missing:
@@ -70,8 +71,8 @@ def align(hypothesis: Sequence[Hashable], reference: Sequence[Hashable]) -> Edit
     return EditScript(tuple(tags), corrections, kept)
 
 
-def _gaps(hypothesis: Sequence, reference: Sequence) -> Iterator[tuple[int, int, tuple]]:
-    """Yield (start, stop, missing): hypothesis[start:stop] stands where the reference has `missing`."""
+def gaps(hypothesis: Sequence[Hashable], reference: Sequence[Hashable]) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (start, stop, from, to): hypothesis[start:stop] stands where the reference has reference[from:to]."""
     # rapidfuzz compares hashes (so -1 == -2 and "a" == 97): small numbers make the comparison exact.
     codes: dict[Hashable, int] = {}
     hypothesis_codes = [codes.setdefault(token, len(codes)) for token in hypothesis]
@@ -79,5 +80,5 @@ def _gaps(hypothesis: Sequence, reference: Sequence) -> Iterator[tuple[int, int,
     start = reference_start = 0
     for block in LCSseq.opcodes(hypothesis_codes, reference_codes).as_matching_blocks():
         if block.a > start or block.b > reference_start:
-            yield start, block.a, tuple(reference[reference_start : block.b])
+            yield start, block.a, reference_start, block.b
         start, reference_start = block.a + block.size, block.b + block.size

@@ -1,4 +1,4 @@
-"""AED and AEC targets on WordPieces (Sec. III-C and III-D): the edits of `align`, as the model takes them."""
+"""AED and AEC targets on WordPieces (Sec. III-C and III-D): the edits of `align_texts`, as the model takes them."""
 
 import json
 import math
@@ -10,7 +10,8 @@ import datasets
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
-from m4ser.data.alignment import CHANGE, DELETE, EditScript, align
+from m4ser.data.alignment import CHANGE, DELETE, EditScript
+from m4ser.data.text_alignment import TokenizedText, align_texts
 
 IGNORED = -100  # PyTorch's cross-entropy leaves these out
 MAX_LENGTH = 128
@@ -32,6 +33,8 @@ def aligned_labels(
 ) -> dict[str, list]:
     """Label the input tokens [CLS] w_1 ... w_n [SEP] of a hypothesis, of which at most `max_length` stay.
 
+    What is the same in comparison form is KEEP, such as "I'll" and "i'll" (`m4ser.data.text_alignment`).
+
     Args:
         rewrite: labels for correction without detection (Table IV C(1)), which "correct[s] all errors in each
             utterance from scratch": [CLS] changes into the whole transcript, the other tokens go.
@@ -44,12 +47,12 @@ def aligned_labels(
         `max_correction_length`:
             a replacement that is too long has no EOS, so that no model learns to end there.
     """
-    tokens = _token_ids(tokenizer, hypothesis)
-    length = min(len(tokens) + 2, max_length)
+    text = TokenizedText.create(tokenizer, hypothesis or "")
+    length = min(len(text.ids) + 2, max_length)
     if hypothesis is None or transcript is None:
         return {"aed_labels": [IGNORED] * length, "correction_positions": [], "correction_ids": []}
-    reference = _token_ids(tokenizer, transcript)
-    script = _rewriting(tokens, reference) if rewrite else align(tokens, reference)
+    reference = TokenizedText.create(tokenizer, transcript)
+    script = _rewriting(text, reference) if rewrite else align_texts(text, reference)
     positions = sorted(index for index in script.corrections if index < length - 1)
     replacements = [[*script.corrections[index], tokenizer.sep_token_id] for index in positions]
     return {
@@ -125,12 +128,9 @@ class LabelStatistics:
         return lengths[math.ceil(share * len(lengths)) - 1] if lengths else 0
 
 
-def _rewriting(hypothesis: list[int], reference: list[int]) -> EditScript:
-    return EditScript((CHANGE, *[DELETE] * len(hypothesis)), {0: tuple(reference)}, kept=0)
-
-
-def _token_ids(tokenizer: PreTrainedTokenizerBase, text: str | None) -> list[int]:
-    return tokenizer(text or "", add_special_tokens=False, verbose=False).input_ids
+def _rewriting(hypothesis: TokenizedText, reference: TokenizedText) -> EditScript:
+    tags = (CHANGE, *[DELETE] * len(hypothesis.ids))
+    return EditScript(tags, {0: reference.spoken(0, len(reference.ids))}, kept=0)
 
 
 def _content(tokenizer: PreTrainedTokenizerBase) -> dict:

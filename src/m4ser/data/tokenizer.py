@@ -1,13 +1,16 @@
 """Tokenizers: a small one trained on a corpus, and one normalization for every text that a tokenizer sees.
 
-The hypothesis and the transcript must be normalized alike before they are aligned, and so must the text at
-inference. So the normalization is a part of the tokenizer and is saved with it.
+"none" leaves the text to the tokenizer; words are compared by their comparison form all the same
+(`m4ser.data.comparison`). "basic" leaves a-z and 0-9 alone, for small tokenizers of English. The text at inference
+must be normalized as in training, so the normalization is a part of the tokenizer and is saved with it.
 """
 
 from collections.abc import Iterable, Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from m4ser.data.schema import DataError
 
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
@@ -17,6 +20,7 @@ SPECIAL_TOKENS = {
     "mask_token": "[MASK]",
 }
 NORMALIZATIONS = ("none", "basic")
+LETTERS_LOST = 0.02  # of a corpus, at most
 PRIVATE_USE = 0xF0000  # 65,534 code points that Unicode leaves to anyone
 
 
@@ -58,6 +62,41 @@ def with_normalization(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrai
         truncation_side=tokenizer.truncation_side,
         **tokenizer.special_tokens_map,
     )
+
+
+def with_prefix_space(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Return `tokenizer`; one of byte-level BPE, such as RoBERTa's, from now on puts a space before the first word.
+
+    Without it the first word is another token than the same word later on, and what a correction puts before it would
+    become one word with it.
+    """
+    pre_tokenizer = tokenizer.backend_tokenizer.pre_tokenizer if tokenizer.is_fast else None
+    if isinstance(pre_tokenizer, pre_tokenizers.ByteLevel):
+        pre_tokenizer.add_prefix_space = True
+        tokenizer.init_kwargs["add_prefix_space"] = True  # RoBERTa's own class is built anew from it
+    return tokenizer
+
+
+def check_letters(texts: Iterable[str], normalization: str) -> None:
+    """Refuse the normalization "basic" for texts of which it would delete more than 2 % of the letters.
+
+    Raises:
+        DataError: with an example.
+    """
+    if normalization != "basic":
+        return
+    letters = lost = 0
+    example = ""
+    for text in texts:
+        foreign = 0 if text.isascii() else sum(character.isalpha() and not character.isascii() for character in text)
+        letters += sum(map(str.isalpha, text))
+        lost += foreign
+        example = example or (text if foreign else "")
+    if lost > LETTERS_LOST * letters:
+        raise DataError(
+            f"Normalization basic would delete {lost / letters:.0%} of the letters of these texts, such as of "
+            f"{example!r}: choose normalization none."
+        )
 
 
 def train_tokenizer(

@@ -26,8 +26,8 @@ from typing import Any
 
 import datasets
 
+from m4ser.data.comparison import comparison_form
 from m4ser.data.schema import SPLITS, DataError
-from m4ser.data.tokenizer import basic_normalizer
 
 # A dialogue or session seen in training gives away the emotion around a test utterance, a speaker the voice.
 DISJOINT_COLUMNS = ("speaker", "session", "dialogue", "recording")
@@ -284,9 +284,8 @@ def _column(rows: datasets.Dataset, name: str, protocol: str) -> list[Any]:
 
 
 def _texts(rows: datasets.Dataset) -> list[str | None]:
-    """Return the normalized transcripts; None where there is none."""
-    normalize = basic_normalizer().normalize_str
-    return [(text and " ".join(normalize(text).split())) or None for text in rows["transcript"]]
+    """Return the transcripts as they are compared; None where there is none."""
+    return [(text and comparison_form(text)) or None for text in rows["transcript"]]
 
 
 def _fold(

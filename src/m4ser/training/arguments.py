@@ -73,7 +73,9 @@ class DataArguments:
     allow_missing_text: bool = field(
         default=False, metadata={"help": "train although more than 1 %% of a split has no text"}
     )
-    normalization: str = field(default="none", metadata={"help": "of both texts: none or basic"})
+    normalization: str = field(
+        default="none", metadata={"help": "of both texts: none (the tokenizer's own) or basic (a-z, 0-9)"}
+    )
     vocabulary_size: int = field(default=512, metadata={"help": "of the tokenizer trained for a preset"})
     asr_model_id: str | None = field(default=None, metadata={"help": "ASR model that made the hypotheses"})
     max_seconds: float = field(default=30.0, metadata={"help": "a longer recording is cut to a window of this length"})

@@ -22,7 +22,7 @@ from m4ser.data.coverage import check_coverage, describe_coverage
 from m4ser.data.labels import MAX_CORRECTION_LENGTH, add_labels
 from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
-from m4ser.data.tokenizer import train_tokenizer, with_normalization
+from m4ser.data.tokenizer import check_letters, train_tokenizer, with_normalization, with_prefix_space
 from m4ser.evaluation.protocols import Partition, k_shot, partition
 from m4ser.losses import check_objective
 from m4ser.model.base_m4ser import EmotionModel
@@ -159,7 +159,7 @@ def load_corpus(arguments: DataArguments, seed: int = 0, encodes_text: bool = Tr
         arguments: [`DataArguments`]. seed: draws shots. encodes_text: whether the network needs texts.
 
     Raises:
-        DataError: what is trained on is missing, texts among it, or all of one emotion.
+        DataError: what is trained on is missing, texts among it, or has one emotion only.
     """
     if arguments.text_column not in ("hypothesis", "transcript"):
         raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
@@ -216,11 +216,13 @@ def build_processor(arguments: Arguments, train_split: datasets.Dataset) -> M4SE
         return initial_processor(arguments)
     model, data = arguments.model, arguments.data
     tokenizer: PreTrainedTokenizerBase
+    texts = [text for column in ("hypothesis", "transcript") for text in train_split[column] if text]
+    check_letters(texts, data.normalization)
     if model.text_encoder is None:
-        texts = [text for column in ("hypothesis", "transcript") for text in train_split[column] if text]
         tokenizer = train_tokenizer(texts, data.vocabulary_size, data.normalization)
     else:
-        tokenizer = with_normalization(AutoTokenizer.from_pretrained(model.text_encoder), data.normalization)
+        pretrained = with_prefix_space(AutoTokenizer.from_pretrained(model.text_encoder))
+        tokenizer = with_normalization(pretrained, data.normalization)
     if model.speech_encoder is None:
         feature_extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
     else:

@@ -14,6 +14,7 @@ import soundfile
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from m4ser.data.schema import SAMPLING_RATE, DataError
+from m4ser.data.tokenizer import with_prefix_space
 from m4ser.model.audio_m4ser import AudioError, load_audio
 
 # Formats that soundfile reads everywhere; others become FLAC.
@@ -57,7 +58,7 @@ def load_tokenizer(name: str | None) -> PreTrainedTokenizerBase | None:
     if name is None:
         return None
     try:
-        return AutoTokenizer.from_pretrained(name)
+        return with_prefix_space(AutoTokenizer.from_pretrained(name))
     except (OSError, ValueError) as error:
         raise DataError(f"No tokenizer at {name!r}: {error}") from error
 

@@ -1,7 +1,6 @@
 """Which runs may stand in Tables II and III: those on the table's own recordings, classes and text."""
 
 import re
-from typing import Any
 
 from m4ser.evaluation.paper.published import published
 from m4ser.evaluation.report.runs import Group
@@ -23,8 +22,8 @@ def is_on(group: Group, corpus: str) -> bool:
 
 def reasons_against(group: Group, corpus: str) -> list[str]:
     """Return why a group on a corpus must not stand beside its published systems; none where it may."""
-    expected, config, data = published()["corpora"][corpus], group.first.results["config"], _data(group)
-    tested = _tested(group)
+    expected, config = published()["corpora"][corpus], group.first.results["config"]
+    data, tested = config["data"], _tested(group)
     reasons = []
     if not tested:
         reasons.append("no predictions.csv, which names the recordings that were tested")
@@ -36,8 +35,6 @@ def reasons_against(group: Group, corpus: str) -> list[str]:
         reasons.append(f"its {len(group.labels)} classes are not the table's {len(expected['labels'])}")
     if data.get("shots"):
         reasons.append(f"trained on {data['shots']} recordings an emotion")
-    if start := next((values["init_from"] for values in config.values() if values.get("init_from")), None):
-        reasons.append(f"its training started from {start}")
     if "model" not in config:
         return [*reasons, "no network"]
     modalities = (config["model"].get("config") or {}).get("modalities", MODALITIES)
@@ -46,10 +43,6 @@ def reasons_against(group: Group, corpus: str) -> list[str]:
     elif "text" in modalities and data.get("text_column") != "hypothesis":
         reasons.append("human transcripts instead of ASR hypotheses")
     return reasons
-
-
-def _data(group: Group) -> dict[str, Any]:
-    return group.first.results["config"]["data"]
 
 
 def _tested(group: Group) -> list[str]:
