@@ -16,14 +16,13 @@ from itertools import islice
 from pathlib import Path
 from statistics import mean
 
-from accelerate import PartialState
-
 from m4ser.data.loading import load_dataset
 from m4ser.evaluation.baselines import folds, score_baselines, write_run
 from m4ser.evaluation.report.page import by_corpus, markdown_table
 from m4ser.evaluation.report.result_tables import results_table
 from m4ser.evaluation.report.runs import find_runs
 from m4ser.evaluation.report.table import UA
+from m4ser.processes import connect, disconnect
 from m4ser.training.tables import train_table
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -40,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="one fold")
     options, further = parser.parse_known_args(arguments)
     train_networks(options, further)
-    if PartialState().is_main_process:
+    is_main_process = connect().is_main_process
+    disconnect()
+    if is_main_process:
         train_baselines(options)
         print(describe(options.output_dir))
 

@@ -21,6 +21,7 @@ from m4ser.data.builders.builder_cli import run
 from m4ser.data.loading import load_dataset, merge_splits
 from m4ser.data.schema import DataError
 from m4ser.model.audio_m4ser import AUDIO_SUFFIXES
+from m4ser.processes import disconnect
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         batch_size=options.batch_size,
         cache_dir=options.cache_dir,
     )
+    disconnect()
     for reason, count in rejected.items():
         print(f"{count} texts were rejected: {reason}.", file=sys.stderr)
     for id, why in unreadable.items():

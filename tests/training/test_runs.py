@@ -145,7 +145,9 @@ def test_processes_of_one_command_write_summaries_together(argv, tmp_path, count
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\nfrom m4ser.training.arguments import parse_arguments\nfrom m4ser.training.runs import train_all\n"
+        "from m4ser.processes import disconnect\n"
         "for _ in range(int(sys.argv[1])):\n    train_all(parse_arguments(sys.argv[2:]))\n"
+        "disconnect()\n"
     )
     options = [*argv, "--fold", "1", "--seeds", "0", "--batch_size", "1", "--output_dir", str(tmp_path / "runs")]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]

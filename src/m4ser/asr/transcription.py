@@ -19,7 +19,6 @@ from typing import Any
 
 import datasets
 import numpy as np
-import torch
 from accelerate import PartialState
 from huggingface_hub import cached_assets_path
 from tqdm import tqdm
@@ -30,6 +29,7 @@ from m4ser.asr.whisper import DECIMALS, Whisper
 from m4ser.data.builders.builder_cli import json_object, numbered_lines
 from m4ser.data.schema import SAMPLING_RATE, DataError
 from m4ser.model.audio_m4ser import AudioError, load_audio
+from m4ser.processes import connect
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +88,7 @@ def transcribe(
         DataError: no such ASR model, no recording that can be loaded, or `output_file` holds something else.
     """
     _refuse_other_file(output_file)
-    # Without an accelerator, several processes find each other only with cpu=True.
-    state = PartialState(cpu=not torch.accelerator.is_available(), timeout=PATIENCE)
+    state = connect(timeout=PATIENCE)
     whisper = Whisper(asr, state.device, revision, language)
     pieces, unreadable = load_pieces(recordings, whisper.window, quiet=not state.is_main_process)
     if not pieces:

@@ -7,6 +7,7 @@ from typing import Any
 
 from accelerate import PartialState
 
+from m4ser.processes import disconnect
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.runs import train_all, train_one
 from m4ser.training.tables import train_table
@@ -30,6 +31,7 @@ def main(argv: Sequence[str]) -> None:
         if debug:
             raise
         sys.exit(f"train.py: {error}")
+    disconnect()
 
 
 def train_experiment(argv: Sequence[str]) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
@@ -22,6 +21,7 @@ from m4ser import run_folder
 from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.evaluation.protocols import fold_count
+from m4ser.processes import connect
 from m4ser.run_folder import MEASURES
 from m4ser.training.arguments import Arguments
 from m4ser.training.claims import ABANDONED_SECONDS, Claim, Observer
@@ -42,7 +42,7 @@ def train_one(arguments: Arguments) -> dict[str, Any]:
         DataError: as of `train`, or another process trains into the folder.
     """
     claims: list[Claim] = []
-    _from_main(processes(), lambda: claims.append(_claim_alone(Path(arguments.training.output_dir))))
+    _from_main(connect(), lambda: claims.append(_claim_alone(Path(arguments.training.output_dir))))
     try:
         return train(arguments)
     finally:
@@ -72,7 +72,7 @@ def train_groups(groups: Mapping[str, Arguments]) -> Iterator[tuple[str, dict[st
     Raises:
         DataError: as of `train_all`.
     """
-    state = processes()
+    state = connect()
     with state.main_process_first():
         remaining = {name: list(runs(arguments)) for name, arguments in groups.items()}
     work = SharedWork(groups, remaining)
@@ -178,11 +178,6 @@ def runs(arguments: Arguments) -> Iterator[Arguments]:
                 training, output_dir=str(Path(training.output_dir) / name), seed=seed, seeds=None, resume=True
             ),
         )
-
-
-def processes() -> PartialState:
-    """Return what connects the processes of this command, before each run makes its own Accelerator of them."""
-    return PartialState(cpu=not torch.accelerator.is_available())
 
 
 def _from_main(state: PartialState, make: Callable[[], Any]) -> Any:
