@@ -10,6 +10,7 @@ from transformers import BertConfig, GenerationConfig, WhisperForConditionalGene
 from m4ser.asr.whisper import Whisper
 from m4ser.data.schema import DataError
 from tests.asr.conftest import noise
+from tests.tiny_whisper import make_multilingual
 
 CLIPS = [noise(seed, seconds) for seed, seconds in enumerate((2.0, 0.5, 1.3, 0.01, 0.9))]
 
@@ -68,14 +69,10 @@ def test_tokens_end_with_end_of_text(tiny_whisper, tmp_path):
 
 @pytest.fixture(scope="module")
 def multilingual(tiny_whisper, tmp_path_factory):
-    """The same, with two of its tokens as languages and one as a task."""
+    """The same, with two of its tokens as languages and two as tasks."""
     folder = tmp_path_factory.mktemp("multilingual")
     shutil.copytree(tiny_whisper, folder, dirs_exist_ok=True)
-    settings = GenerationConfig.from_pretrained(folder)
-    settings.is_multilingual = True
-    settings.lang_to_id = {"<|en|>": 10, "<|de|>": 20}
-    settings.task_to_id = {"transcribe": 30, "translate": 31}
-    settings.save_pretrained(folder)
+    make_multilingual(folder)
     return folder
 
 

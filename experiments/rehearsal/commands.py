@@ -1,0 +1,160 @@
+"""What is typed, in the README's order as far as later commands do not need what earlier ones make."""
+
+from experiments.rehearsal.steps import Step
+
+PARTIAL = " --allow_partial"
+REPOSITORY = "org/m4ser-iemocap"
+# Commands of the README that are not typed, each with the reason.
+LEFT_OUT = {
+    "make demo": "sets up an environment of its own; the tests run the demo",
+    "make test": "the checks of a change run it",
+    'sbatch --array=0-3 --gpus=1 --wrap "accelerate launch --config_file configs/launch/one_gpu.yaml train.py '
+    'configs/iemocap.yaml --fold all --seeds 0 1 2 --dataset data/iemocap --output_dir runs/iemocap"': (
+        "there is no SLURM; what it wraps is typed"
+    ),
+}
+
+
+def steps(is_partial: bool) -> list[Step]:
+    """Return all steps; the two builders that compare a release with the published one are told that it is partial."""
+    partial = PARTIAL if is_partial else ""
+    return [*own_recordings(), *ravdess(), *corpora(partial), *transfer(), *several_processes(), *using(), *sharing()]
+
+
+def own_recordings() -> list[Step]:
+    """Return what somebody types who trains on their own recordings."""
+    build = "python datasets_builders/manifest.py --data_dir recordings.csv --output_dir data/mine"
+    train = "accelerate launch train.py configs/ravdess.yaml --dataset data/mine --output_dir runs/mine"
+    return [
+        Step("m4ser doctor"),
+        Step(build),
+        Step(train, refused=True),
+        Step(
+            "python hub_scripts/transcribe.py --dataset data/mine --asr openai/whisper-medium.en "
+            "--output hypotheses.jsonl"
+        ),
+        Step(f"{build} --hypotheses hypotheses.jsonl"),
+        Step(train),
+    ]
+
+
+def ravdess() -> list[Step]:
+    """Return the README's results on RAVDESS, other systems and ablations."""
+    train = "accelerate launch train.py"
+    options = "configs/ravdess.yaml --dataset data/ravdess --output_dir runs"
+    table = f"{train} --table configs/tables/table_%d.yaml {options}/tables"
+    return [
+        Step("python datasets_builders/ravdess.py --data_dir ../shared/data/ravdess16k --output_dir data/ravdess"),
+        Step(f"{train} {options}/ravdess"),
+        Step(f"{train} configs/ravdess.yaml configs/systems/sams.yaml --dataset data/ravdess --output_dir runs/sams"),
+        Step(table % 4, copies=2),
+        Step(table % 5),
+        Step(table % 6),
+        Step(f"{train} {options}/tables/full --seeds 0 --learning_rate 0.1", refused=True),
+        Step("m4ser baselines --dataset data/ravdess --output_dir runs/baselines"),
+        Step("m4ser latency runs/ravdess --dataset data/ravdess"),
+        Step(
+            "accelerate launch -m experiments.learning --dataset data/ravdess --output_dir runs/learning --quick",
+            copies=2,
+        ),
+        Step("m4ser report runs/ravdess runs/learning --dataset data/ravdess --output_dir report"),
+        Step("m4ser robustness runs/ravdess --dataset data/ravdess"),
+    ]
+
+
+def corpora(partial: str) -> list[Step]:
+    """Return what builds IEMOCAP and MELD, transcribes them on two processes, and trains on them."""
+    iemocap = "python datasets_builders/iemocap.py --data_dir IEMOCAP_full_release --output_dir data/iemocap"
+    meld = "python datasets_builders/meld.py --data_dir MELD.Raw --output_dir data/meld"
+    transcribe = "torchrun --nproc_per_node 2 hub_scripts/transcribe.py --dataset data"
+    hypotheses = "--output hypotheses.jsonl"
+    train = "accelerate launch train.py"
+    all_runs = (
+        f"{train} configs/iemocap.yaml --fold all --seeds 0 1 2 --dataset data/iemocap --output_dir runs/iemocap"
+    )
+    return [
+        Step(f"{iemocap}{partial}"),
+        Step(f"{meld}{partial}"),
+        Step(f"{meld}-text --text_only{partial}"),
+        Step(f"{transcribe}/iemocap --asr openai/whisper-medium.en {hypotheses}"),
+        Step(f"{iemocap} --hypotheses hypotheses.jsonl{partial}"),
+        Step(f"{transcribe}/meld --asr openai/whisper-large-v2 --language en {hypotheses}"),
+        Step(f"{meld} --hypotheses hypotheses.jsonl{partial}"),
+        Step("m4ser wer data/iemocap"),
+        Step("m4ser wer data/meld"),
+        Step(all_runs, copies=2, killed_at=7, output="runs/iemocap"),
+        Step(
+            f"{train} configs/iemocap.yaml configs/literal.yaml --fold all --dataset data/iemocap "
+            "--output_dir runs/literal",
+            copies=2,
+        ),
+        Step(f"{train} configs/meld.yaml --dataset data/meld --output_dir runs/meld"),
+        Step(
+            f"{train} configs/meld_text.yaml --text_encoder google-bert/bert-base-uncased --dataset data/meld-text "
+            "--output_dir runs/meld-text"
+        ),
+        Step("m4ser report runs/iemocap runs/literal runs/meld --dataset data/iemocap --output_dir report-iemocap"),
+        Step("m4ser robustness runs/iemocap/fold1_seed0 --dataset data/iemocap"),
+    ]
+
+
+def transfer() -> list[Step]:
+    """Return the paper's Tables VIII and IX from IEMOCAP to MELD, and the adaptation of a trained model."""
+    cross = "python datasets_builders/cross_corpus.py --source data/iemocap --target data/meld"
+    train, official = "accelerate launch train.py", "configs/iemocap.yaml --protocol official"
+    both = "--dataset data/iemocap-to-meld%s --output_dir runs/iemocap-to-meld%s"
+    return [
+        Step(f"{cross} --output_dir data/iemocap-to-meld"),
+        Step(f"{train} {official} {both % ('', '')}"),
+        Step(
+            f"{train} {official} --init_from runs/iemocap-to-meld --shots 5 --dataset data/iemocap-to-meld "
+            "--output_dir runs/adapted-5"
+        ),
+        Step(f"{train} --table configs/tables/table_8.yaml {official} {both % ('', '')}", copies=2),
+        Step(f"{cross} --shots 5 --output_dir data/iemocap-to-meld-5-shots"),
+        Step(f"{train} --table configs/tables/table_9.yaml {official} {both % ('-5-shots', '-5-shots')}", copies=2),
+        Step("m4ser report runs/iemocap-to-meld runs/iemocap-to-meld-5-shots runs/adapted-5 --output_dir report-9"),
+    ]
+
+
+def several_processes() -> list[Step]:
+    """Return a run on four processes, on two, and what a job of SLURM types."""
+    meld = "train.py configs/meld.yaml --dataset data/meld --output_dir runs"
+    return [
+        Step(
+            f"accelerate launch --config_file configs/launch/several_gpus.yaml --num_processes 4 {meld}/meld-4 "
+            "--batch_size 4"
+        ),
+        Step(f"torchrun --nproc_per_node 2 {meld}/meld-2"),
+        Step(
+            "accelerate launch --config_file configs/launch/one_gpu.yaml train.py configs/iemocap.yaml --fold all "
+            "--seeds 0 1 2 --dataset data/iemocap --output_dir runs/iemocap"
+        ),
+    ]
+
+
+def using() -> list[Step]:
+    """Return what uses a trained model on the command line."""
+    return [
+        Step("m4ser predict recordings/ --model runs/ravdess --json"),
+        Step("m4ser predict recordings/ --model runs/ravdess --dtype bfloat16"),
+        Step("m4ser predict meeting.flac --model runs/ravdess --timeline"),
+        Step("m4ser predict nothing.wav --model runs/ravdess", refused=True),
+        Step("m4ser calibrate runs/ravdess --dataset data/ravdess"),
+        Step("m4ser export runs/ravdess"),
+        Step("m4ser predict recordings/ --model runs/ravdess --backend onnx"),
+        Step("m4ser evaluate runs/ravdess --dataset data/ravdess --split test"),
+        Step("m4ser evaluate runs/iemocap/fold2_seed1 --dataset data/iemocap --split test"),
+        Step("m4ser calibrate runs/iemocap/fold2_seed1 --dataset data/iemocap"),
+        Step("m4ser export runs/iemocap/fold2_seed1"),
+    ]
+
+
+def sharing() -> list[Step]:
+    """Return what pushes to the Hub, and loads in a process that has no m4ser."""
+    return [
+        Step(f"python hub_scripts/push_model.py runs/iemocap/fold1_seed0 --repo_id {REPOSITORY}"),
+        Step("python hub_scripts/push_dataset.py data/ravdess --repo_id org/m4ser-ravdess"),
+        Step(f"HF_HOME=$PWD/elsewhere python -I elsewhere.py {REPOSITORY} speech.wav"),
+        Step(f"m4ser predict a.wav --model {REPOSITORY} --text 'it is fine'"),
+    ]
