@@ -6,7 +6,7 @@ PEERS := .venv-peers
 # Which lines of src the tests run; `make test COVERAGE=` does without.
 COVERAGE ?= --cov
 
-.PHONY: demo test test-native test-browser quality style bench bench-peers clean
+.PHONY: demo test test-native test-browser rehearsal quality style bench bench-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/m4ser demo
@@ -22,6 +22,11 @@ test-native: $(VENV)/installed
 # Needs chromium: apt-get install chromium
 test-browser: $(VENV)/browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/hub_scripts
+
+# Every command of the README on a tenth of IEMOCAP and MELD; made-up recordings.
+rehearsal: $(VENV)/installed
+	rm -rf .rehearsal
+	$(BIN)/python -m experiments.rehearsal --quick --work_dir .rehearsal
 
 quality: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -58,4 +63,4 @@ $(VENV)/browser: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) .native data runs dist
+	rm -rf $(VENV) $(PEERS) .native .rehearsal data runs dist
