@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from transformers import AutoModel
 
-from m4ser.environment import hardware
+from m4ser.environment import compute_device, hardware
 from m4ser.evaluation.run_data import select_rows
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.processing_m4ser import M4SERProcessor
@@ -50,7 +50,7 @@ def measure_latency(
 @torch.no_grad()
 def time_recordings(run: str | Path, rows: datasets.Dataset, text_column: str = "hypothesis") -> dict[str, Any]:
     """Return milliseconds a recording: the mean of `REPEATS` passes over the rows, and the spread of their means."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = compute_device()
     model = AutoModel.from_pretrained(run).eval().to(device)
     processor = M4SERProcessor.from_pretrained(run)
     rate = processor.feature_extractor.sampling_rate
