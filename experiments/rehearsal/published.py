@@ -20,7 +20,7 @@ from transformers import BertConfig, BertForPreTraining, HubertConfig, HubertMod
 from tests.loopback_hub import LoopbackHub, commit_id
 from tests.tiny_whisper import make_multilingual, save_tiny_whisper
 
-WIDTH, HEADS, LAYERS = 48, 4, 2
+WIDTH = 16
 # Wide enough for most utterances, so that there are few pieces to transcribe.
 WINDOW_SECONDS = 10
 VOCABULARY_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json")
@@ -34,8 +34,8 @@ PREPROCESSOR = {
 }
 NARROW = {
     "hidden_size": WIDTH,
-    "num_attention_heads": HEADS,
-    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 1,
+    "num_hidden_layers": 1,
     "intermediate_size": 2 * WIDTH,
 }
 
@@ -55,7 +55,7 @@ def publish(hub: LoopbackHub) -> None:
 def hubert() -> dict[str, bytes]:
     """Return the files of a HuBERT of the published strides: {path: content}."""
     torch.manual_seed(0)
-    config = HubertConfig(**NARROW, conv_dim=[16] * 7)
+    config = HubertConfig(**NARROW, conv_dim=[8] * 7)
     old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
     state, buffer = _renamed(HubertModel(config).state_dict(), old), io.BytesIO()
     torch.save(state, buffer)
