@@ -23,7 +23,7 @@ test-native: $(VENV)/installed
 test-browser: $(VENV)/browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/hub_scripts
 
-# Every command of the README on a tenth of IEMOCAP and MELD; made-up recordings.
+# Every command of the README on a twentieth of IEMOCAP and MELD; made-up recordings.
 rehearsal: $(VENV)/installed
 	rm -rf .rehearsal
 	$(BIN)/python -m experiments.rehearsal --quick --work_dir .rehearsal

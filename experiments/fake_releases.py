@@ -156,13 +156,18 @@ def write_meld_csvs(folder: Path, share: float, texts: Sequence[str]) -> dict[st
     return paths
 
 
-def write_ravdess(folder: Path, seconds: float, hypotheses: Sequence[str]) -> Path:
-    """Write RAVDESS's 1,440 speech recordings as the release names them, and hypotheses.jsonl beside them."""
+def write_ravdess(folder: Path, seconds: float, hypotheses: Sequence[str], repetitions: int = 2) -> Path:
+    """Write RAVDESS's 1,440 speech recordings as the release names them, and hypotheses.jsonl beside them.
+
+    Args:
+        hypotheses: words, of which one gets into each hypothesis. repetitions: of each statement; 2 in the release.
+    """
     rng, lines = random.Random(0), []
     folder.mkdir(parents=True)
     bank = folder / "bank.wav"
     soundfile.write(bank, tone(seconds, 16_000), 16_000)
-    for actor, emotion, intensity, statement, repetition in product(range(1, 25), range(1, 9), *[range(1, 3)] * 3):
+    counts = (24, 8, 2, 2, repetitions)  # actors, emotions, intensities, statements
+    for actor, emotion, intensity, statement, repetition in product(*[range(1, count + 1) for count in counts]):
         if (emotion, intensity) == (1, 2):  # neutral has one intensity
             continue
         name = f"03-01-{emotion:02d}-{intensity:02d}-{statement:02d}-{repetition:02d}-{actor:02d}.wav"

@@ -4,8 +4,8 @@
     python -m experiments.rehearsal --work_dir /tmp/rehearsal --quick
 
 Makes up what cannot be had (`experiments.rehearsal.stage`), then types the commands. The exit code is 1 where one of
-them did not end as expected; D/logs has what each has printed. Some 40 minutes and 15 GB, with --quick a tenth of the
-recordings, 10 minutes and 3 GB. Linux only.
+them did not end as expected; D/logs has what each has printed. Some 40 minutes and 15 GB, with --quick a twentieth of
+the recordings, 10 minutes and 2 GB. Linux only.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from experiments.rehearsal.steps import files_of, run
 from m4ser.environment import hardware, versions
 from tests.loopback_hub import LoopbackHub
 
-QUICK_SHARE = 0.1
+QUICK_SHARE = 0.05
 LIBRARIES = ("torch", "transformers", "datasets", "accelerate")
 
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work_dir", type=Path, required=True, help="a folder that is not there yet")
     parser.add_argument("--meld_csvs", type=Path, help="folder of MELD's three CSVs; made up by default")
     parser.add_argument("--page", type=Path, help="the Markdown file to write; rehearsal.md in work_dir by default")
-    parser.add_argument("--quick", action="store_true", help="a tenth of IEMOCAP and MELD")
+    parser.add_argument("--quick", action="store_true", help="a twentieth of IEMOCAP and MELD")
     options = parser.parse_args(arguments)
     folder, share = options.work_dir.resolve(), QUICK_SHARE if options.quick else 1.0
     if folder.exists():

@@ -139,7 +139,7 @@ def using() -> list[Step]:
         Step("m4ser predict recordings/ --model runs/ravdess --json"),
         Step("m4ser predict recordings/ --model runs/ravdess --dtype bfloat16"),
         Step("m4ser predict meeting.flac --model runs/ravdess --timeline"),
-        Step("m4ser predict nothing.wav --model runs/ravdess", refused=True),
+        Step("m4ser predict a.wav --model runs/nowhere", refused=True),
         Step("m4ser calibrate runs/ravdess --dataset data/ravdess"),
         Step("m4ser export runs/ravdess"),
         Step("m4ser predict recordings/ --model runs/ravdess --backend onnx"),

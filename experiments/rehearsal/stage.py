@@ -54,7 +54,7 @@ def set_stage(folder: Path, meld_csvs: Path | None, share: float) -> Path:
 
     Args:
         meld_csvs: folder of MELD's three CSVs; made up with the published counts by default. share: of IEMOCAP's and
-            MELD's recordings, 1 for all.
+            MELD's recordings, 1 for all; for less, RAVDESS has half of its own.
     """
     stage = folder / "m4ser"
     stage.mkdir(parents=True)
@@ -91,7 +91,7 @@ def write_releases(folder: Path, stage: Path, meld_csvs: Path | None, share: flo
     release = write_meld(folder / "meld", paths)
     release.rename(stage / release.name)
     words = sorted({word.lower() for text in texts for word in text.split() if word.isalpha()})
-    make_distinct(write_ravdess(folder / "shared" / "data" / "ravdess16k", 1.5, words))
+    make_distinct(write_ravdess(folder / "shared" / "data" / "ravdess16k", 1.5, words, 2 if share == 1 else 1))
 
 
 def first_dialogues(source: Path, folder: Path, share: float) -> dict[str, Path]:
