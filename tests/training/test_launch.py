@@ -72,6 +72,14 @@ def test_launch_file_sets_the_precision(corpus, tmp_path):
     assert results["config"]["training"]["mixed_precision"] is None
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_are_those_that_were_given(threads, corpus, tmp_path):
+    """One thread, too, on a machine with more cores."""
+    result = launch("one_gpu", ["--cpu", "--num_cpu_threads_per_process", str(threads)], corpus, tmp_path / "run")
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["threads"] == threads
+
+
 def test_precision_other_than_launched_is_refused(corpus, tmp_path):
     result = launch("one_gpu", ["--cpu"], corpus, tmp_path / "run", "--mixed_precision", "no")
     assert result.returncode == 1

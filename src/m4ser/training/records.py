@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from tqdm.auto import tqdm
 
@@ -187,6 +188,7 @@ def write_results(
         "processes": accelerator.num_processes,
         "precision": accelerator.mixed_precision,
         "hardware": hardware(),
+        "threads": torch.get_num_threads(),
         "versions": versions(LIBRARIES),
         "command": " ".join(sys.argv),
         "splits": splits,

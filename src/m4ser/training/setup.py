@@ -92,12 +92,6 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
     if accelerator.state.dynamo_plugin.use_regional_compilation:
         # accelerate takes the list of a weight's parametrizations, which HuBERT's position embedding has, for layers.
         raise ValueError("HuBERT cannot be compiled region by region; leave --dynamo_use_regional_compilation out.")
-    # `accelerate launch` leaves a process on a CPU one thread, unless another number is given.
-    launched = "ACCELERATE_USE_CPU" in os.environ
-    if accelerator.device.type == "cpu" and launched and torch.get_num_threads() == 1:
-        # Those that a scheduler or `taskset` gave this job, where the system can tell.
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        torch.set_num_threads(max(1, cores // accelerator.num_processes))
     return accelerator
 
 
