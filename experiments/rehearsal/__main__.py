@@ -77,6 +77,7 @@ def environment_of(hub: LoopbackHub, folder: Path) -> dict[str, str]:
         "HOME": str(home),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",  # the networks are too narrow for more
     }
 
 

@@ -50,7 +50,6 @@ class Outcome:
 def run(step: Step, stage: Path, environment: Mapping[str, str], log: Path) -> Outcome:
     """Run a step in the folder `stage`; what it prints goes to `log`."""
     before, started = files_of(stage), time.monotonic()
-    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // step.copies))}
     with log.open("w", encoding="utf-8") as output:
         copies = [
             subprocess.Popen(
@@ -58,7 +57,7 @@ def run(step: Step, stage: Path, environment: Mapping[str, str], log: Path) -> O
                 shell=True,
                 executable="/bin/bash",
                 cwd=stage,
-                env={**environment, **threads},
+                env=dict(environment),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
