@@ -59,6 +59,23 @@ def test_all_folds_and_seeds_then_the_missing_one(argv, tmp_path):
         train_all(other)
 
 
+def test_run_finished_before_there_was_an_argument_is_kept(argv, tmp_path):
+    """It was trained by the argument's default."""
+    options = parse_arguments([*argv, "--fold", "1", "--seeds", "0", "--output_dir", str(tmp_path)])
+    (run,) = runs(options)
+    train(run)
+    path = tmp_path / "fold1_seed0" / "results.json"
+    results = json.loads(path.read_text())
+    del results["config"]["objective"]["loss_reduction"]
+    path.write_text(json.dumps(results))
+    written = path.stat().st_mtime_ns
+    train_all(options)
+    assert path.stat().st_mtime_ns == written
+    other = parse_arguments([*argv, "--fold", "1", "--loss_reduction", "sum", "--output_dir", str(tmp_path)])
+    with pytest.raises(DataError, match="its loss_reduction was 'mean' and is 'sum' now"):
+        train_all(replace(other, training=replace(other.training, seeds=[0])))
+
+
 def test_seeds_alone(argv, tmp_path):
     held_out = parse_arguments([*argv, "--fold", "2", "--seeds", "3", "4", "--output_dir", str(tmp_path)])
     assert [Path(run.training.output_dir).name for run in runs(held_out)] == ["fold2_seed3", "fold2_seed4"]

@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
@@ -215,8 +215,10 @@ def _finished(arguments: Arguments) -> dict[str, Any] | None:
         return None
     results, config = run_folder.read_results(folder), json.loads(json.dumps(arguments.as_dict()))
     for group, values in config.items():
+        defaults = {item.name: item.default for item in fields(getattr(arguments, group))}
         for name, value in values.items():
-            other = results["config"][group].get(name)
+            # A run that was finished before there was an argument had its default.
+            other = results["config"][group].get(name, defaults[name])
             # A dataset may have moved, but not become another one.
             same = Path(other).name == Path(value).name if name == "dataset" else other == value
             if name not in MUTABLE_ON_RESUME - {"batch_size", "epochs", "dataset"} and not same:
