@@ -130,7 +130,7 @@ def write_meld(folder: Path, csvs: Mapping[str, Path]) -> Path:
         replace(damaged, b"\0" * 1000)
     test = release / "test/output_repeated_splits_test"
     (test / "._dia0_utt0.mp4").write_bytes(b"\0" * 200)
-    os.link(bank / "0.1.mp4", test / "final_videos_testdia0_utt0.mp4")
+    write_video(test / "final_videos_testdia0_utt0.mp4", tone(0.1, CLIP_RATE))
     return release
 
 
