@@ -4,9 +4,11 @@ python -m experiments.correction [--quick]
 
 The text side of the network, around a pretrained BERT of 6 layers, learns from the training splits of SST, ATIS and
 MOSI (three ASR systems) together, then from SST alone, and from MOSI alone. The validation split chooses how sure an
-edit must be, for each ASR system; the test split is measured once. Beside it: what the correction is worth to a
-sentiment classifier, and what the parallel decoding of all errors costs against one error at a time and against
-rewriting the whole utterance.
+edit must be, for each ASR system; the test split is measured once. Word error rates are counted on the comparison form
+of the texts (`m4ser.data.comparison`), which the labels are aligned on and the threshold is chosen by, and on the raw
+text, where the punctuation of SST's transcripts counts, which no hypothesis has and no label inserts. Beside it: what
+the correction is worth to a sentiment classifier, and what the parallel decoding of all errors costs against one error
+at a time and against rewriting the whole utterance.
 
 Prints JSON, and a table on stderr. The full run takes half an hour on two cores, --quick a minute.
 """
@@ -24,7 +26,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import jiwer
 import torch
 from sklearn.metrics import precision_recall_fscore_support
 from torch.utils.data import DataLoader
@@ -37,11 +38,11 @@ from transformers import (
     get_scheduler,
 )
 
+from experiments.correction_counts import COUNTS, hypothesis_error_rates, spell, word_error_rates
 from experiments.correction_data import MEASURED, Corpora, Rows, Splits, Texts, read_corpora, with_labels
 from experiments.correction_sentiment import sentiment
 from m4ser.data.collator import M4SERCollator
 from m4ser.data.sampler import LengthGroupedBatchSampler
-from m4ser.data.tokenizer import with_normalization
 from m4ser.environment import hardware
 from m4ser.losses import error_correction_loss, error_detection_loss
 from m4ser.model.configuration_m4ser import M4SERConfig
@@ -121,9 +122,8 @@ def run(corpora: Corpora, plan: Plan) -> dict[str, Any]:
 
 
 def build_processor() -> M4SERProcessor:
-    """Build a processor around BERT's tokenizer, with the normalization of the data."""
-    tokenizer = with_normalization(AutoTokenizer.from_pretrained(_bert_folder()), "basic")
-    tokenizer.model_max_length = 128
+    """Build a processor around BERT's tokenizer, which gets the texts as they are."""
+    tokenizer = AutoTokenizer.from_pretrained(_bert_folder(), model_max_length=128)
     return M4SERProcessor(Wav2Vec2FeatureExtractor(), tokenizer)
 
 
@@ -215,53 +215,44 @@ def texts_of(corrections: Corrections, processor: M4SERProcessor, threshold: flo
     for ids, correction in corrections:
         sure = zip(correction.tags, correction.probabilities, strict=True)
         tags = [tag if probability >= threshold else KEEP for tag, probability in sure]
-        texts.append(processor.tokenizer.decode(apply_corrections(ids, tags, correction.replacements)))
+        texts.append(spell(processor.tokenizer, apply_corrections(ids, tags, correction.replacements)))
     return texts
 
 
-def word_error_rate(rows: Rows, texts: Sequence[str]) -> float:
-    """Compute the rate in percent, over all words of the rows' transcripts."""
-    return 100 * jiwer.wer([row["transcript"] for row in rows], list(texts))
-
-
-def choose_threshold(model: M4SERModel, processor: M4SERProcessor, rows: Rows) -> tuple[float, float]:
-    """Return the threshold of least word error rate on `rows`, the highest of equals; and that rate."""
+def choose_threshold(model: M4SERModel, processor: M4SERProcessor, rows: Rows) -> float:
+    """Return the threshold of least word error rate on the comparison form, the highest of equals."""
     model.config.correction_threshold = min(THRESHOLDS)
     corrections = correct(model, processor, rows)
-    rates = {threshold: word_error_rate(rows, texts_of(corrections, processor, threshold)) for threshold in THRESHOLDS}
-    threshold = min(reversed(THRESHOLDS), key=rates.get)
-    return threshold, rates[threshold]
+    texts = {threshold: texts_of(corrections, processor, threshold) for threshold in THRESHOLDS}
+    rates = {
+        threshold: word_error_rates(processor.tokenizer, rows, texts[threshold])["comparison"]
+        for threshold in THRESHOLDS
+    }
+    return min(reversed(THRESHOLDS), key=rates.get)
 
 
 def measure(model: M4SERModel, processor: M4SERProcessor, splits: Splits) -> tuple[dict[str, Any], Texts]:
     """Choose the threshold on `validation`, then measure `test`: scores by name, and the corrected texts by split."""
-    threshold, validation_rate = choose_threshold(model, processor, splits["validation"])
-    test = with_labels(splits["test"], processor.tokenizer, model.config)
+    threshold = choose_threshold(model, processor, splits["validation"])
     model.config.correction_threshold = None
-    unrestrained = texts_of(correct(model, processor, test), processor)
+    unrestrained = texts_of(correct(model, processor, splits["test"]), processor)
     model.config.correction_threshold = threshold
-    corrected = {
-        split: texts_of(correct(model, processor, splits[split]), processor) for split in ("train", "validation")
-    }
-    corrections = correct(model, processor, test)
-    corrected["test"] = texts_of(corrections, processor)
-    scores = {
-        "threshold": threshold,
-        "validation": {"hypothesis": hypothesis_error_rate(splits["validation"]), "corrected": validation_rate},
-        "test": {
-            "hypothesis": hypothesis_error_rate(test),
-            "corrected": word_error_rate(test, corrected["test"]),
-            "corrected without threshold": word_error_rate(test, unrestrained),
-        },
-        "tags": tag_scores(test, corrections),
-    }
+    corrections = {split: correct(model, processor, rows) for split, rows in splits.items()}
+    corrected = {split: texts_of(corrections[split], processor) for split in splits}
+    scores: dict[str, Any] = {"threshold": threshold}
+    for split in ("validation", "test"):
+        rows = splits[split]
+        rates = {
+            "hypothesis": hypothesis_error_rates(processor.tokenizer, rows),
+            "corrected": word_error_rates(processor.tokenizer, rows, corrected[split]),
+        }
+        if split == "test":
+            rates["corrected without threshold"] = word_error_rates(processor.tokenizer, rows, unrestrained)
+        scores[split] = rates
+    test = with_labels(splits["test"], processor.tokenizer, model.config)
+    scores["tags"] = tag_scores(test, corrections["test"])
     log(f"word error rate {scores['test']}, threshold {threshold}")
     return scores, corrected
-
-
-def hypothesis_error_rate(rows: Rows) -> float:
-    """Compute the rate in percent, of the hypotheses as they are."""
-    return word_error_rate(rows, [row["hypothesis"] for row in rows])
 
 
 def tag_scores(rows: Rows, corrections: Corrections) -> dict[str, dict[str, float]]:
@@ -284,7 +275,7 @@ def tag_scores(rows: Rows, corrections: Corrections) -> dict[str, dict[str, floa
 
 
 def compare_decoding(model: M4SERModel, processor: M4SERProcessor, splits: Splits, plan: Plan) -> dict[str, Any]:
-    """Measure milliseconds an utterance, one at a time as they come, and word error rates of three ways to correct."""
+    """Measure milliseconds an utterance, one at a time as they come, and error rates of three ways to correct."""
     rewriter = build_model(processor.tokenizer, auxiliary_tasks=["correction"], max_correction_length=64)
     train(rewriter, processor, splits["train"], plan.rewriting_epochs, plan)
     rows = splits["test"][: plan.timed]
@@ -320,11 +311,11 @@ def timed(model: M4SERModel, processor: M4SERProcessor, rows: Rows) -> dict[str,
     for row in rows:
         inputs = processor(text=row["hypothesis"])
         correction = model.correct(inputs["input_ids"], inputs["text_attention_mask"])[0]
-        texts.append(processor.tokenizer.decode(correction.token_ids))
+        texts.append(spell(processor.tokenizer, correction.token_ids))
     milliseconds = 1000 * (time.perf_counter() - start) / len(rows)
     return {
         "milliseconds an utterance": round(milliseconds, 1),
-        "word error rate": word_error_rate(rows, texts),
+        "word error rate": word_error_rates(processor.tokenizer, rows, texts)["comparison"],
         "utterances": len(rows),
     }
 
@@ -334,13 +325,14 @@ def timed(model: M4SERModel, processor: M4SERProcessor, rows: Rows) -> dict[str,
 
 def table(results: Mapping[str, Any]) -> str:
     """Return the measurements as a table for the terminal."""
-    lines = [f"{'word error rate, test':24}{'hypothesis':>12}{'corrected':>11}{'no threshold':>14}{'threshold':>11}"]
+    lines = [f"{'word error rate, test':34}{'hypothesis':>12}{'corrected':>11}{'no threshold':>14}{'threshold':>11}"]
     for name, scores in results["corpora"].items():
-        rates = scores["test"]
-        lines.append(
-            f"{name:24}{rates['hypothesis']:12.1f}{rates['corrected']:11.1f}"
-            f"{rates['corrected without threshold']:14.1f}{scores['threshold']:11.2f}"
-        )
+        for count in COUNTS:
+            rates = [
+                scores["test"][kind][count] for kind in ("hypothesis", "corrected", "corrected without threshold")
+            ]
+            columns = "{:12.1f}{:11.1f}{:14.1f}".format(*rates)
+            lines.append(f"{f'{name}, {count}':34}{columns}{scores['threshold']:11.2f}")
     lines.append(f"\n{'precision, recall, F1':24}" + "".join(f"{tag:>20}" for tag in TAGS))
     for name, scores in results["corpora"].items():
         columns = [[scores["tags"][tag][key] for key in ("precision", "recall", "f1")] for tag in TAGS]

@@ -12,7 +12,6 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from m4ser.data.labels import aligned_labels
-from m4ser.data.tokenizer import basic_normalizer
 from m4ser.model.configuration_m4ser import M4SERConfig
 
 Rows = list[dict[str, Any]]
@@ -32,7 +31,7 @@ def read_corpora(folder: Path, limit: int | None = None) -> Corpora:
         folder: holds phonemebert_cc0 and mosi_asr. limit: at most so many rows a split.
 
     Returns:
-        Rows as `M4SERCollator` takes them, without audio and emotion, both texts normalized by `basic_normalizer`;
+        Rows as `M4SERCollator` takes them, without audio and emotion, both texts as published but for white space;
         those of MOSI have a `sentiment`, from -3 to 3.
     """
     corpora = {name: {} for name in ("sst", "atis")}
@@ -57,16 +56,11 @@ def with_labels(rows: Rows, tokenizer: PreTrainedTokenizerBase, config: M4SERCon
     return [row | aligned_labels(tokenizer, row["hypothesis"], row["transcript"], *limits, rewrite) for row in rows]
 
 
-def normalize(text: str) -> str:
-    """Normalize by `basic_normalizer`."""
-    return " ".join(basic_normalizer().normalize_str(text).split())
-
-
 def _read_lines(path: Path) -> Rows:
     with path.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
 def _row(line: Mapping[str, Any], hypothesis: str) -> dict[str, Any]:
-    texts = {"hypothesis": normalize(hypothesis), "transcript": normalize(line["gold"])}
+    texts = {"hypothesis": " ".join(hypothesis.split()), "transcript": " ".join(line["gold"].split())}
     return {"id": line["id"], "audio": None, "emotion": 0, **texts}

@@ -10,6 +10,7 @@ import torch
 from transformers import Wav2Vec2FeatureExtractor
 
 from experiments import correction as experiment
+from experiments.correction_counts import word_error_rates
 from experiments.correction_data import MEASURED, read_corpora, with_labels
 from experiments.correction_sentiment import sentiment_accuracy
 from m4ser import M4SERProcessor
@@ -51,11 +52,10 @@ def test_the_corpora_are_whole(corpora):
     assert all(sizes[name] == [1281, 229, 685] for name in MEASURED[1:])
 
 
-def test_word_error_rates_are_those_of_the_data(corpora):
-    everything = {name: [row for rows in splits.values() for row in rows] for name, splits in corpora.items()}
-    assert experiment.hypothesis_error_rate(corpora["sst"]["test"]) == pytest.approx(32.2, abs=0.05)
-    rates = [experiment.hypothesis_error_rate(everything[name]) for name in MEASURED[1:]]
-    assert rates == pytest.approx([23.9, 29.7, 35.1], abs=0.05)
+def test_texts_are_as_published(corpora):
+    row = corpora["sst"]["test"][2]
+    assert row["hypothesis"].startswith("emerges of something rare an issue movie that so on")
+    assert row["transcript"].startswith("Emerges as something rare , an issue movie that 's so honest")
 
 
 def test_sentiment_accuracies_equal_those_of_the_data(corpora):
@@ -90,8 +90,8 @@ def test_threshold_ignores_test_split(small):
     for threshold in experiment.THRESHOLDS:
         model.config.correction_threshold = threshold
         texts = experiment.texts_of(experiment.correct(model, processor, splits["validation"]), processor)
-        rates.append(experiment.word_error_rate(splits["validation"], texts))
-    assert scores["validation"]["corrected"] == min(rates)
+        rates.append(word_error_rates(processor.tokenizer, splits["validation"], texts)["comparison"])
+    assert scores["validation"]["corrected"]["comparison"] == min(rates)
     assert scores["threshold"] == max(
         t for t, rate in zip(experiment.THRESHOLDS, rates, strict=True) if rate == min(rates)
     )
@@ -138,7 +138,9 @@ def test_a_quick_run_measures_everything(shared_data, bert_folder, capsys):
     assert list(results["corpora"]) == list(MEASURED)
     assert results["command"].endswith("--quick")
     for scores in results["corpora"].values():
-        assert scores["validation"]["corrected"] <= scores["validation"]["hypothesis"]
+        rates = scores["validation"]
+        assert rates["corrected"]["comparison"] <= rates["hypothesis"]["comparison"]
+        assert set(scores["test"]["corrected"]) == {"comparison", "raw"}
         assert sum(tag["tokens"] for tag in scores["tags"].values()) > 1000
     assert {kind for kinds in results["sentiment"].values() for kind in kinds} == {
         "transcript",
