@@ -17,11 +17,11 @@ import yaml
 
 from datasets_builders import meld
 from experiments.fake_releases import tone, write_iemocap, write_meld, write_meld_csvs, write_ravdess
-from experiments.rehearsal.published import WIDTH
+from experiments.rehearsal.published import HEADS, WIDTH
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ("configs", "datasets_builders", "experiments", "hub_scripts", "model_card.md", "README.md", "train.py")
-NARROW = {"hidden_size": WIDTH, "num_attention_heads": 1, "correction_intermediate_size": 2 * WIDTH}
+NARROW = {"hidden_size": WIDTH, "num_attention_heads": HEADS, "correction_intermediate_size": 2 * WIDTH}
 CONFIGS = {
     "iemocap": {"epochs": 1, "config": NARROW},
     "meld": {"epochs": 1, "config": NARROW},
