@@ -215,13 +215,13 @@ def robustness(
 ) -> None:
     """Measure how noise, rooms, telephones and word errors change a model's predictions; write it beside the run."""
     from m4ser.evaluation.robustness.suite import robustness_of, summarize
-    from m4ser.run_folder import ROBUSTNESS, write_json
+    from m4ser.run_folder import ROBUSTNESS, write_measured
 
     output = output or Path(run) / ROBUSTNESS
     if not output.parent.is_dir():
         raise ValueError(f"There is no folder {output.parent} for the results; give --output FILE.")
     results = robustness_of(run, dataset, split, batch_size, seed)
-    write_json(output.parent, output.name, results)
+    write_measured(output.parent, output.name, results, run)
     print(summarize(results))
 
 

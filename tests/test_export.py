@@ -123,3 +123,17 @@ def test_export_is_silent(tiny_folder, tmp_path, capfd):
     export_onnx(tiny_folder, tmp_path / "model.onnx", int8=True)
     printed = capfd.readouterr().err
     assert "torchvision" not in printed and "pre-processing" not in printed
+
+
+def test_graph_of_other_weights_is_refused(tmp_path):
+    save_tiny_model(tmp_path, modalities=["text"])
+    export_onnx(tmp_path)
+    OnnxPipeline.from_pretrained(tmp_path)
+    model = M4SERModel.from_pretrained(tmp_path)
+    with torch.no_grad():
+        model.classifier.bias.add_(1)
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"model\.onnx was exported from other weights than those of .* again\."):
+        OnnxPipeline.from_pretrained(tmp_path)
+    export_onnx(tmp_path)
+    OnnxPipeline.from_pretrained(tmp_path)

@@ -97,3 +97,29 @@ def test_results_stay_where_writing_fails(run):
     with pytest.raises(TypeError):
         run_folder.update_results(run, calibration=object())
     assert (run / "results.json").read_text() == before and json.loads(before)
+
+
+def test_measurements_of_other_weights_are_refused(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    run_folder.write_measured(tmp_path, run_folder.LATENCY, {"milliseconds": 3}, tmp_path)
+    assert run_folder.read_measured(tmp_path, run_folder.LATENCY)["milliseconds"] == 3
+    (tmp_path / "model.safetensors").write_bytes(b"two")
+    with pytest.raises(ValueError, match=r"latency\.json: measured with other weights; measure it again"):
+        run_folder.read_measured(tmp_path, run_folder.LATENCY)
+
+
+def test_measurements_without_known_weights_are_read(tmp_path):
+    """Such as those of an earlier version, or of a model on the Hub."""
+    assert run_folder.read_measured(tmp_path, run_folder.LATENCY) is None
+    run_folder.write_json(tmp_path, run_folder.LATENCY, {"milliseconds": 3})
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    assert run_folder.read_measured(tmp_path, run_folder.LATENCY) == {"milliseconds": 3}
+
+
+def test_digest_is_of_all_weights(tmp_path):
+    assert run_folder.weights_digest(tmp_path) is None
+    for name in ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"):
+        (tmp_path / name).write_bytes(name.encode())
+    whole = run_folder.weights_digest(tmp_path)
+    (tmp_path / "model-00002-of-00002.safetensors").write_bytes(b"other")
+    assert run_folder.weights_digest(tmp_path) not in (None, whole)

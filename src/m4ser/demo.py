@@ -72,7 +72,13 @@ def train_one(name: str, config: dict[str, Any], output_dir: Path, epochs: int) 
         ModelArguments(preset="tiny", config=config),
         DataArguments(dataset=str(output_dir / "corpus"), normalization="basic"),
         training=TrainingArguments(
-            output_dir=str(run), name=name, epochs=epochs, learning_rate=1e-3, schedule="linear", warmup_steps=40
+            output_dir=str(run),
+            overwrite=True,
+            name=name,
+            epochs=epochs,
+            learning_rate=1e-3,
+            schedule="linear",
+            warmup_steps=40,
         ),
     )
     train(arguments)

@@ -18,11 +18,11 @@ from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
 from m4ser.model.configuration_m4ser import EmotionConfig
-from m4ser.model.pipeline_m4ser import M4SERPipeline, PipelineModel
+from m4ser.model.pipeline_m4ser import M4SERPipeline
+from m4ser.run_folder import ONNX, WEIGHTS_DIGEST, weights_digest
 
 logger = logging.getLogger(__name__)
 
-FILE = "model.onnx"
 OUTPUTS = ("logits", "embeddings")
 NOT_INSTALLED = "ONNX needs more than m4ser itself: pip install 'm4ser[export]'."
 # A file of Protocol Buffers ends at 2 GB; beyond that the weights lie beside the graph.
@@ -48,7 +48,7 @@ def export_onnx(model: str | Path, output: str | Path | None = None, int8: bool 
     """
     if output is None and not Path(model).is_dir():
         raise ValueError(f"{model} is no folder here: say where the graph goes with --output FILE.")
-    output = Path(model) / FILE if output is None else Path(output)
+    output = Path(model) / ONNX if output is None else Path(output)
     try:
         import onnx
         import onnxscript  # noqa: F401
@@ -81,7 +81,19 @@ def export_onnx(model: str | Path, output: str | Path | None = None, int8: bool 
             quantize_dynamic(exact_graph, output, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
             for file in exact.parent.glob(f"{exact.name}*"):
                 file.unlink()
+    bind_to_weights(output, model)
     return output
+
+
+def bind_to_weights(path: Path, model: str | Path) -> None:
+    """Note in a graph which weights it was made of, where these lie in a folder here."""
+    import onnx
+
+    digest = weights_digest(model)
+    if digest is not None:
+        graph = onnx.load(path, load_external_data=False)
+        graph.metadata_props.add(key=WEIGHTS_DIGEST, value=digest)
+        onnx.save(graph, path)
 
 
 @contextmanager
@@ -163,6 +175,9 @@ class OnnxNetwork(nn.Module):
     Args:
         path: the ONNX file. config: the model's config.
 
+    Attributes:
+        weights_digest: of the weights that the graph was made of, None where it is not known.
+
     Raises:
         ValueError: there is no such file, or ONNX Runtime is not installed.
     """
@@ -178,6 +193,7 @@ class OnnxNetwork(nn.Module):
         self.config = config
         self.name_or_path = str(path)
         self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        self.weights_digest = self.session.get_modelmeta().custom_metadata_map.get(WEIGHTS_DIGEST)
         self.names = [item.name for item in self.session.get_inputs()]
 
     @property
@@ -222,14 +238,22 @@ class OnnxPipeline(M4SERPipeline):
             path: the ONNX file; model.onnx in that folder by default. kwargs: of the pipeline.
 
         Raises:
-            ValueError: there is no such model or file, or ONNX Runtime is not installed.
+            ValueError: there is no such model or file, the file is of other weights than the model's, or ONNX Runtime
+                is not installed.
         """
         try:
             config = AutoConfig.from_pretrained(name_or_path)
             processor = AutoProcessor.from_pretrained(name_or_path)
         except OSError as error:
             raise _no_model(name_or_path, error) from error
-        network: PipelineModel = OnnxNetwork(path or Path(name_or_path) / FILE, config)
+        path = path or Path(name_or_path) / ONNX
+        network = OnnxNetwork(path, config)
+        own = weights_digest(name_or_path)
+        if own and network.weights_digest and network.weights_digest != own:
+            raise ValueError(
+                f"{path} was exported from other weights than those of {name_or_path}; "
+                f"run `m4ser export {name_or_path}` again."
+            )
         return cls(model=network, processor=processor, task="audio-classification", **kwargs)
 
 

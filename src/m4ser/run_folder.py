@@ -9,6 +9,7 @@ losses.png             both as curves
 latency.json           inference time of a recording (`m4ser latency`)
 robustness.json        robustness criteria (`m4ser robustness`)
 confusion_matrix.png   for the model card
+model.onnx             the network as one graph (`m4ser export`)
 summary.json           beside several runs: mean and standard deviation over folds and seeds
 checkpoints/           what a training resumes from; removed when results.json is written
 =====================  ==================================================================================
@@ -19,6 +20,7 @@ The model itself (config.json, model.safetensors, the processor's files) is writ
 import csv
 import io
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from m4ser.files import write_whole
+from m4ser.files import file_digest, write_whole
 
 RESULTS = "results.json"
 PREDICTIONS = "predictions.csv"
@@ -36,8 +38,14 @@ LOSS_CURVES = "losses.png"
 LATENCY = "latency.json"
 ROBUSTNESS = "robustness.json"
 CONFUSION_MATRIX = "confusion_matrix.png"
+ONNX = "model.onnx"
 SUMMARY = "summary.json"
 CHECKPOINTS = "checkpoints"
+WEIGHTS = "*.safetensors"
+# What was made of a model's weights, and what a training leaves besides: of no other weights is any of it true.
+DERIVED = (LATENCY, ROBUSTNESS, CONFUSION_MATRIX, ONNX, f"{ONNX}.data")
+RECORDS = (PREDICTIONS, METRICS, VALIDATION, LOSS_CURVES)
+WEIGHTS_DIGEST = "weights_sha256"
 
 # The scores of a split: weighted accuracy (plain accuracy), unweighted accuracy (mean recall), weighted F1.
 MEASURES = ("weighted_accuracy", "unweighted_accuracy", "weighted_f1")
@@ -49,6 +57,11 @@ REQUIRED = ("name", "protocol", "labels", "seed", "seconds", "splits", "config")
 def is_finished(folder: str | Path) -> bool:
     """Tell whether a folder holds a finished run."""
     return (Path(folder) / RESULTS).is_file()
+
+
+def holds_run(folder: str | Path) -> bool:
+    """Tell whether a folder holds a run, finished or not, or a model."""
+    return any((Path(folder) / name).exists() for name in (RESULTS, METRICS, CHECKPOINTS, "config.json"))
 
 
 def read_results(folder: str | Path) -> dict[str, Any]:
@@ -89,8 +102,40 @@ def update_results(folder: str | Path, **entries: Any) -> None:
 
 
 def discard_results(folder: str | Path) -> None:
-    """Remove results.json, because the run in this folder goes on or begins anew."""
-    (Path(folder) / RESULTS).unlink(missing_ok=True)
+    """Remove results.json and what was made of the weights, because the run in this folder goes on."""
+    for name in (RESULTS, *DERIVED):
+        (Path(folder) / name).unlink(missing_ok=True)
+
+
+def discard_run(folder: str | Path) -> None:
+    """Remove a run, because another one begins in its folder; files that are no run's stay."""
+    discard_results(folder)
+    for path in [*(Path(folder) / name for name in RECORDS), *Path(folder).glob(WEIGHTS)]:
+        path.unlink(missing_ok=True)
+    shutil.rmtree(Path(folder) / CHECKPOINTS, ignore_errors=True)
+
+
+def weights_digest(folder: str | Path) -> str | None:
+    """Return the SHA-256 of the weights in a folder, or None where there are none."""
+    digests = [file_digest(path) for path in sorted(Path(folder).glob(WEIGHTS))]
+    return "-".join(digests) or None
+
+
+def write_measured(folder: str | Path, name: str, content: Mapping[str, Any], run: str | Path) -> None:
+    """Write JSON of what was measured with the weights of a run, bound to them by their digest."""
+    write_json(folder, name, {**content, WEIGHTS_DIGEST: weights_digest(run)})
+
+
+def read_measured(folder: str | Path, name: str) -> Any:
+    """Read what was measured with the weights in this folder; None where the file is not there.
+
+    Raises:
+        ValueError: it was measured with other weights, or is not JSON.
+    """
+    found = read_json(folder, name)
+    if found is not None and found.get(WEIGHTS_DIGEST) not in (None, weights_digest(folder)):
+        raise ValueError(f"{Path(folder) / name}: measured with other weights; measure it again, or remove the file.")
+    return found
 
 
 def write_json(folder: str | Path, name: str, content: Any) -> None:

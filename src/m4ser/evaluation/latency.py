@@ -18,7 +18,7 @@ from m4ser.environment import compute_device, hardware
 from m4ser.evaluation.run_data import select_rows
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.processing_m4ser import M4SERProcessor
-from m4ser.run_folder import LATENCY, write_json
+from m4ser.run_folder import LATENCY, write_measured
 
 REPEATS = 3
 WARM_UP = 3
@@ -43,7 +43,7 @@ def measure_latency(
     selected = select_rows(run, dataset, split)
     rows = selected.rows.select(range(min(recordings, len(selected.rows))))
     found = {**time_recordings(run, rows, selected.text_column), "evaluated_on": selected.evaluated_on}
-    write_json(run, LATENCY, found)
+    write_measured(run, LATENCY, found, run)
     return found
 
 

@@ -153,6 +153,7 @@ class TrainingArguments:
         default="unweighted_accuracy",
         metadata={"help": f"of the validation split, chooses the epoch that is kept: {', '.join(SELECTION_METRICS)}"},
     )
+    overwrite: bool = field(default=False, metadata={"help": "begin anew in a folder that holds a run, which is lost"})
     resume: bool = field(default=False, metadata={"help": "resume from the last checkpoint in output_dir"})
     checkpoint_steps: int = field(
         default=0, metadata={"help": "steps between checkpoints; 0 for none within an epoch"}
@@ -171,6 +172,11 @@ class TrainingArguments:
     seeds: list[int] | None = field(default=None, metadata={"help": "several runs, a seed each"})
 
     def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "gradient_accumulation_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} is at least 1, not {getattr(self, name)}.")
+        if self.overwrite and self.resume:
+            raise ValueError("--resume keeps the run that is there, --overwrite begins anew: leave one of them out.")
         _choose("selection_metric", self.selection_metric, SELECTION_METRICS)
         _choose("on_nonfinite", self.on_nonfinite, ON_NONFINITE)
         if self.mixed_precision is False:  # how YAML reads an unquoted no

@@ -21,7 +21,7 @@ from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.losses import LossInputs, compute_losses, joint_loss, objective_of
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.model.speech_encoder_m4ser import SpeechEncoder
-from m4ser.run_folder import CHECKPOINTS, is_finished, write_predictions
+from m4ser.run_folder import CHECKPOINTS, discard_run, holds_run, is_finished, write_predictions
 from m4ser.systems import SYSTEMS
 from m4ser.training.arguments import LAST_EPOCH, Arguments, TrainingArguments
 from m4ser.training.discriminator import invariant_probability
@@ -49,14 +49,14 @@ def train(arguments: Arguments) -> dict[str, Any]:
         The content of `output_dir`/results.json.
 
     Raises:
-        DataError: a dataset that cannot be trained on, checkpoints of another run, or none of a finished one.
+        DataError: a dataset that cannot be trained on, a folder that holds a run which is neither to be resumed nor
+            overwritten, checkpoints of another run, or none of a finished one.
         NonFiniteError: a loss that is no number, unless the arguments say to skip such steps.
     """
     started = time.monotonic()
     options = arguments.training
     output_dir = Path(options.output_dir)
-    if options.resume:
-        check_resumable(output_dir)
+    check_folder(output_dir, options)
     accelerator = build_accelerator(arguments)
     with accelerator.main_process_first():  # the others read what it has cached
         experiment = build_experiment(arguments, accelerator.device)
@@ -68,7 +68,7 @@ def train(arguments: Arguments) -> dict[str, Any]:
     if options.resume:
         state.load(output_dir / CHECKPOINTS, identity, accelerator)
     elif accelerator.is_main_process:
-        shutil.rmtree(output_dir / CHECKPOINTS, ignore_errors=True)
+        discard_run(output_dir)  # not before everything else is known to be in order
 
     begun = started - state.progress.seconds  # as if it had never been cut
 
@@ -92,12 +92,21 @@ def train(arguments: Arguments) -> dict[str, Any]:
     return results
 
 
-def check_resumable(output_dir: Path) -> None:
-    """Refuse to resume a finished run whose checkpoints are gone: it would begin anew."""
-    if is_finished(output_dir) and not (output_dir / CHECKPOINTS).exists():
+def check_folder(output_dir: Path, options: TrainingArguments) -> None:
+    """Refuse to destroy the run in a folder, and to resume a finished one whose checkpoints are gone.
+
+    Raises:
+        DataError: naming the folder, and what to do.
+    """
+    if not options.resume and not options.overwrite and holds_run(output_dir):
+        raise DataError(
+            f"{output_dir} holds a run or a model; give another --output_dir, --resume true to go on with it, or "
+            "--overwrite true to lose it."
+        )
+    if options.resume and is_finished(output_dir) and not (output_dir / CHECKPOINTS).exists():
         raise DataError(
             f"{output_dir} is finished and its checkpoints are removed (--keep_checkpoints keeps them); give another "
-            "--output_dir, or leave --resume out to train it anew."
+            "--output_dir, or --overwrite true instead of --resume to train it anew."
         )
 
 

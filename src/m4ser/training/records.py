@@ -45,7 +45,8 @@ class RunLog:
         self._files: list[CsvLog] = []
         if accelerator.is_main_process:
             output_dir.mkdir(parents=True, exist_ok=True)
-            run_folder.discard_results(output_dir)  # whatever is there, this run has not finished
+            if progress.epoch < self._epochs:  # whatever is there, this run has not finished
+                run_folder.discard_results(output_dir)
             self._files = [
                 CsvLog(output_dir / run_folder.METRICS, "step", progress.step),
                 CsvLog(output_dir / run_folder.VALIDATION, "epoch", progress.epoch),

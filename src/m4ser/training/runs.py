@@ -164,8 +164,14 @@ def sum_up(arguments: Arguments, results: Mapping[str, Mapping[str, Any]]) -> di
 
 
 def runs(arguments: Arguments) -> Iterator[Arguments]:
-    """Yield the arguments of each single run."""
+    """Yield the arguments of each single run.
+
+    Raises:
+        DataError: there are no folds, or the finished ones are to be overwritten.
+    """
     data, training = arguments.data, arguments.training
+    if training.overwrite:
+        raise DataError("--overwrite is for a single run; remove the folders of those that are to be trained anew.")
     folds: Iterable[Any] = [data.fold]
     if data.fold == "all":
         folds = range(1, fold_count(load_dataset(data.dataset), data.protocol) + 1)

@@ -51,6 +51,7 @@ MUTABLE_ON_RESUME = {
     "dataset",
     "epochs",
     "resume",
+    "overwrite",
     "seeds",
     "fold",
     "checkpoint_steps",

@@ -15,7 +15,7 @@ from m4ser.run_folder import (
     RESULTS,
     ROBUSTNESS,
     find_folders,
-    read_json,
+    read_measured,
     read_predictions,
     read_results,
 )
@@ -86,16 +86,16 @@ class Run:
     @cached_property
     def latency(self) -> dict[str, Any] | None:
         """{"milliseconds", "spread", "hardware"} of a recording, or None where it was not measured."""
-        return read_json(self.folder, LATENCY)
+        return read_measured(self.folder, LATENCY)
 
     @cached_property
     def robustness(self) -> dict[str, Any] | None:
         """The results of `m4ser robustness`, or None where it was not measured.
 
         Raises:
-            ValueError: a malformed file, or one of another version.
+            ValueError: a malformed file, or one of another version or other weights.
         """
-        found = read_json(self.folder, ROBUSTNESS)
+        found = read_measured(self.folder, ROBUSTNESS)
         if found is not None and not {"criteria", "texts"} <= found.keys():
             raise ValueError(f"{self.folder / ROBUSTNESS}: not of this version; run m4ser robustness again.")
         return found
