@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from m4ser.files import file_digest, folder_digest, write_whole
+from m4ser.files import file_digest, folder_digest, refuse_missing_folder, write_whole
 
 
 def test_text_replaces_file(tmp_path):
@@ -42,3 +42,18 @@ def test_folder_digest_depends_on_names_and_content(tmp_path):
     first = digest({"a": "1", "b": "2"})
     assert first == digest({"b": "2", "a": "1"})
     assert len({first, digest({"a": "2", "b": "1"}), digest({"a": "1", "c": "2"}), digest({"a": "1"})}) == 4
+
+
+@pytest.mark.parametrize("name", ["/nowhere", "./nowhere", "~/nowhere", "runs/nowhere", "a/b/c"])
+def test_missing_folder_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(ValueError, match=f"There is no model {name}: no such folder"):
+        refuse_missing_folder(name, "model")
+
+
+@pytest.mark.parametrize("name", ["runs/there", "org/name", "bert-base-uncased"])
+def test_folders_and_hub_ids_pass(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "there").mkdir(parents=True)
+    refuse_missing_folder(name, "model")

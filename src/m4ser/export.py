@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
+from m4ser.files import refuse_missing_folder
 from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
 from m4ser.model.configuration_m4ser import EmotionConfig
 from m4ser.model.pipeline_m4ser import M4SERPipeline
@@ -55,6 +56,7 @@ def export_onnx(model: str | Path, output: str | Path | None = None, int8: bool 
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ImportError as error:
         raise ValueError(NOT_INSTALLED) from error
+    refuse_missing_folder(model, "model")
     try:
         graph = InferenceGraph(AutoModel.from_pretrained(model, dtype=torch.float32))
     except OSError as error:

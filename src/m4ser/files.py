@@ -1,4 +1,4 @@
-"""Files as a whole: written completely or not at all, and digests of what is in them."""
+"""Files as a whole: written completely or not at all, digests of what is in them, and names that lead nowhere."""
 
 import hashlib
 import os
@@ -34,6 +34,25 @@ def folder_digest(folder: Path) -> str:
         digest.update(path.name.encode())
         _update(digest, path)
     return digest.hexdigest()
+
+
+def refuse_missing_folder(name: str | Path, kind: str) -> None:
+    """Refuse at once what can only be a folder here and is not there; what may be a Hub id is left to the Hub.
+
+    No Hub id are `/a`, `./a`, `~/a`, `a/b/c`, and `a/b` where there is a folder `a`.
+
+    Args:
+        kind: what is to be there, as "model".
+
+    Raises:
+        ValueError: naming it.
+    """
+    path = Path(name).expanduser()
+    is_local = (
+        str(name).startswith((".", "~", "/")) or len(path.parts) > 2 or (path.parts[1:] and path.parent.is_dir())
+    )
+    if is_local and not path.exists():
+        raise ValueError(f"There is no {kind} {name}: no such folder.")
 
 
 def _update(digest: "hashlib._Hash", path: Path) -> None:

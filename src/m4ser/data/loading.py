@@ -6,6 +6,7 @@ from typing import overload
 import datasets
 
 from m4ser.data.schema import DataError
+from m4ser.files import refuse_missing_folder
 
 
 @overload
@@ -22,6 +23,7 @@ def load_dataset(dataset: str | Path, split: str | None = None) -> datasets.Data
         DataError: no such dataset, one that cannot be read, or no such split.
     """
     try:
+        refuse_missing_folder(dataset, "dataset")
         splits = datasets.load_dataset(str(dataset))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())

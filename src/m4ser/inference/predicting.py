@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from m4ser.export import OnnxPipeline
+from m4ser.files import refuse_missing_folder
 from m4ser.model.audio_m4ser import AUDIO_SUFFIXES, AudioError
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 from m4ser.model.windowing_m4ser import aggregate
@@ -41,6 +42,7 @@ def load_pipeline(model: str, backend: str = "torch", dtype: str = "auto") -> M4
     Raises:
         ValueError: there is no such model or file, or a dtype was given for ONNX.
     """
+    refuse_missing_folder(model, "model")
     if backend == "torch":
         return M4SERPipeline.from_pretrained(model, dtype=dtype)
     if dtype != "auto":

@@ -18,7 +18,8 @@ TABLE, DEBUG = "--table", "--debug"
 def main(argv: Sequence[str]) -> None:
     """Run `[--table TABLE.yaml] [CONFIG.yaml ...] [--name value ...]`.
 
-    A mistake is one sentence and exit code 1; with --debug its traceback.
+    A mistake, and what the system refuses, such as to write to a folder, is one sentence and exit code 1;
+    with --debug its traceback.
     """
     debug = DEBUG in argv
     try:
@@ -27,10 +28,10 @@ def main(argv: Sequence[str]) -> None:
             train_experiment(argv)
         else:
             train_rows(table, argv)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         if debug:
             raise
-        sys.exit(f"train.py: {error}")
+        sys.exit(f"train.py: {' '.join(str(error).split())}")
     disconnect()
 
 

@@ -24,6 +24,7 @@ from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.data.tokenizer import check_letters, train_tokenizer, with_normalization, with_prefix_space
 from m4ser.evaluation.protocols import Partition, k_shot, partition
+from m4ser.files import refuse_missing_folder
 from m4ser.losses import check_objective
 from m4ser.model.base_m4ser import EmotionModel
 from m4ser.model.configuration_m4ser import MODALITIES, EmotionConfig
@@ -123,6 +124,9 @@ def build_experiment(arguments: Arguments, device: torch.device | str = "cpu") -
     Raises:
         DataError: no such dataset, a split or hypotheses missing, splits that share what they must not.
     """
+    for name in ("init_from", "speech_encoder", "text_encoder"):
+        if (source := getattr(arguments.model, name)) is not None:
+            refuse_missing_folder(source, f"--{name}")
     if arguments.training.cache_features:
         check_cacheable(arguments)
     encodes_text = "text" in arguments.model.fields.get("modalities", MODALITIES)

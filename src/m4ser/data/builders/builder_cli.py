@@ -49,7 +49,7 @@ def run(main: Callable[[], None]) -> None:
     """Run a builder: what is wrong with the data becomes one message and exit code 1."""
     try:
         main()
-    except (DataError, AudioError) as error:
+    except (DataError, AudioError, OSError) as error:
         sys.exit(f"error: {error}")
 
 
