@@ -6,14 +6,23 @@ import shutil
 import datasets
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from transformers import AutoModel, AutoProcessor
 
 from m4ser import DataError, M4SERPipeline
-from m4ser.evaluation.calibration import TEMPERATURES, calibrate_run, confidence_scores, fit_temperature
+from m4ser.evaluation.calibration import (
+    ERROR,
+    TEMPERATURES,
+    _warn_of_error,
+    calibrate_run,
+    confidence_scores,
+    fit_temperature,
+)
 from m4ser.evaluation.metrics import expected_calibration_error
 from tests.isolated_process import run_isolated
+from tests.tiny_corpus import write_tiny_corpus
 
 SCORES_OUTSIDE = """
 from transformers import pipeline
@@ -81,6 +90,33 @@ def test_only_temperature_changes_and_is_reproduced(tiny_run, calibrated):
     assert after == before | {"calibration_temperature": calibration["temperature"]}
     assert (run / "model.safetensors").read_bytes() == (tiny_run / "model.safetensors").read_bytes()
     assert calibrate_run(run, str(tiny_run.parent / "corpus")) == calibration
+
+
+def test_temperature_that_lowers_no_loss_is_not_kept(tiny_run, tmp_path):
+    """A network that says the same of every recording and emotion is as likely at every temperature."""
+    shutil.copytree(tiny_run, tmp_path / "run")
+    model = AutoModel.from_pretrained(tmp_path / "run")
+    with torch.no_grad():
+        model.classifier.weight.zero_(), model.classifier.bias.zero_()
+    model.save_pretrained(tmp_path / "run")
+    calibration = calibrate_run(tmp_path / "run", str(tiny_run.parent / "corpus"))
+    assert calibration["temperature"] == 1
+    assert calibration["splits"]["validation"]["before"] == calibration["splits"]["validation"]["after"]
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["calibration_temperature"] == 1
+
+
+def test_rising_error_is_said():
+    scores = {"before": {ERROR: 0.109}, "after": {ERROR: 0.151}}
+    with pytest.warns(UserWarning, match=r"rose from 0\.109 to 0\.151"):
+        _warn_of_error(scores)
+
+
+def test_other_dataset_is_refused(tiny_run, tmp_path):
+    other = write_tiny_corpus(tmp_path / "other")
+    before = (tiny_run / "config.json").read_text()
+    with pytest.raises(ValueError, match=r"other is not the dataset of .*, which is .*corpus: a temperature of other"):
+        calibrate_run(tiny_run, str(other))
+    assert (tiny_run / "config.json").read_text() == before
 
 
 def test_scores_are_calibrated_without_m4ser(calibrated, shared_data, tmp_path):

@@ -1,6 +1,7 @@
 """A training that starts from a trained model has its weights, its config and its tokenizer."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -69,6 +70,14 @@ def test_other_labels_keep_every_weight_but_the_head(other_corpus, source, capsy
     assert tuple(model.config.label2id) == OTHER_LABELS
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "head" in line]
     assert "the dataset has angry, joyful, neutral, sad: the emotion head is new" in line
+
+
+def test_temperature_of_the_source_is_not_taken(corpus, source, tmp_path):
+    """It was fitted to weights that the training changes."""
+    shutil.copytree(source, tmp_path / "calibrated")
+    path = tmp_path / "calibrated" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "calibration_temperature": 2.5}))
+    assert build_experiment(arguments(corpus, tmp_path / "calibrated")).model.config.calibration_temperature == 1
 
 
 def test_fields_of_the_config_may_be_changed(corpus, source):

@@ -44,6 +44,7 @@ def initial_model(arguments: Arguments, labels: Sequence[str]) -> EmotionModel:
     if found != system.config_class.model_type:
         raise ValueError(f"--init_from {source} is a model of the system {found}, not {arguments.model.system}.")
     config = system.config_class.from_pretrained(source)
+    config.calibration_temperature = 1.0  # was fitted to weights that training changes
     for name, value in arguments.model.fields.items():
         nested = getattr(config, name, None)
         if isinstance(nested, PreTrainedConfig):
