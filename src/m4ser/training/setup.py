@@ -31,6 +31,7 @@ from m4ser.model.configuration_m4ser import MODALITIES, EmotionConfig
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.systems import SYSTEMS
 from m4ser.training.arguments import Arguments, DataArguments
+from m4ser.training.config_fields import check_fields
 from m4ser.training.features import add_speech_states, check_cacheable
 from m4ser.training.initial import initial_model, initial_processor
 
@@ -134,6 +135,7 @@ def build_experiment(arguments: Arguments, device: torch.device | str = "cpu") -
     corpus = parts.splits
     processor = build_processor(arguments, corpus["train"])
     model = build_model(arguments, processor.tokenizer, corpus["train"].features["emotion"].names)
+    check_fields(model.config, arguments.model.fields)
     check_parts(model, arguments.training.rates)
     check_objective(arguments.objective, getattr(model.config, "auxiliary_tasks", ()))
     corpus = add_error_labels(corpus, processor.tokenizer, model.config)
