@@ -23,11 +23,13 @@ from transformers import (
 from .asr_m4ser import ASRTranscriber
 from .audio_m4ser import AudioError, has_audio, load_audio
 from .correction_m4ser import CHANGE, DELETE
+from .inputs_m4ser import check_options, is_list_of_numbers, with_options
 from .windowing_m4ser import MAX_SECONDS, WindowedClassificationPipeline, split_source
 
 logger = logging.getLogger(__name__)
 
 RETURN_OPTIONS = ("return_transcript", "return_correction", "return_embeddings")
+OPTIONS = (*RETURN_OPTIONS, "top_k", "abstain_below", "function_to_apply")
 FORWARD_OPTIONS = ("return_correction", "return_embeddings")
 HUB_OPTIONS = ("revision", "token", "local_files_only", "trust_remote_code")
 # Iterable, but one recording.
@@ -162,6 +164,8 @@ class M4SERPipeline(WindowedClassificationPipeline):
         window: float | str | None = None,
         hop: float | None = None,
         *args: Any,
+        sampling_rate: float | None = None,
+        text: str | Sequence[str] | None = None,
         num_workers: int | None = None,
         batch_size: int | None = None,
         **kwargs: Any,
@@ -177,6 +181,9 @@ class M4SERPipeline(WindowedClassificationPipeline):
                 [`timeline`] does. "segments" cuts at the ends of Whisper's segments of speech.
             hop (`float`, *optional*): seconds from the start of a window to the start of the next; `window` by
                 default.
+            sampling_rate (`float`, *optional*): of samples that are given as they are; the model's by default.
+            text (`str`, *optional*): the hypothesis of a recording that has none beside it; of a list of recordings
+                a list.
             batch_size (`int`, *optional*): recordings or windows at once, for the ASR model too; 1 by default.
             top_k (`int`, *optional*): the best so many emotions; all by default.
             abstain_below (`float`, *optional*): give a dict with "scores" and "label", which is None where the best
@@ -192,10 +199,14 @@ class M4SERPipeline(WindowedClassificationPipeline):
             index, and the others keep their predictions.
 
         Raises:
-            AudioError: a single recording that cannot be used.
+            AudioError: a single recording that cannot be used. TypeError: an option that there is not.
         """
         if isinstance(inputs, list) and not inputs:
             return []
+        if is_list_of_numbers(inputs):
+            inputs = np.asarray(inputs, dtype=np.float32)
+        if sampling_rate is not None or text is not None:
+            inputs = with_options(inputs, sampling_rate, text)
         many = isinstance(inputs, Iterable) and not isinstance(inputs, (list, *SINGLE_RECORDING_TYPES))
         if many and not hasattr(inputs, "ndim"):
             inputs = (item for item in inputs)  # a dataset, or a column of it
@@ -208,6 +219,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         return output
 
     def _sanitize_parameters(self, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        check_options([name for name in kwargs if name not in OPTIONS], OPTIONS)
         returned = {name: kwargs.pop(name) for name in RETURN_OPTIONS if name in kwargs}
         if returned.get("return_correction") and not self.model.can_correct:
             raise ValueError("return_correction needs a model that was built with detection and correction.")

@@ -1,0 +1,54 @@
+"""What is given beside a pipeline's input: the rate of samples, and a text; joined to the input, or refused."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+
+def check_options(given: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse an option that there is not.
+
+    Raises:
+        TypeError: naming it, and the nearest that there is.
+    """
+    for name in given:
+        if name not in known:
+            nearest = get_close_matches(name, known, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"it takes {', '.join(known)}."
+            raise TypeError(f"The pipeline has no option {name}; {hint}")
+
+
+def is_list_of_numbers(inputs: Any) -> bool:
+    """Tell whether a list is one recording's samples, not many recordings."""
+    return isinstance(inputs, list) and bool(inputs) and all(isinstance(item, (int, float)) for item in inputs)
+
+
+def with_options(inputs: Any, sampling_rate: float | None, text: str | Sequence[str] | None) -> Any:
+    """Return the input, or each of a list, as a dict with the rate and the text beside it.
+
+    Args:
+        text: of one recording a string, of a list as many.
+
+    Raises:
+        TypeError: a rate beside a file or a dict, a second text, or texts that are not one for each recording.
+    """
+    if isinstance(inputs, list):
+        texts = [None] * len(inputs) if text is None else text
+        if isinstance(texts, str) or len(texts) != len(inputs):
+            raise TypeError(f"text is of one recording; give {len(inputs)} of them for as many recordings.")
+        return [with_options(item, sampling_rate, own) for item, own in zip(inputs, texts, strict=True)]
+    if not (text is None or isinstance(text, str)):
+        raise TypeError("text is a string for one recording.")
+    if sampling_rate is not None:
+        if not hasattr(inputs, "ndim"):
+            raise TypeError("sampling_rate is of samples; a file brings its own, a dict holds it.")
+        inputs = {"array": np.asarray(inputs), "sampling_rate": sampling_rate}
+    if text is None:
+        return inputs
+    if not isinstance(inputs, Mapping):
+        return {"audio": inputs, "text": text}
+    if inputs.keys() & {"text", "hypothesis"}:
+        raise TypeError("The recording has a text of its own; leave text out.")
+    return {**inputs, "text": text}
