@@ -281,10 +281,11 @@ def test_text_model_decodes_no_audio(train_here, tmp_path, monkeypatch):
         raise AssertionError("a recording is decoded")
 
     monkeypatch.setattr("m4ser.data.collator.load_audio", refuse)
-    results = train_here(tmp_path, "--epochs", "1", "--config", '{"modalities": ["text"]}', "--augment_speed", "0")
+    text_only = ("--config", '{"modalities": ["text"]}', "--augment_speed", "0")
+    results = train_here(tmp_path / "text", "--epochs", "1", *text_only)
     assert results["splits"]["test"]["n"] == SIZES["test"]
     with pytest.raises(AssertionError, match="a recording is decoded"):
-        train_here(tmp_path, "--epochs", "1")
+        train_here(tmp_path / "both", "--epochs", "1")
 
 
 def test_the_folder_loads_as_it_is(run):
@@ -317,7 +318,7 @@ def test_loss_curves_are_drawn_at_the_end(run):
 
 def test_logs_start_anew_unless_resumed(train_here, tmp_path):
     (tmp_path / "metrics.csv").write_text("step,epoch,generator\n1,1,0.5\n")
-    train_here(tmp_path, "--epochs", "1", "--adversarial_weight", "0")
+    train_here(tmp_path, "--epochs", "1", "--adversarial_weight", "0", "--overwrite", "true")
     rows = read_csv(tmp_path / "metrics.csv")
     assert [row["step"] for row in rows] == ["1", "2", "3"]
     assert not {"generator", "discriminator"} & set(rows[0])

@@ -184,7 +184,7 @@ def test_second_run_into_a_folder_is_refused(argv, tmp_path):
         train_one(parse_arguments(options))
     first.kill()
     first.wait()
-    train_one(parse_arguments([*options, "--epochs", "1"]))
+    train_one(parse_arguments([*options, "--epochs", "1", "--overwrite", "true"]))
     assert (tmp_path / "run" / "results.json").exists()
 
 
