@@ -23,12 +23,12 @@ from m4ser.data.builders.builder_cli import (
     json_object,
     load_tokenizer,
     numbered_lines,
-    read_hypotheses,
     read_recording,
     read_text,
     run,
 )
 from m4ser.data.builders.card import summary
+from m4ser.data.builders.hypotheses import Hypotheses, read_hypotheses
 from m4ser.data.builders.writing import write_dataset
 from m4ser.data.schema import SPLITS, DataError, Utterance
 from m4ser.model.audio_m4ser import AudioError
@@ -134,7 +134,7 @@ def spread_speakers(rows: Iterable[dict]) -> None:
         row["split"] = "test" if in_test else "validation" if in_validation else "train"
 
 
-def read_utterances(manifest: Manifest, hypotheses: Mapping[str, str], skip_bad: bool) -> Iterator[Utterance]:
+def read_utterances(manifest: Manifest, hypotheses: Hypotheses, skip_bad: bool) -> Iterator[Utterance]:
     """Yield the rows that have a recording; say at the end which rows are bad."""
     for line, row in list(manifest.rows.items()):
         try:
@@ -143,6 +143,7 @@ def read_utterances(manifest: Manifest, hypotheses: Mapping[str, str], skip_bad:
             manifest.refuse(line, str(error))
             continue
         texts = {column: row[column] or None for column in ("transcript", "speaker", "session", "dialogue")}
+        texts["hypothesis"] = row["hypothesis"]  # "": an ASR model found no words
         yield Utterance(
             id=row["id"],
             audio=audio,
@@ -150,13 +151,13 @@ def read_utterances(manifest: Manifest, hypotheses: Mapping[str, str], skip_bad:
             emotion=row["emotion"],
             duration=duration,
             split=row["split"],
-            hypothesis=hypotheses.get(row["id"], row["hypothesis"]),  # "": an ASR model found no words
-            **texts,
+            **texts | hypotheses.columns(row["id"], os.path.splitext(row["path"])[0]),
         )
     if manifest.problems and not skip_bad:
         raise DataError(f"{manifest.report()}\nNothing was written; mend the rows or leave them out by --skip_bad.")
     if manifest.problems:
         print(f"left out {manifest.report()}", file=sys.stderr)
+    hypotheses.check()
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from hub_scripts.transcribe import load_rows
 from m4ser.model.audio_m4ser import load_audio
 
 
@@ -197,3 +198,25 @@ def test_bad_hypotheses_file_is_one_message(raw, build_here, tmp_path, content, 
     finished = build_here("manifest", *arguments)
     assert finished.returncode == 1
     assert message in finished.stderr
+
+
+def test_transcribed_folder_is_known_to_manifest(raw, build_here, tmp_path):
+    (raw / "sub" / "b.wav").rename(raw / "sub" / "a.wav")
+    manifest = write_csv(tmp_path / "list.csv", ["path", "emotion"], ["raw/a.wav", "joy"], ["raw/sub/a.wav", "fear"])
+    ids = load_rows(raw)["id"][:]
+    hypotheses = tmp_path / "hypotheses.jsonl"
+    hypotheses.write_text("".join(json.dumps({"id": id, "hypothesis": id}) + "\n" for id in ids))
+    arguments = ("--data_dir", manifest, "--hypotheses", hypotheses, "--output_dir", tmp_path / "out")
+    finished = build_here("manifest", *arguments)
+    assert finished.returncode == 0, finished.stderr
+    assert load(tmp_path)["train"]["hypothesis"][:] == ["a", "sub/a"]
+
+
+def test_hypotheses_of_other_recordings_are_refused(raw, build_here, tmp_path):
+    write_csv(raw / "manifest.csv", ["path", "emotion"], ["a.wav", "joy"])
+    hypotheses = tmp_path / "hypotheses.jsonl"
+    hypotheses.write_text('{"id": "z", "hypothesis": "well"}\n')
+    finished = build_here("manifest", "--data_dir", raw, "--hypotheses", hypotheses, "--output_dir", tmp_path / "out")
+    assert finished.returncode == 1
+    assert "none of its 1 hypotheses, such as that of 'z'" in finished.stderr
+    assert not list((tmp_path / "out").iterdir())

@@ -6,7 +6,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict
 
 import m4ser_cli
-from m4ser.data.builders.builder_cli import read_hypotheses
+from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.data.schema import DataError
 from m4ser.evaluation.transcripts import whisper_normalizer, word_error_rates, word_error_table
 from tests.tiny_corpus import write_tiny_corpus
@@ -85,7 +85,7 @@ def distance(hypothesis, said):
 
 
 def test_real_hypotheses(shared_data):
-    hypothesis = read_hypotheses(shared_data / "ravdess16k" / "hypotheses.jsonl")
+    hypothesis = read_hypotheses(shared_data / "ravdess16k" / "hypotheses.jsonl").texts
     said = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
     rows = Dataset.from_list(
         [

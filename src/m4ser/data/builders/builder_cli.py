@@ -1,9 +1,8 @@
-"""Code that all dataset builders share: command line, hypotheses files, recordings, and errors."""
+"""Code that all dataset builders share: command line, files of lines, recordings, and errors."""
 
 import argparse
 import io
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -61,25 +60,6 @@ def load_tokenizer(name: str | None) -> PreTrainedTokenizerBase | None:
         return with_prefix_space(AutoTokenizer.from_pretrained(name))
     except (OSError, ValueError) as error:
         raise DataError(f"No tokenizer at {name!r}: {error}") from error
-
-
-def read_hypotheses(path: Path | None) -> dict[str, str]:
-    """Read the hypothesis of each id; a `file` stands for itself without its extension.
-
-    Raises:
-        DataError: no such file, or a line that is not an object with `id` or `file` and a `hypothesis` string.
-    """
-    hypotheses = {}
-    for number, line in numbered_lines(path) if path else ():
-        try:
-            row = json_object(line)
-        except DataError as error:
-            raise DataError(f"{path}, line {number}: {error}") from error
-        key, hypothesis = row.get("id") or row.get("file"), row.get("hypothesis")
-        if not (key and isinstance(key, str) and isinstance(hypothesis, str)):
-            raise DataError(f"{path}, line {number}: needs an id (or file) and a hypothesis, both strings")
-        hypotheses[key if row.get("id") else os.path.splitext(key)[0]] = hypothesis
-    return hypotheses
 
 
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
