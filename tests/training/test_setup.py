@@ -94,11 +94,39 @@ def test_single_emotion_is_refused(tmp_path):
         load_corpus(parse_arguments(["--dataset", str(tmp_path), "--output_dir", "unused"]).data)
 
 
-def test_missing_hypotheses_are_refused(tmp_path):
-    rows = (replace(row, hypothesis=None) for row in utterances())
-    write_dataset(rows, LABELS, tmp_path, title="Unheard", description="Noises.")
-    with pytest.raises(DataError, match=r"has no hypothesis: transcribe it with hub_scripts/transcribe\.py"):
-        load_corpus(parse_arguments(["--dataset", str(tmp_path), "--output_dir", "unused"]).data)
+def write_without(folder, **texts):
+    rows = (replace(row, **texts) for row in utterances())
+    write_dataset(rows, LABELS, folder, title="Without", description="Noises.")
+    return ["--dataset", str(folder), "--output_dir", "unused"]
+
+
+TRANSCRIBE = "transcribe it with hub_scripts/transcribe.py and build it again with --hypotheses, "
+
+
+@pytest.mark.parametrize(
+    ("texts", "column", "ways"),
+    [
+        ("transcript", "hypothesis", f"{TRANSCRIBE}train on its transcripts by --text_column transcript, "),
+        ("", "hypothesis", TRANSCRIBE),
+        ("hypothesis", "transcript", "train on its hypotheses by leaving --text_column out, "),
+        ("", "transcript", ""),
+    ],
+)
+def test_dataset_without_text_names_what_it_can_train(texts, column, ways, tmp_path):
+    missing = dict.fromkeys({"hypothesis", "transcript"} - {texts})
+    argv = [*write_without(tmp_path, **missing), "--text_column", column]
+    with pytest.raises(DataError, match="--allow_missing_text true") as refused:
+        load_corpus(parse_arguments(argv).data)
+    assert f"has no {column}: {ways}train a network of speech alone by configs/abl" in str(refused.value)
+
+
+@pytest.mark.parametrize("column", ["hypothesis", "transcript"])
+def test_whole_network_trains_without_text_on_request(column, tmp_path, capsys):
+    argv = write_without(tmp_path / "corpus", hypothesis=None, transcript=None)
+    argv += ["--text_column", column, "--allow_missing_text", "true", "--output_dir", str(tmp_path / "run")]
+    results = train(parse_arguments([SMALL, *argv]))
+    assert results["splits"]["test"]["n"] == SIZES["test"]
+    assert f"{column} for train 0 of 11" in capsys.readouterr().out
 
 
 def test_few_missing_hypotheses_are_allowed_on_request(tmp_path, capsys):

@@ -44,6 +44,7 @@ class Experiment:
     partition: Partition
 
 
+TEXT_COLUMNS = ("hypothesis", "transcript")
 # Arguments that may differ between a run and the one that resumes from its checkpoints.
 MUTABLE_ON_RESUME = {
     "output_dir",
@@ -161,9 +162,11 @@ def load_corpus(arguments: DataArguments, seed: int = 0, encodes_text: bool = Tr
     Raises:
         DataError: what is trained on is missing, texts among it, or has one emotion only.
     """
-    if arguments.text_column not in ("hypothesis", "transcript"):
-        raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
+    if arguments.text_column not in TEXT_COLUMNS:
+        raise DataError(f"text_column is {' or '.join(TEXT_COLUMNS)}, not {arguments.text_column!r}.")
     corpus = load_dataset(arguments.dataset)
+    if encodes_text and not arguments.allow_missing_text:
+        _refuse_without_text(corpus, arguments)
     if arguments.text_column != "hypothesis":
         corpus = datasets.DatasetDict(
             {split: _replace_hypothesis(rows, arguments.text_column) for split, rows in corpus.items()}
@@ -179,22 +182,35 @@ def load_corpus(arguments: DataArguments, seed: int = 0, encodes_text: bool = Tr
     return parts
 
 
+def _refuse_without_text(corpus: datasets.DatasetDict, arguments: DataArguments) -> None:
+    """Refuse a dataset without a text in the column that is trained on, and say what can be trained on it."""
+    given = {column for column in TEXT_COLUMNS for rows in corpus.values() if set(rows[column]) - {None}}
+    if arguments.text_column in given:
+        return
+    if arguments.text_column == "hypothesis":
+        ways = ["transcribe it with hub_scripts/transcribe.py and build it again with --hypotheses"]
+        other = "train on its transcripts by --text_column transcript"
+    else:
+        ways, other = [], "train on its hypotheses by leaving --text_column out"
+    ways += [other] if given else []
+    ways += ["train a network of speech alone by configs/ablations/speech_only.yaml"]
+    raise DataError(
+        f"{arguments.dataset} has no {arguments.text_column}: {', '.join(ways)}, or train the whole network without "
+        "text by --allow_missing_text true."
+    )
+
+
 def _check_texts(splits: datasets.DatasetDict, arguments: DataArguments) -> None:
-    """Print how many texts each split has; refuse a dataset without, or with too few unless the arguments allow it."""
+    """Print how many texts each split has; refuse too few unless the arguments allow it."""
     texts = {split: rows["hypothesis"] for split, rows in splits.items()}
     counts = {split: (sum(text is not None for text in column), len(column)) for split, column in texts.items()}
     column = arguments.text_column
-    if not counts["train"][0]:
-        raise DataError(
-            f"{arguments.dataset} has no {column}: transcribe it with hub_scripts/transcribe.py and "
-            "build it again with --hypotheses."
-        )
     PartialState().print(f"{column} for {describe_coverage(counts)}")
     if not arguments.allow_missing_text:
-        remedy = (
-            "transcribe the rest with hub_scripts/transcribe.py, or train all the same by --allow_missing_text true."
+        make = (
+            "transcribe the rest with hub_scripts/transcribe.py" if column == "hypothesis" else "give the others one"
         )
-        check_coverage(counts, column, remedy)
+        check_coverage(counts, column, f"{make}, or train all the same by --allow_missing_text true.")
 
 
 def check_parts(model: EmotionModel, learning_rates: Mapping[str, float]) -> None:
@@ -207,7 +223,8 @@ def check_parts(model: EmotionModel, learning_rates: Mapping[str, float]) -> Non
 
 def _replace_hypothesis(rows: datasets.Dataset, column: str) -> datasets.Dataset:
     """Put another column in the position of the hypothesis, such as the human transcript (Table VI)."""
-    return rows.remove_columns("hypothesis").add_column("hypothesis", rows[column])
+    texts = rows[column]
+    return rows.remove_columns("hypothesis").add_column("hypothesis", texts, feature=datasets.Value("string"))
 
 
 def build_processor(arguments: Arguments, train_split: datasets.Dataset) -> M4SERProcessor:
