@@ -14,8 +14,9 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from m4ser.data.builders.builder_cli import (
@@ -35,6 +36,7 @@ from m4ser.model.audio_m4ser import AudioError
 
 REQUIRED = ("path", "emotion")
 COLUMNS = (*REQUIRED, "id", "transcript", "hypothesis", "speaker", "session", "dialogue", "split")
+SHORTEST = 3  # letters that a column's name may be known by
 HELD_OUT_SHARE = 0.15  # of the speakers, for each of validation and test
 
 
@@ -61,6 +63,8 @@ def find_manifest(data_dir: Path) -> Path:
     for name in ("manifest.csv", "manifest.jsonl"):
         if (data_dir / name).is_file():
             return data_dir / name
+    if not data_dir.is_dir():
+        raise DataError(f"There is no file or folder {data_dir}; --data_dir is a manifest, or the folder of one.")
     raise DataError(f"No manifest.csv or manifest.jsonl in {data_dir}.")
 
 
@@ -68,8 +72,13 @@ def read_manifest(path: Path) -> Manifest:
     """Read the rows and check everything but the recordings themselves."""
     manifest = Manifest(path.parent)
     read = read_csv if path.suffix.lower() == ".csv" else read_json_lines
+    columns: dict[str, None] = {}  # in their order
     for line, values in read(path, manifest):
         manifest.rows[line] = {column: as_text(values.get(column)) for column in COLUMNS}
+        columns |= dict.fromkeys(values)
+    refuse_misspelt(path, columns)
+    if unused := [column for column in columns if column not in COLUMNS]:
+        print(f"columns that are not used: {', '.join(unused)} (known: {', '.join(COLUMNS)})", file=sys.stderr)
     ids: dict[str, int] = {}
     splits_are_given = any(row["split"] for row in manifest.rows.values())
     for line, row in list(manifest.rows.items()):
@@ -81,14 +90,44 @@ def read_manifest(path: Path) -> Manifest:
             manifest.refuse(line, problem)
         else:
             ids[row["id"]] = line
+    check_emotions(manifest.rows)
     if not splits_are_given:
         spread_speakers(manifest.rows.values())
     return manifest
 
 
+def refuse_misspelt(path: Path, columns: Collection[str]) -> None:
+    """Refuse a column that may be a known one misspelt."""
+    for column in columns:
+        nearest = None if column in COLUMNS else nearest_column(column)
+        if nearest and nearest not in columns:
+            raise DataError(f"{path} has no column {nearest} but {column!r}; name it {nearest}, or leave it out.")
+
+
+def nearest_column(name: str) -> str | None:
+    """Return the known column that a name begins or nearly spells."""
+    name = name.strip().casefold()
+    begun = [column for column in COLUMNS if len(name) >= SHORTEST and column.startswith(name)]
+    return next(iter(begun or get_close_matches(name, COLUMNS, n=1)), None)
+
+
+def check_emotions(rows: Mapping[int, Mapping[str, str]]) -> None:
+    """Refuse two emotions that differ in nothing but case."""
+    seen: dict[str, tuple[str, int]] = {}
+    for line, row in sorted(rows.items()):
+        other, where = seen.setdefault(row["emotion"].casefold(), (row["emotion"], line))
+        if other != row["emotion"]:
+            raise DataError(
+                f"The emotions {other!r} (line {where}) and {row['emotion']!r} (line {line}) differ only in case and "
+                "would be two classes; write them alike."
+            )
+
+
 def read_csv(path: Path, manifest: Manifest) -> Iterator[tuple[int, dict]]:
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    if missing := [column for column in REQUIRED if column not in (reader.fieldnames or ())]:
+    names = reader.fieldnames or ()
+    if missing := [column for column in REQUIRED if column not in names]:
+        refuse_misspelt(path, names)
         raise DataError(f"{path} has no column {missing[0]}; it needs {' and '.join(REQUIRED)}.")
     for values in reader:
         if None in values:

@@ -220,3 +220,39 @@ def test_hypotheses_of_other_recordings_are_refused(raw, build_here, tmp_path):
     assert finished.returncode == 1
     assert "none of its 1 hypotheses, such as that of 'z'" in finished.stderr
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("manifest.csv", "path,emotion,hyp\na.wav,joy,yes\n", "no column hypothesis but 'hyp'; name it hypothesis"),
+        ("manifest.csv", "path,emotion,speaker_id\na.wav,joy,1\n", "no column speaker but 'speaker_id'"),
+        ("manifest.csv", "path,Emotion\na.wav,joy\n", "no column emotion but 'Emotion'"),
+        ("manifest.jsonl", '{"path": "a.wav", "emotion": "joy", "transcripts": "yes"}', "but 'transcripts'"),
+    ],
+)
+def test_misspelt_column_is_refused(raw, build_here, tmp_path, name, content, message):
+    (raw / name).write_text(content)
+    finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out")
+    assert finished.returncode == 1
+    assert message in finished.stderr
+
+
+def test_other_columns_are_named_and_not_used(raw, build_here, tmp_path):
+    header = ["path", "emotion", "emotion_id", "arousal"]
+    write_csv(raw / "manifest.csv", header, ["a.wav", "joy", "3", "0.2"])
+    finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out")
+    assert finished.returncode == 0
+    assert "columns that are not used: emotion_id, arousal (known: path, emotion, id, " in finished.stderr
+
+
+def test_emotions_that_differ_in_case_are_refused(raw, build_here, tmp_path):
+    write_csv(raw / "manifest.csv", ["path", "emotion"], ["a.wav", "Joy"], ["sub/b.wav", "joy"])
+    finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out")
+    assert finished.returncode == 1
+    assert "'Joy' (line 2) and 'joy' (line 3) differ only in case" in finished.stderr
+
+
+def test_missing_manifest_is_named(build_here, tmp_path):
+    finished = build_here("manifest", "--data_dir", tmp_path / "nope.csv", "--output_dir", tmp_path / "out")
+    assert finished.stderr.startswith(f"error: There is no file or folder {tmp_path / 'nope.csv'}")

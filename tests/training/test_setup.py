@@ -94,6 +94,13 @@ def test_single_emotion_is_refused(tmp_path):
         load_corpus(parse_arguments(["--dataset", str(tmp_path), "--output_dir", "unused"]).data)
 
 
+def test_emotion_without_training_recordings_is_named(tmp_path, capsys):
+    rows = (row for row in utterances() if (row.split, row.emotion) != ("train", "sad"))
+    write_dataset(rows, LABELS, tmp_path, title="No sad", description="Noises.")
+    load_corpus(parse_arguments(["--dataset", str(tmp_path), "--output_dir", "unused"]).data)
+    assert "The training split has no recording of sad." in capsys.readouterr().out
+
+
 def write_without(folder, **texts):
     rows = (replace(row, **texts) for row in utterances())
     write_dataset(rows, LABELS, folder, title="Without", description="Noises.")

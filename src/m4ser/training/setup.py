@@ -177,8 +177,11 @@ def load_corpus(arguments: DataArguments, seed: int = 0, encodes_text: bool = Tr
         parts = k_shot(parts, arguments.shots, seed)
     if encodes_text:
         _check_texts(parts.splits, arguments)
-    if len(set(parts.splits["train"]["emotion"])) < 2:
+    names, trained = parts.splits["train"].features["emotion"].names, set(parts.splits["train"]["emotion"])
+    if len(trained) < 2:
         raise DataError(f"{arguments.dataset}: all recordings of the training split have the same emotion.")
+    if absent := [name for label, name in enumerate(names) if label not in trained]:
+        PartialState().print(f"The training split has no recording of {', '.join(absent)}.")
     return parts
 
 
