@@ -36,6 +36,7 @@ from m4ser.model.audio_m4ser import AudioError
 
 REQUIRED = ("path", "emotion")
 COLUMNS = (*REQUIRED, "id", "transcript", "hypothesis", "speaker", "session", "dialogue", "split")
+DELIMITERS = ",;\t"  # a spreadsheet writes semicolons where a comma is the decimal point
 SHORTEST = 3  # letters that a column's name may be known by
 HELD_OUT_SHARE = 0.15  # of the speakers, for each of validation and test
 
@@ -124,7 +125,10 @@ def check_emotions(rows: Mapping[int, Mapping[str, str]]) -> None:
 
 
 def read_csv(path: Path, manifest: Manifest) -> Iterator[tuple[int, dict]]:
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    text = read_text(path)
+    header = text.partition("\n")[0]
+    delimiter = max(DELIMITERS, key=header.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     names = reader.fieldnames or ()
     if missing := [column for column in REQUIRED if column not in names]:
         refuse_misspelt(path, names)

@@ -256,3 +256,20 @@ def test_emotions_that_differ_in_case_are_refused(raw, build_here, tmp_path):
 def test_missing_manifest_is_named(build_here, tmp_path):
     finished = build_here("manifest", "--data_dir", tmp_path / "nope.csv", "--output_dir", tmp_path / "out")
     assert finished.stderr.startswith(f"error: There is no file or folder {tmp_path / 'nope.csv'}")
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_manifest_of_european_spreadsheet(delimiter, raw, build_here, tmp_path):
+    rows = [["path", "emotion", "transcript"], ["a.wav", "żal", "Rtęć, źle"], ["sub/b.wav", "Überraschung", "Grüße"]]
+    (raw / "manifest.csv").write_text("\r\n".join(map(delimiter.join, rows)), encoding="utf-8-sig")
+    finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out")
+    assert finished.returncode == 0, finished.stderr
+    train = load(tmp_path)["train"]
+    assert train["transcript"][:] == ["Rtęć, źle", "Grüße"]
+    assert train.features["emotion"].names == ["Überraschung", "żal"]
+
+
+def test_manifest_in_another_encoding_is_refused(raw, build_here, tmp_path):
+    (raw / "manifest.csv").write_text("path,emotion\na.wav,Überraschung\n", encoding="cp1252")
+    finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out")
+    assert "manifest.csv: it is not in UTF-8; save it as UTF-8" in finished.stderr

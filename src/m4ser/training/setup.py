@@ -1,7 +1,7 @@
 """From arguments to what is trained: the corpus with its labels, the processor, the network and its devices."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -232,22 +232,33 @@ def _replace_hypothesis(rows: datasets.Dataset, column: str) -> datasets.Dataset
 
 def build_processor(arguments: Arguments, train_split: datasets.Dataset) -> M4SERProcessor:
     """Load a trained model's, or pretrained parts; else train a tokenizer on the training split's own texts."""
-    if arguments.model.init_from is not None:
-        return initial_processor(arguments)
     model, data = arguments.model, arguments.data
+    texts = [text for column in TEXT_COLUMNS for text in train_split[column] if text]
+    if model.init_from is not None:
+        processor = initial_processor(arguments)
+        _print_lost_letters(texts, processor.tokenizer, "start from a model of such texts, or without --init_from")
+        return processor
     tokenizer: PreTrainedTokenizerBase
-    texts = [text for column in ("hypothesis", "transcript") for text in train_split[column] if text]
-    check_letters(texts, data.normalization)
     if model.text_encoder is None:
         tokenizer = train_tokenizer(texts, data.vocabulary_size, data.normalization)
     else:
         pretrained = with_prefix_space(AutoTokenizer.from_pretrained(model.text_encoder))
         tokenizer = with_normalization(pretrained, data.normalization)
+    _print_lost_letters(
+        texts,
+        tokenizer,
+        "choose another text encoder" if data.normalization == "none" else "choose normalization none",
+    )
     if model.speech_encoder is None:
         feature_extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
     else:
         feature_extractor = AutoFeatureExtractor.from_pretrained(model.speech_encoder)
     return M4SERProcessor(feature_extractor, tokenizer, asr_model_id=data.asr_model_id)
+
+
+def _print_lost_letters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, remedy: str) -> None:
+    for sentence in check_letters(texts, tokenizer, remedy):
+        PartialState().print(sentence)
 
 
 def build_model(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]) -> EmotionModel:

@@ -83,7 +83,9 @@ def read_text(path: Path) -> str:
     """Read a UTF-8 file (with or without a byte order mark)."""
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"Cannot read {path}: it is not in UTF-8; save it as UTF-8 ({error}).") from error
+    except OSError as error:
         raise DataError(f"Cannot read {path}: {error}.") from error
 
 
