@@ -5,7 +5,8 @@ python datasets_builders/manifest.py --data_dir recordings/manifest.csv --output
 --data_dir is the manifest, or the folder that holds a manifest.csv or manifest.jsonl. Columns: `path` (from the
 manifest's folder) and `emotion`; optional `id`, `transcript`, `hypothesis`, `speaker`, `session`,
 `dialogue` and `split` (train, validation or test). Without a `split` column, speakers are spread over the
-splits, none in two; without speakers too, all is for training. One bad row stops the build, unless
+splits, none in two; without speakers too, all is for training, unless --stratify splits each emotion alike, with the
+same speaker maybe in several. One bad row stops the build, unless
 --skip_bad leaves it out; each is named.
 """
 
@@ -36,6 +37,14 @@ from m4ser.model.audio_m4ser import AudioError
 
 REQUIRED = ("path", "emotion")
 COLUMNS = (*REQUIRED, "id", "transcript", "hypothesis", "speaker", "session", "dialogue", "split")
+UNSPLIT = (
+    "All recordings are in the split train: to hold some out, give at least three speakers or a column split, or "
+    "split each emotion alike by --stratify."
+)
+STRATIFIED = (
+    "Split by emotion, without regard to speakers: who speaks in the test split may speak in training, too, and "
+    "scores may be higher than on new speakers."
+)
 DELIMITERS = ",;\t"  # a spreadsheet writes semicolons where a comma is the decimal point
 SHORTEST = 3  # letters that a column's name may be known by
 HELD_OUT_SHARE = 0.15  # of the speakers, for each of validation and test
@@ -69,8 +78,8 @@ def find_manifest(data_dir: Path) -> Path:
     raise DataError(f"No manifest.csv or manifest.jsonl in {data_dir}.")
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read the rows and check everything but the recordings themselves."""
+def read_manifest(path: Path, stratify: bool = False) -> Manifest:
+    """Read the rows, check everything but the recordings themselves, and split them, by emotion with `stratify`."""
     manifest = Manifest(path.parent)
     read = read_csv if path.suffix.lower() == ".csv" else read_json_lines
     columns: dict[str, None] = {}  # in their order
@@ -92,9 +101,21 @@ def read_manifest(path: Path) -> Manifest:
         else:
             ids[row["id"]] = line
     check_emotions(manifest.rows)
-    if not splits_are_given:
-        spread_speakers(manifest.rows.values())
+    rows = list(manifest.rows.values())
+    if stratify:
+        refuse_better_split(rows, splits_are_given)
+        spread_emotions(rows)
+    elif not splits_are_given:
+        spread_speakers(rows)
     return manifest
+
+
+def refuse_better_split(rows: Iterable[dict], splits_are_given: bool) -> None:
+    """Refuse to split by emotion alone what has splits, or speakers enough to keep them apart."""
+    if splits_are_given:
+        raise DataError("The manifest has a column split; leave --stratify or that column out.")
+    if len({row["speaker"] for row in rows} - {"", None}) >= len(SPLITS):
+        raise DataError("The manifest has a column speaker, which keeps speakers apart; leave --stratify out.")
 
 
 def refuse_misspelt(path: Path, columns: Collection[str]) -> None:
@@ -177,6 +198,17 @@ def spread_speakers(rows: Iterable[dict]) -> None:
         row["split"] = "test" if in_test else "validation" if in_validation else "train"
 
 
+def spread_emotions(rows: Iterable[dict]) -> None:
+    """Set each row's split, of each emotion the same share, the same for the same ids."""
+    members: dict[str, list[dict]] = {}
+    for row in sorted(rows, key=lambda row: hashlib.sha256(row["id"].encode()).digest()):
+        members.setdefault(row["emotion"], []).append(row)
+    for group in members.values():
+        held_out = max(1, round(HELD_OUT_SHARE * len(group))) if len(group) >= len(SPLITS) else 0
+        for index, row in enumerate(group):
+            row["split"] = "test" if index < held_out else "validation" if index < 2 * held_out else "train"
+
+
 def read_utterances(manifest: Manifest, hypotheses: Hypotheses, skip_bad: bool) -> Iterator[Utterance]:
     """Yield the rows that have a recording; say at the end which rows are bad."""
     for line, row in list(manifest.rows.items()):
@@ -206,20 +238,27 @@ def read_utterances(manifest: Manifest, hypotheses: Hypotheses, skip_bad: bool) 
 def main() -> None:
     parser = argument_parser(__doc__, raw_data="the manifest, or its folder")
     parser.add_argument("--skip_bad", action="store_true", help="leave bad rows out instead of stopping")
+    parser.add_argument(
+        "--stratify", action="store_true", help="without speakers: hold out the same share of each emotion"
+    )
     arguments = parser.parse_args()
     path = find_manifest(arguments.data_dir)
-    manifest = read_manifest(path)
+    manifest = read_manifest(path, arguments.stratify)
     emotions = sorted({row["emotion"] for row in manifest.rows.values()})
     statistics = write_dataset(
         read_utterances(manifest, read_hypotheses(arguments.hypotheses), arguments.skip_bad),
         emotions,
         arguments.output_dir,
         title=path.parent.resolve().name,
-        description=f"Built from {path.name}.",
+        description=f"Built from {path.name}." + (f" {STRATIFIED}" if arguments.stratify else ""),
         tokenizer=load_tokenizer(arguments.tokenizer),
         allow_missing_text=arguments.allow_missing_text,
     )
     print(summary(emotions, statistics))
+    if arguments.stratify:
+        print(STRATIFIED, file=sys.stderr)
+    elif list(statistics) == ["train"]:
+        print(UNSPLIT, file=sys.stderr)
 
 
 if __name__ == "__main__":

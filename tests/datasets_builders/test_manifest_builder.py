@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 
 import datasets
 import numpy as np
@@ -159,6 +160,33 @@ def test_speakers_are_spread_over_the_splits(raw, build_here, tmp_path):
     write_csv(manifest, ["path", "emotion", "id", "speaker"], *reversed(rows))
     assert build_here("manifest", "--data_dir", manifest, "--output_dir", tmp_path / "out").returncode == 0
     assert {split: set(rows["speaker"]) for split, rows in load(tmp_path).items()} == first
+
+
+def test_emotions_are_stratified_on_request(raw, build_here, tmp_path):
+    rows = [["a.wav", "joy" if n < 40 else "fear", f"u{n}"] for n in range(60)]
+    manifest = write_csv(raw / "manifest.csv", ["path", "emotion", "id"], *rows)
+    arguments = ("--data_dir", manifest, "--output_dir", tmp_path / "out")
+    finished = build_here("manifest", *arguments)
+    assert "All recordings are in the split train: to hold some out, give at least three speakers" in finished.stderr
+    assert list(load(tmp_path)) == ["train"]
+
+    finished = build_here("manifest", *arguments, "--stratify")
+    assert "who speaks in the test split may speak in training, too" in finished.stderr
+    assert "who speaks in the test split" in (tmp_path / "out" / "README.md").read_text()
+    first = {split: Counter(rows["emotion"]) for split, rows in load(tmp_path).items()}
+    assert first == {"train": {0: 14, 1: 28}, "validation": {0: 3, 1: 6}, "test": {0: 3, 1: 6}}
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [("split", "train train test", "has a column split"), ("speaker", "1 2 3", "keeps speakers apart")],
+)
+def test_stratify_is_refused_where_more_is_known(column, values, message, raw, build_here, tmp_path):
+    rows = [["a.wav", "joy", f"u{n}", value] for n, value in enumerate(values.split())]
+    write_csv(raw / "manifest.csv", ["path", "emotion", "id", column], *rows)
+    finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out", "--stratify")
+    assert finished.returncode == 1
+    assert message in finished.stderr
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,12 @@ from accelerate.state import AcceleratorState
 
 from m4ser.data.builders.writing import write_dataset
 from m4ser.data.schema import DataError
+from m4ser.evaluation.report.runs import Run
+from m4ser.hub.models import write_card
+from m4ser.run_folder import read_results
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
+from m4ser.training.main import main
 from m4ser.training.setup import build_accelerator, build_experiment, load_corpus
 from tests.tiny_corpus import LABELS, SIZES, SMALL, utterances, write_sessions, write_tiny_corpus
 
@@ -63,6 +67,25 @@ def test_without_a_protocol_its_folds_are_named(sessions):
     arguments = parse_arguments(["--dataset", str(sessions), "--output_dir", "unused"]).data
     with pytest.raises(DataError, match="no validation and no test split; give --protocol, one of loso"):
         load_corpus(arguments)
+
+
+def write_untested(folder):
+    rows = (replace(row, speaker=None) for row in utterances() if row.split != "test")
+    write_dataset(rows, LABELS, folder, title="Untested", description="Noises.")
+    return ["--dataset", str(folder)]
+
+
+def test_dataset_without_test_split_gives_no_test_figures(tmp_path, capsys):
+    argv = [SMALL, *write_untested(tmp_path / "corpus"), "--output_dir", str(tmp_path / "run")]
+    main([*argv, "--seeds", "0", "1"])
+    printed = capsys.readouterr().out
+    assert "validation WA" in printed and "the dataset has no test split" in printed and "test WA" not in printed
+    results = read_results(tmp_path / "run" / "seed0")
+    assert results["splits"].keys() == results["shared_transcripts"].keys() == {"validation"}
+    assert results["protocol_description"].endswith("unknown and may be in several. Nothing is tested.")
+    for use in (Run.read, lambda run: write_card(run, "org/model", ROOT / "model_card.md", "mit")):
+        with pytest.raises(ValueError, match="no test split, so that there are no test figures"):
+            use(tmp_path / "run" / "seed0")
 
 
 def test_few_shots(tmp_path):

@@ -91,11 +91,13 @@ def check_letters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, reme
     Raises:
         DataError: the normalization deletes more than 2 % of the letters.
     """
-    letters, lost, examples = 0, {"deletes": 0, "does not know": 0}, {}
+    letters, lost = 0, {"deletes": 0, "does not know": 0}
+    examples: dict[str, str] = {}
     counts = Counter(texts) or Counter([""])
     encoding = tokenizer([*counts], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     for (text, count), ids, spans in zip(counts.items(), encoding.input_ids, encoding.offset_mapping, strict=True):
-        kept, unknown = set(), set()
+        kept: set[int] = set()
+        unknown: set[int] = set()
         for id, (start, end) in zip(ids, spans, strict=True):
             (unknown if id == tokenizer.unk_token_id else kept).update(range(start, end))
         positions = {index for index, character in enumerate(text) if character.isalpha()}
@@ -154,13 +156,13 @@ def _learn_pieces(words: Sequence[str], size: int) -> list[str]:
     runs agree. BpeTrainer sorts its alphabet: give it one where "a" and "##a" are two characters.
     """
     spelled = [[word[0], *("##" + character for character in word[1:])] for word in words]
-    alphabet = {symbol for symbols in spelled for symbol in symbols}
+    used = {symbol for symbols in spelled for symbol in symbols}
     characters = sorted({character for word in words for character in word})
     added: list[str] = []
     if not all(map(str.isascii, characters)):  # a letter of a larger alphabet may be rare, and begin no word here
         forms = (form for character in characters for form in (character, f"##{character}"))
-        added = [form for form in forms if form not in alphabet]
-    alphabet = sorted({*alphabet, *added})
+        added = [form for form in forms if form not in used]
+    alphabet = sorted({*used, *added})
     code = {symbol: chr(PRIVATE_USE + index) for index, symbol in enumerate(alphabet)}
     symbol_of = {character: symbol for symbol, character in code.items()}
     model = Tokenizer(models.BPE())

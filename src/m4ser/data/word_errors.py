@@ -42,16 +42,16 @@ def whisper_normalizer(asr: str | Path | None = None) -> Callable[[str], str]:
 
 def _keep_letters(normalize: Callable[[str], str]) -> Callable[[str], str]:
     """Hide letters and marks outside ASCII from a normalizer, each as an ideograph, which it leaves as it is."""
-    ideographs: dict[str, str] = {}
+    ideographs: dict[int, int] = {}
 
     def keep(text: str) -> str:
         if not _FOREIGN.search(text):
             return normalize(text)
         text = unicodedata.normalize("NFKC", text).casefold()
         for letter in _FOREIGN.findall(text):
-            ideographs.setdefault(letter, chr(_IDEOGRAPHS + len(ideographs)))
-        normalized = normalize(text.translate(str.maketrans(ideographs)))
-        return normalized.translate(str.maketrans({other: letter for letter, other in ideographs.items()}))
+            ideographs.setdefault(ord(letter), _IDEOGRAPHS + len(ideographs))
+        normalized = normalize(text.translate(ideographs))
+        return normalized.translate({other: letter for letter, other in ideographs.items()})
 
     return keep
 
