@@ -86,3 +86,8 @@ def test_former_entry_gets_the_processor_it_loads(entry, foreign_model):
             model=foreign_model, processor=processor, feature_extractor=Wav2Vec2FeatureExtractor(), task=TASK
         )
         assert type(classify) is former and classify.processor is expected
+
+
+def test_foreign_models_need_their_feature_extractor(entry, foreign_model):
+    with pytest.raises(ValueError, match=r"has no feature extractor; save one beside it, or give feature_extractor="):
+        pipeline(TASK, model=foreign_model)

@@ -79,8 +79,9 @@ def test_task_needs_no_trust(tiny_folder, recording, isolated, caplog, trust):
 
 def test_task_takes_model_and_processor(tiny_folder, recording):
     model, processor = M4SERModel.from_pretrained(tiny_folder), M4SERProcessor.from_pretrained(tiny_folder)
-    parts = {"processor": processor, "feature_extractor": processor.feature_extractor}
-    assert type(pipeline("audio-classification", model=model, **parts)) is M4SERPipeline
+    for more in ({}, {"feature_extractor": processor.feature_extractor}):
+        classify = pipeline("audio-classification", model=model, processor=processor, **more)
+        assert type(classify) is M4SERPipeline and len(classify({"path": recording, "text": TEXT})) == 4
 
 
 def test_task_is_transformers_own_for_other_models(recording):

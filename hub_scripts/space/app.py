@@ -27,7 +27,7 @@ WRONG, DELETED = "wrong", "not said"
 
 def predict(
     classify: AudioClassificationPipeline, path: str, text: str | None = None
-) -> tuple[dict[str, float], pd.DataFrame, list[tuple[str, str | None]], Figure | None]:
+) -> tuple[dict[str, float], pd.DataFrame, list[tuple[str, str | None]], str, Figure | None]:
     """Predict the emotions of a recording.
 
     Args:
@@ -36,7 +36,8 @@ def predict(
 
     Returns:
         {emotion: score}; a table of start, end (seconds), emotion, score and text; the text in pieces, each with
-        "wrong", "not said" or None; and where there is a `text`, the figure of the attention between it and speech.
+        "wrong", "not said" or None; the corrected text, empty of a model without correction; and where there is a
+        `text`, the figure of the attention between it and speech.
 
     Raises:
         ValueError: a recording that cannot be used, in one sentence.
@@ -46,14 +47,15 @@ def predict(
     figure = None
     if text and text.strip():
         whole = classify({"path": path, "text": text}, **options)
-        marked = [whole.get("marked", whole["transcript"])]
+        parts = [whole | {"text": whole["transcript"]}]
         # One text does not say what was said when: the timeline is predicted from speech alone.
         entries = classify({"path": path, "text": ""}, **timeline)["timeline"]
         figure = draw_attention(classify, path, text)
     else:
         whole = classify({"path": path}, **timeline)
-        entries = whole["timeline"]
-        marked = [entry.get("marked", entry["text"]) for entry in entries]
+        parts = entries = whole["timeline"]
+    marked = " ".join(part.get("marked", part["text"]) for part in parts)
+    corrected = " ".join(part.get("correction", "") for part in parts).strip()
     table = pd.DataFrame(
         [
             (round(entry["start"], 1), round(entry["end"], 1), item["label"], item["score"], entry["text"])
@@ -62,7 +64,8 @@ def predict(
         ],
         columns=["start", "end", "emotion", "score", "text"],
     )
-    return {item["label"]: item["score"] for item in whole["scores"]}, table, split_marks(" ".join(marked)), figure
+    scores = {item["label"]: item["score"] for item in whole["scores"]}
+    return scores, table, split_marks(marked), corrected, figure
 
 
 def split_marks(marked: str) -> list[tuple[str, str | None]]:
@@ -123,14 +126,15 @@ def steps(table: pd.DataFrame) -> pd.DataFrame:
 def page(classify: AudioClassificationPipeline) -> gr.Blocks:
     """Build the page."""
 
-    def run(path: str | None, text: str) -> tuple[Any, ...]:
+    def run(path: str | None, text: str) -> Any:
         if path is None:
-            raise gr.Error("Record something, or upload a recording.")
+            gr.Warning("Record something, or upload a recording.")
+            return gr.skip()
         try:
-            scores, table, pieces, figure = predict(classify, path, text)
+            scores, table, pieces, corrected, figure = predict(classify, path, text)
         except ValueError as error:
             raise gr.Error(str(error)) from error
-        return scores, steps(table), pieces, gr.Plot(figure, visible=figure is not None)
+        return scores, steps(table), pieces, corrected, gr.Plot(figure, visible=figure is not None)
 
     with gr.Blocks(title="M4SER") as blocks:
         gr.Markdown("# Emotion from the voice and from what was said")
@@ -155,9 +159,12 @@ def page(classify: AudioClassificationPipeline) -> gr.Blocks:
             color_map={WRONG: "orange", DELETED: "red"},
             elem_id="text",
         )
+        corrected = gr.Textbox(
+            label="Corrected text", interactive=False, elem_id="correction", visible=classify.model.can_correct
+        )
         # Its label would cover the top of the figure, which has a title.
         attention = gr.Plot(show_label=False, elem_id="attention", visible=False)
-        button.click(run, [recording, text], [scores, timeline, pieces, attention], api_name="predict")
+        button.click(run, [recording, text], [scores, timeline, pieces, corrected, attention], api_name="predict")
         gr.Markdown("Scores say how a recording sounds to a model, not what a person feels.")
     return blocks
 

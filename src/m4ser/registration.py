@@ -25,6 +25,11 @@ class PipelineDispatcher:
 
     def __new__(cls, model: Any, processor: Any = None, **kwargs: Any) -> Any:
         if not isinstance(model, EmotionModel):
+            if cls.former._load_feature_extractor and kwargs.get("feature_extractor") is None:
+                raise ValueError(
+                    f"The model {model.name_or_path!r} has no feature extractor; save one beside it, or give "
+                    "feature_extractor=."
+                )
             if cls.former._load_processor is not False:
                 kwargs["processor"] = processor
             return cls.former(model=model, **kwargs)
@@ -37,8 +42,12 @@ class PipelineDispatcher:
 
 def dispatcher(former: type[Pipeline]) -> type[Pipeline]:
     """Return the entry that hands over to `former` for models that are not m4ser's."""
-    # None: load a processor where there is one. M4SER needs it, and the others of this task do without.
-    attributes = {"former": former, "_load_processor": former._load_processor or None}
+    # None: load it where there is one. M4SER needs a processor, and the others of this task a feature extractor.
+    attributes = {
+        "former": former,
+        "_load_processor": former._load_processor or None,
+        "_load_feature_extractor": None if former._load_feature_extractor else former._load_feature_extractor,
+    }
     return type(former.__name__, (PipelineDispatcher, former), attributes)
 
 

@@ -5,7 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol, cast
@@ -16,14 +16,13 @@ from transformers import (
     AutoModelForAudioClassification,
     AutoProcessor,
     Pipeline,
-    PreTrainedTokenizerBase,
     pipeline,
 )
 
 from .asr_m4ser import ASRTranscriber
 from .audio_m4ser import AudioError, has_audio, load_audio
-from .correction_m4ser import CHANGE, DELETE
 from .inputs_m4ser import check_options, is_list_of_numbers, with_options
+from .marking_m4ser import decode_words, mark_errors
 from .windowing_m4ser import MAX_SECONDS, WindowedClassificationPipeline, split_source
 
 logger = logging.getLogger(__name__)
@@ -301,7 +300,6 @@ class M4SERPipeline(WindowedClassificationPipeline):
         logger.debug("Predicted for a batch of %d", len(output.logits))
         outputs = {
             "logits": output.logits.float(),
-            "input_ids": model_inputs["input_ids"],
             "text": text,
             "error": error,
         }
@@ -337,24 +335,11 @@ class M4SERPipeline(WindowedClassificationPipeline):
             output["transcript"] = model_outputs["text"]
         if return_correction:
             correction, tokenizer = model_outputs["correction"], self.processor.tokenizer
-            output["marked"] = mark_errors(tokenizer, model_outputs["input_ids"][0].tolist(), correction.tags)
-            output["correction"] = tokenizer.decode(correction.token_ids)
+            output["marked"] = mark_errors(tokenizer, model_outputs["text"], correction.tags)
+            output["correction"] = decode_words(tokenizer, correction.token_ids)
         if return_embeddings:
             output["embeddings"] = model_outputs["embeddings"][0].tolist()
         return output if len(output) > 1 else output["scores"]
-
-
-def mark_errors(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int], tags: Sequence[int]) -> str:
-    """Mark a hypothesis's errors: [to be replaced] in brackets and ~to be deleted~ between tildes.
-
-    Args:
-        token_ids, tags: n each, [CLS] first and [SEP] last; padding after them is left out.
-    """
-    marks = {CHANGE: "[{}]", DELETE: "~{}~"}
-    runs = []
-    for tag, group in groupby(zip(tags[1:-1], token_ids[1:], strict=False), key=lambda pair: pair[0]):
-        runs.append(marks.get(tag, "{}").format(tokenizer.decode([token_id for _, token_id in group])))
-    return " ".join(["[]", *runs] if tags[0] == CHANGE else runs)
 
 
 def _first_line(error: Exception) -> str:

@@ -113,3 +113,20 @@ def test_nothing_is_written_for_a_malformed_run(runs, tmp_path):
     with pytest.raises(ValueError, match=r"a.metrics\.csv: there is no such file"):
         write_report([run], tmp_path / "report")
     assert not (tmp_path / "report").exists()
+
+
+def test_all_runs_come_first_and_published_rows_are_folded(tmp_path):
+    folders = [
+        finished_run(tmp_path / name, name=name, config={"data": {"dataset": f"data/{name}"}})
+        for name in ("emodb", "ravdess")
+    ]
+    other = {"data": {"dataset": "data/other"}, "model": {"system": "sams"}}
+    folders.append(finished_run(tmp_path / "other", config=other))
+    output = write_report(folders, tmp_path / "report").parent
+    html, text = ((output / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
+    headings = [heading for heading in Page(html).headings if heading.strip()]
+    assert headings[2] == "All results" and text.index("## All results") < text.index("## Results on")
+    assert "Nothing to show" not in html and "Paired comparisons" not in html  # a run alone has no pair
+    assert "Table IV: ablations, published and on ravdess" in headings
+    assert not [heading for heading in headings if heading.startswith("Table I") and "on other" in heading]
+    assert html.count('<details class="published"') == text.count("<details>") == 4  # Tables II, III, VIII and IX

@@ -10,8 +10,9 @@ pytest.importorskip("matplotlib", reason="needs the report extra")
 
 from m4ser.data.schema import DataError
 from m4ser.evaluation.paper import write_report
-from m4ser.evaluation.paper.representation_figures import both_texts, representations
+from m4ser.evaluation.paper.representation_figures import _shared_legend, both_texts, representations
 from m4ser.evaluation.paper.representations import RunEncoder, warping_distance
+from m4ser.evaluation.report.figures import new_figure
 from m4ser.evaluation.report.runs import find_runs
 from m4ser.model.audio_m4ser import load_audio
 
@@ -55,6 +56,20 @@ def test_warping_is_the_least_over_all_paths():
         return min(ways)
 
     assert warping_distance(first, second) == pytest.approx(least(4, 4) / 10)
+
+
+@pytest.mark.parametrize("panels", [1, 3])
+def test_legend_is_whole(panels):
+    figure, axes = new_figure(panels, width=3.1, height=2.9)
+    names = ["angry", "calm", "disgusted", "fearful", "happy", "neutral", "sad", "surprised"]
+    for name in names:
+        axes[0].scatter([0], [0], label=name)
+    _shared_legend(figure, axes[0])
+    (legend,) = figure.legends
+    figure.draw_without_rendering()
+    assert [text.get_text() for text in legend.get_texts()] == names
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0
 
 
 def test_vectors_are_the_networks_on_each_recording_alone(encoder):

@@ -5,8 +5,8 @@ from statistics import stdev
 import numpy as np
 import pytest
 
-from m4ser.evaluation.report.result_tables import comparison_table, protocol_table, results_table
-from m4ser.evaluation.report.table import Entry, pooled
+from m4ser.evaluation.report.result_tables import all_results_table, comparison_table, protocol_table, results_table
+from m4ser.evaluation.report.table import Entry, PValue, pooled
 from m4ser.evaluation.significance import bootstrap_intervals
 from tests.finished_runs import entries, finished_run, five_folds, groups_of, make_predictions
 
@@ -22,6 +22,27 @@ def test_results_show_mean_spread_and_interval(tmp_path):
     assert row["WA"] == f"{np.mean(scores):.1f} ± {stdev(scores):.1f} [{low:.1f}, {high:.1f}]"
     assert row["runs"] == "5 of 5 folds, 1 seed" and row["test recordings"] == "60"
     assert row["row of the paper"] == "full" and row["protocol"] == "loso"
+
+
+def test_all_results_have_a_row_for_each_group_of_each_corpus(tmp_path):
+    one, other = (groups_of(finished_run(tmp_path / name)) for name in ("one", "other"))
+    table = all_results_table({"emodb": one, "ravdess": other})
+    assert [row[:4] for row in table.rows] == [
+        ["emodb", "one", "held_out", "1 seed"],
+        ["ravdess", "other", "held_out", "1 seed"],
+    ]
+    score = 100 * other[0].first.scores["weighted_accuracy"]
+    assert entries(table, "ravdess")["WA"] == f"{score:.1f}" and all(table.ours)
+
+
+def test_why_nothing_is_compared_is_said(tmp_path):
+    groups = groups_of(finished_run(tmp_path / "one"), finished_run(tmp_path / "bare", predictions=False))
+    table = comparison_table("corpus", groups)
+    assert not table.rows
+    assert table.notes == [
+        "No pair of runs on corpus can be compared.",
+        "Not comparable (other recordings tested, or no predictions.csv): bare.",
+    ]
 
 
 def test_no_interval_without_predictions(tmp_path):
@@ -53,7 +74,7 @@ def test_only_pairs_on_same_recordings_are_compared(tmp_path):
     wa = [100 * np.mean([label == predicted for label, predicted in tested.values()]) for tested in (better, worse)]
     assert row["against"] == "worse" and row["recordings"] == "200"
     assert row["WA difference"] == f"{wa[0] - wa[1]:+.1f}"
-    assert float(row["p (WA)"]) < 0.001 and float(row["p (UA)"]) < 0.001
+    assert row["p (WA)"] == row["p (UA)"] == "< .001"
     assert len(table.rows) == 1 and "elsewhere, bare" in table.notes[-1]
 
 
@@ -87,6 +108,8 @@ def test_protocols_are_columns(tmp_path):
     [
         (Entry(None), "-"),
         (Entry(61.54), "61.5"),
+        (PValue(0.0009), "< .001"),
+        (PValue(0.0184), "0.018"),
         (Entry(1.0, 0.25), "1.0 ± 0.2"),
         (Entry(1, 2, 0, 3), "1.0 ± 2.0 [0.0, 3.0]"),
     ],

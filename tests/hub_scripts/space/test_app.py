@@ -72,6 +72,7 @@ def test_page_shows_prediction(tiny_run, recording, browser):
         tab.goto(address)
         tab.get_by_role("button", name="Predict").click()
         tab.get_by_text("Record something, or upload a recording.").wait_for()
+        assert tab.get_by_text("Error", exact=True).count() == 0
         show(tab, recording, TEXT)
         shown = tab.locator("#scores").inner_text().split("\n")
         for item in expected["scores"]:
@@ -79,6 +80,7 @@ def test_page_shows_prediction(tiny_run, recording, browser):
         assert shown[1] == expected["scores"][0]["label"]
         for word in TEXT.split():
             assert word in tab.locator("#text").inner_text()
+        assert tab.locator("#correction textarea").input_value() == expected["correction"]
         legend = tab.locator("#timeline svg").text_content()
         assert all(item["label"] in legend for item in expected["scores"])
         tab.locator("#attention img").wait_for()
@@ -103,24 +105,26 @@ class TestPredict:
 
     def test_given_text_counts_for_whole_and_timeline_is_from_speech(self, app, tiny_run, recording):
         classify = M4SERPipeline.from_pretrained(tiny_run)
-        scores, table, pieces, _ = app.predict(classify, str(recording), TEXT)
+        scores, table, pieces, corrected, _ = app.predict(classify, str(recording), TEXT)
         output = classify({"path": str(recording), "text": TEXT}, return_correction=True)
         assert scores == {item["label"]: item["score"] for item in output["scores"]}
         assert pieces == app.split_marks(output["marked"])
+        assert corrected == output["correction"]
         assert set(table["emotion"]) == set(scores) and set(table["text"]) == {""}
         assert table.groupby("start")["score"].sum().tolist() == pytest.approx([1] * table["start"].nunique())
 
     def test_missing_text_is_transcribed(self, app, tiny_run, recording, tmp_path):
         save_tiny_whisper(tmp_path)
         classify = M4SERPipeline.from_pretrained(tiny_run, asr=str(tmp_path))
-        scores, table, pieces, figure = app.predict(classify, str(recording), " ")
-        output = classify({"path": str(recording)}, window=app.WINDOW, hop=app.HOP)
+        scores, table, pieces, corrected, figure = app.predict(classify, str(recording), " ")
+        output = classify({"path": str(recording)}, window=app.WINDOW, hop=app.HOP, return_correction=True)
+        assert corrected == " ".join(entry["correction"] for entry in output["timeline"]).strip()
         assert scores == {item["label"]: item["score"] for item in output["scores"]}
         assert table["text"].iloc[0] == output["timeline"][0]["text"] != ""
         assert pieces != [(app.NO_TEXT, None)] and figure is None
 
     def test_missing_text_without_asr_model_is_named(self, app, tiny_run, recording):
-        _, _, pieces, _ = app.predict(M4SERPipeline.from_pretrained(tiny_run), str(recording))
+        _, _, pieces, *_ = app.predict(M4SERPipeline.from_pretrained(tiny_run), str(recording))
         assert pieces == [(app.NO_TEXT, None)]
 
     def test_figure_is_mean_attention_of_tokens_to_frames(self, app, tiny_run, recording):

@@ -44,13 +44,20 @@ def write_report(runs: Sequence[str | Path], output_dir: str | Path, datasets: I
 
 
 def all_tables(corpora: Corpora) -> list[Table]:
-    """Return every table that the runs' own files can fill, in the order of the report."""
+    """Return every table that the runs' own files can fill, in the order of the report: all runs come first."""
     groups = [group for members in corpora.values() for group in members]
-    own = [make(*pair) for pair in corpora.items() for make in result_tables.TABLES]
+    every = [result_tables.all_results_table(corpora)] if len(corpora) > 1 else []  # one corpus's table is the whole
+    own = [
+        make(corpus, members)
+        for corpus, members in corpora.items()
+        for make in result_tables.TABLES
+        if len(members) > 1 or make is not result_tables.comparison_table
+    ]
     systems = [system_table(number, groups) for number in CORPORA]
     paper = [make(*pair) for pair in corpora.items() for make in TABLES]
+    paper = [table for table in paper if not table.is_published_only]  # the same published rows for each corpus
     transfer = [transfer_table(number, groups) for number in ("VIII", "IX")]
-    return [*own, *systems, *paper, *transfer, *robustness_tables(corpora)]
+    return [*every, *own, *systems, *paper, *transfer, *robustness_tables(corpora)]
 
 
 def all_plots(corpora: Corpora) -> list[Plot]:

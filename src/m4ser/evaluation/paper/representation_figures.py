@@ -134,8 +134,13 @@ def _scatter(axis: "Axes", title: str, points: np.ndarray, kinds: np.ndarray, na
 
 
 def _shared_legend(figure: "Figure", axis: "Axes") -> None:
+    """Add a legend below the panels, in as many columns as fit the figure's width."""
     handles, names = axis.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 8), frameon=False)
+    for columns in range(min(len(names), 8), 0, -1):
+        legend = figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
+        if legend.get_window_extent().width <= figure.bbox.width or columns == 1:
+            return
+        legend.remove()
 
 
 @styled

@@ -18,6 +18,7 @@ from m4ser.evaluation.report.runs import Group, find_runs
 from m4ser.evaluation.report.table import Entry, Table
 
 TITLE = "M4SER: evaluation"
+PUBLISHED_ONLY = "Published rows only"
 CSV_COLUMNS = ("table", "row", "column", "value", "spread", "low", "high", "source")
 
 
@@ -56,6 +57,7 @@ def write_page(
     """
     content: dict[str, Any] = {
         "title": TITLE,
+        "published_only": PUBLISHED_ONLY,
         "definitions": DEFINITIONS,
         "warnings": warnings(groups, unfinished),
         "tables": [*tables, result_tables.runs_table(groups)],
@@ -90,8 +92,10 @@ def markdown(content: Mapping[str, Any]) -> str:
         parts.append("## Read this first\n\n" + "\n".join(f"- {text}" for text in content["warnings"]) + "\n")
     parts.append("\n".join(f"- **{name}**: {text}" for name, text in content["definitions"].items()) + "\n")
     for table in content["tables"]:
-        parts.append(f"## {table.title}\n\n{markdown_table(table) if table.rows else ''}")
-        parts += [f"{note}\n" for note in table.notes]
+        body = "\n".join([markdown_table(table) if table.rows else "", *(f"{note}\n" for note in table.notes)])
+        if table.is_published_only:
+            body = f"<details><summary>{PUBLISHED_ONLY}</summary>\n\n{body}\n</details>\n"
+        parts.append(f"## {table.title}\n\n{body}")
     for name, plot in content["plots"]:
         sources = ", ".join(plot.sources)
         parts.append(f"## {plot.title}\n\n![{plot.title}](figures/{name}.png)\n\n{plot.caption} From {sources}.\n")

@@ -1,6 +1,6 @@
 """Tables of any runs: what was measured, whether it differs, under which protocol, and where it comes from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import mean
 
 from m4ser.evaluation.report.runs import Group
@@ -10,6 +10,7 @@ from m4ser.evaluation.report.table import (
     UA,
     WA,
     Entry,
+    PValue,
     Table,
     aligned,
     intervals,
@@ -22,6 +23,18 @@ from m4ser.evaluation.significance import holm, mcnemar, permutation_test
 from m4ser.run_folder import MEASURES
 
 SESSION_PROTOCOLS = ("paper", "loso", "improvised", "script_disjoint")
+
+
+def all_results_table(corpora: Mapping[str, Sequence[Group]]) -> Table:
+    """Show every group of runs on every corpus, a row each: WA, UA and weighted F1 with spread."""
+    rows: list[list[str | Entry]] = []
+    for corpus, groups in corpora.items():
+        for group in groups:
+            scores = [score_entry(group, measure) for measure in MEASURES]
+            rows.append([corpus, group.name, group.protocol, runs_text(group), *scores])
+    columns = ["corpus", "run", "protocol", "runs", *TITLES.values()]
+    notes = ["Per cent, ± the standard deviation over the runs of a row. Intervals are in the table of each corpus."]
+    return Table("all-results", "All results", columns, rows, notes, [True] * len(rows))
 
 
 def results_table(corpus: str, groups: Sequence[Group]) -> Table:
@@ -74,13 +87,15 @@ def comparison_table(corpus: str, groups: Sequence[Group]) -> Table:
             difference = 100 * (mean(one.values(measure)) - mean(other.values(measure)))
             row += [
                 Entry(difference, form="{:+.1f}", source=source),
-                Entry(chances[number], form="{:.3f}", source=source),
+                PValue(chances[number], source=source),
             ]
         rows.append(row)
     notes = [
         "WA: exact McNemar test of the first seed both have. UA: permutation test, the predictions of a recording "
         "exchanged at random 2,000 times. p is Holm's, adjusted for the number of pairs in this table.",
     ]
+    if not rows:
+        notes = [f"No pair of runs on {corpus} can be compared."]
     if left_out:
         notes.append(f"Not comparable (other recordings tested, or no predictions.csv): {', '.join(left_out)}.")
     columns = ["run", "against", "recordings", "WA difference", "p (WA)", "UA difference", "p (UA)"]

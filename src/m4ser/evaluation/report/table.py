@@ -43,6 +43,16 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class PValue(Entry):
+    """A probability, which three decimals would round to zero."""
+
+    form: str = "{:.3f}"
+
+    def __str__(self) -> str:
+        return "< .001" if self.value is not None and self.value < 0.001 else super().__str__()
+
+
+@dataclass(frozen=True)
 class Table:
     """`rows` are lists of str or [`Entry`], one a column; `ours` says by row whether it was measured here."""
 
@@ -52,6 +62,11 @@ class Table:
     rows: list[list["str | Entry"]]
     notes: list[str] = field(default_factory=list)
     ours: list[bool] = field(default_factory=list)
+
+    @property
+    def is_published_only(self) -> bool:
+        """Whether there are rows, and none of them was measured here."""
+        return bool(self.rows) and not any(self.ours)
 
 
 def score_entry(group: Group, measure: str, interval: Sequence[float | None] = (None, None)) -> Entry:
