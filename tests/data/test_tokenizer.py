@@ -121,3 +121,24 @@ def test_vocabulary_of_english_has_no_letter_more():
 def test_an_unknown_normalization_is_refused(make):
     with pytest.raises(ValueError, match="Unknown normalization 'loud'; choose from none, basic"):
         make(train_tokenizer(TEXTS, 80), "loud")
+
+
+@pytest.mark.parametrize(
+    ("texts", "text", "decoded"),
+    [
+        (["今天天气很好", "我很高兴"], "今天我很难", "今天我很"),
+        (["สวัสดีครับ", "วันนี้"], "วันดีมาก", "วันดี"),
+        (["ありがとう"], "ありがとね", "ありがと"),
+    ],
+)
+def test_unknown_character_costs_itself_alone_in_scripts_without_spaces(texts, text, decoded):
+    tokenizer = train_tokenizer(texts, vocab_size=64, normalization="none")
+    ids = tokenizer(text).input_ids
+    assert tokenizer.unk_token_id in ids
+    assert tokenizer.decode(ids, skip_special_tokens=True).startswith(decoded[:3])
+    assert tokenizer.decode(tokenizer(texts[0]).input_ids, skip_special_tokens=True) == texts[0]
+
+
+def test_spaces_of_other_scripts_stay():
+    tokenizer = train_tokenizer(["it is ok", "今天"], vocab_size=64, normalization="none")
+    assert tokenizer.decode(tokenizer("it is ok").input_ids, skip_special_tokens=True) == "it is ok"

@@ -23,6 +23,8 @@ SPECIAL_TOKENS = {
 NORMALIZATIONS = ("none", "basic")
 LETTERS_LOST = 0.02  # of a corpus, at most
 LONGEST_WORD = 10_000  # characters
+# Characters of scripts that put no spaces between words, each with its marks.
+UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*"
 PRIVATE_USE = 0xF0000  # 65,534 code points that Unicode leaves to anyone
 
 
@@ -131,18 +133,19 @@ def train_tokenizer(
     if normalization not in NORMALIZATIONS:
         raise ValueError(f"Unknown normalization {normalization!r}; choose from {', '.join(NORMALIZATIONS)}.")
     normalizer = basic_normalizer() if normalization == "basic" else normalizers.Sequence([])
-    pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # One unknown character would make a word unknown that is a whole sentence.
+    isolated = pre_tokenizers.Split(Regex(UNSPACED), "isolated")
+    pre_tokenizer = pre_tokenizers.Sequence([isolated, pre_tokenizers.BertPreTokenizer()])
     special_tokens = list(SPECIAL_TOKENS.values())
     words = [word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text))]
     pieces = [*special_tokens, *_learn_pieces(words, vocab_size - len(special_tokens))]
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
-    # Scripts without spaces make a word of a whole sentence.
     word_piece = models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=LONGEST_WORD)
     backend = Tokenizer(word_piece)
     backend.add_special_tokens(special_tokens)
     backend.normalizer = normalizer
     backend.pre_tokenizer = pre_tokenizer
-    backend.decoder = decoders.WordPiece()
+    backend.decoder = decoders.Sequence([decoders.WordPiece(), decoders.Replace(Regex(f"^ (?={UNSPACED})"), "")])
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
     )
