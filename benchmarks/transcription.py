@@ -23,7 +23,7 @@ from benchmarks.random_whisper import SIZES, limit_to_speech_length, save_whispe
 from benchmarks.synthetic_inputs import noise, random_lengths, random_model
 from benchmarks.timing import SEED, in_turn, median_ratio, report
 from m4ser import M4SERPipeline
-from m4ser.asr.transcription import load_pieces, make_batches
+from m4ser.asr.transcription import load_recordings, make_batches
 from m4ser.asr.whisper import Whisper
 from m4ser.data.schema import SAMPLING_RATE
 
@@ -120,7 +120,7 @@ def transcribed(folder, clips, batch_size, rounds):
     rows = [
         {"id": str(row), "audio": {"array": clip, "sampling_rate": SAMPLING_RATE}} for row, clip in enumerate(clips)
     ]
-    pieces, _ = load_pieces(rows, whisper.window, quiet=True)
+    pieces = [piece for loaded in load_recordings(rows, whisper.window) for piece in loaded.pieces]
 
     def transcribe(size):
         for batch in make_batches(pieces, size):

@@ -39,7 +39,7 @@ def test_settings_separate_transcriptions(tmp_path):
     TranscriptCache(tmp_path, {"language": "en"}).append(TRANSCRIPTIONS)
     assert TranscriptCache(tmp_path, {"language": "de"}).load(set("abc")) == {}
     assert TranscriptCache(tmp_path, {"language": "en"}).load(set("abc")) == TRANSCRIPTIONS
-    assert {json.loads(path.read_text())["language"] for path in tmp_path.rglob("settings.json")} == {"en", "de"}
+    assert {json.loads(path.read_text())["language"] for path in tmp_path.rglob("settings.json")} == {"en"}
 
 
 def test_first_transcription_counts(tmp_path):

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from m4ser.asr.transcription import cut_points, load_pieces, make_batches, transcribe
+from m4ser.asr.transcription import cut_points, load_recordings, make_batches, transcribe
 from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.data.schema import DataError
 from tests.asr.conftest import noise, recordings
@@ -185,11 +185,44 @@ def test_foreign_output_file_raises_and_is_unchanged(tiny_whisper, tmp_path, tex
 
 def test_batches_are_of_like_length_longest_first():
     rows = recordings(9)
-    pieces, _ = load_pieces(rows, WINDOW, quiet=True)
+    pieces = [piece for loaded in load_recordings(rows, WINDOW) for piece in loaded.pieces]
     batches = make_batches(pieces, 4)
     assert [len(batch) for batch in batches] == [4, 4, 1]
     lengths = [piece.stop - piece.start for batch in batches for piece in batch]
     assert lengths == sorted((len(row["audio"]["array"]) for row in rows), reverse=True)
-    other_way, _ = load_pieces(rows[::-1], WINDOW, quiet=True)
+    other_way = [piece for loaded in load_recordings(rows[::-1], WINDOW) for piece in loaded.pieces]
     keys = [[piece.key for piece in batch] for batch in batches]
     assert [[piece.key for piece in batch] for batch in make_batches(other_way, 4)] == keys
+
+
+class Counted(list):
+    """Recordings that count how often each is taken."""
+
+    def __init__(self, rows):
+        super().__init__(rows)
+        self.taken = 0
+
+    def __iter__(self):
+        for row in super().__iter__():
+            self.taken += 1
+            yield row
+
+    def __getitem__(self, index):
+        self.taken += 1
+        return super().__getitem__(index)
+
+
+def test_each_recording_is_loaded_once_and_progress_counts_recordings(tiny_whisper, tmp_path, capsys):
+    long = {"id": "long", "audio": {"array": noise(9, 5 * WINDOW_SECONDS), "sampling_rate": 16000}}
+    rows = Counted([*recordings(3), long])
+    transcribe(rows, tiny_whisper, tmp_path / "hypotheses.jsonl", batch_size=2, cache_dir=tmp_path / "cache")
+    assert rows.taken == 4
+    assert "4/4" in capsys.readouterr().err.split("\r")[-1]
+
+
+def test_memory_holds_few_recordings_at_once():
+    rows = recordings(9, longest=1)
+    parts = list(load_recordings(rows, WINDOW, held_seconds=1))
+    assert len(parts) > 2
+    assert [piece.id for part in parts for piece in part.pieces] == [row["id"] for row in rows]
+    assert all(sum(map(len, part.samples.values())) < 2 * 16000 for part in parts)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,32 +14,38 @@ class TranscriptCache:
     begins a new line.
 
     Args:
-        folder: of any number of models' transcriptions; it is made where it does not exist.
+        folder: of any number of models' transcriptions; it is made when the first one is added.
         settings: all that a transcription depends on but the samples, as JSON can hold it.
         process_index: of the process that writes.
     """
 
     def __init__(self, folder: str | Path, settings: Mapping[str, Any], process_index: int = 0):
-        written = json.dumps(settings, sort_keys=True, indent=1)
-        self.folder = Path(folder) / hashlib.sha256(written.encode()).hexdigest()[:16]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "settings.json").write_text(written)
+        self._settings = json.dumps(settings, sort_keys=True, indent=1)
+        self.folder = Path(folder) / hashlib.sha256(self._settings.encode()).hexdigest()[:16]
         self._path = self.folder / f"process-{process_index}.jsonl"
+
+    def keys(self) -> set[str]:
+        """Return the keys of all transcriptions."""
+        return {key for key, _ in self._rows() if key}
 
     def load(self, keys: Collection[str]) -> dict[str, dict[str, Any]]:
         """Return {key: transcription} of those of `keys` that have one."""
         found: dict[str, dict[str, Any]] = {}
+        for key, transcription in self._rows():
+            if key in keys:
+                found.setdefault(key, transcription)
+        return found
+
+    def _rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for path in sorted(self.folder.glob("process-*.jsonl")):
             with path.open(encoding="utf-8", errors="replace") as file:
-                for line in file:
-                    key, transcription = _parse(line)
-                    if key in keys:
-                        found.setdefault(key, transcription)
-        return found
+                yield from map(_parse, file)
 
     def append(self, transcriptions: Mapping[str, Mapping[str, Any]]) -> None:
         """Add {key: transcription}; it is with the operating system before this returns."""
         lines = "".join(json.dumps({"key": key, **one}) + "\n" for key, one in transcriptions.items())
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "settings.json").write_text(self._settings)
         with self._path.open("ab+") as file:
             if file.tell() and not self._ends_a_line(file):
                 lines = "\n" + lines

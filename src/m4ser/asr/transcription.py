@@ -1,8 +1,11 @@
 """From recordings to a hypotheses file: loaded, cut, batched, transcribed, guarded, written.
 
+Each recording is decoded once. Those that together last about an hour are held in memory, batched by their lengths and
+transcribed before the next ones are loaded.
+
 The file that is written does not depend on how often the run was killed, nor on the number of its processes. Batches
-are made from all recordings before the cache is looked up, because a log-probability's last digits, and with them now
-and then a word, depend on the rest of the batch. A batch that was cut off is computed again as it was.
+are made before the cache is looked up, because a log-probability's last digits, and with them now and then a word,
+depend on the rest of the batch. A batch that was cut off is computed again as it was.
 """
 
 import hashlib
@@ -10,8 +13,8 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -35,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 # How long one process may wait for the others: their shares are the same number of batches, not of hours.
 PATIENCE = timedelta(days=7)
+HELD_SECONDS = 3600  # of audio, 230 MB, and the rest of the last recording
 
 
 @dataclass(frozen=True)
@@ -90,44 +94,115 @@ def transcribe(
     _refuse_other_file(output_file)
     state = connect(timeout=PATIENCE)
     whisper = Whisper(asr, state.device, revision, language)
-    pieces, unreadable = load_pieces(recordings, whisper.window, quiet=not state.is_main_process)
-    if not pieces:
-        raise DataError(f"There is no recording to transcribe. {next(iter(unreadable.values()), '')}".strip())
     cache_dir = cache_dir or cached_assets_path("m4ser", "transcripts")
     cache = TranscriptCache(cache_dir, whisper.settings, state.process_index)
-    keys = {piece.key for piece in pieces}
-    done = set(cache.load(keys))
-    unfinished = [batch for batch in make_batches(pieces, batch_size) if any(p.key not in done for p in batch)]
-    logger.info("%d pieces, %d of them in the cache %s", len(keys), len(done), cache.folder)
+    work = Work(whisper, cache, cache.keys(), batch_size, state)
+    logger.info("%d pieces in the cache %s", len(work.done), cache.folder)
     state.wait_for_everyone()  # all have loaded the cache before one writes to it
-    transcribe_batches(unfinished[state.process_index :: state.num_processes], recordings, whisper, cache, done, state)
+    pieces, unreadable = transcribe_all(recordings, work)
     state.wait_for_everyone()
+    if not pieces:
+        raise DataError(f"There is no recording to transcribe. {next(iter(unreadable.values()), '')}".strip())
     if not state.is_main_process:
         return {}, Counter()
-    return unreadable, write_transcripts(pieces, cache.load(keys), Path(output_file))
+    transcriptions = cache.load({piece.key for piece in pieces})
+    return unreadable, write_transcripts(pieces, transcriptions, Path(output_file))
 
 
-def load_pieces(
-    recordings: Sequence[Mapping[str, Any]] | datasets.Dataset, window: int, quiet: bool = False
-) -> tuple[list[Piece], dict[str, str]]:
-    """Return every recording's pieces, in order, and {id: why} for those that cannot be loaded.
+@dataclass
+class Work:
+    """An ASR model and its cache, whose keys are `done`, in one of several processes.
 
-    Args:
-        window: the most samples of a piece. quiet: show no progress.
+    `batches` counts those that are not in the cache, of all processes.
     """
+
+    whisper: Whisper
+    cache: TranscriptCache
+    done: set[str]
+    batch_size: int
+    state: PartialState
+    batches: int = 0
+
+    def take(self) -> bool:
+        """Count a batch; tell whether it is this process's turn."""
+        self.batches += 1
+        return (self.batches - 1) % self.state.num_processes == self.state.process_index
+
+
+@dataclass
+class Loaded:
+    """Recordings in memory: the pieces of those that can be loaded, the samples by a piece's key, {id: why} of others.
+
+    `stop` is the row after the last one.
+    """
+
+    pieces: list[Piece] = field(default_factory=list)
+    samples: dict[str, np.ndarray] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    stop: int = 0
+
+
+def transcribe_all(
+    recordings: Sequence[Mapping[str, Any]] | datasets.Dataset, work: Work
+) -> tuple[list[Piece], dict[str, str]]:
+    """Transcribe what is not in the cache; return all recordings' pieces and {id: why} of those not loaded."""
     pieces: list[Piece] = []
     unreadable: dict[str, str] = {}
-    for row, recording in enumerate(tqdm(recordings, desc="Loading audio", unit="recording", disable=quiet)):
+    batched: set[str] = set()
+    quiet = not work.state.is_main_process
+    with tqdm(total=len(recordings), desc="Transcribing", unit="recording", disable=quiet) as progress:
+        for loaded in load_recordings(recordings, work.whisper.window):
+            new = [piece for piece in loaded.pieces if piece.key not in batched]
+            keys_by_row = [{piece.key for piece in group} for _, group in groupby(new, key=lambda piece: piece.row)]
+            first = progress.n
+            for batch in make_batches(new, work.batch_size):
+                if not transcribe_batch(batch, loaded.samples, work):
+                    continue
+                progress.update(first + sum(keys <= work.done for keys in keys_by_row) - progress.n)
+            progress.update(loaded.stop - progress.n)  # with those of other processes, and the unreadable ones
+            batched.update(piece.key for piece in new)
+            pieces += loaded.pieces
+            unreadable |= loaded.unreadable
+    return pieces, unreadable
+
+
+def transcribe_batch(batch: Sequence[Piece], samples: Mapping[str, np.ndarray], work: Work) -> bool:
+    """Transcribe a batch that is not in the cache, and add it; return False where there is nothing to do here."""
+    if all(piece.key in work.done for piece in batch) or not work.take():
+        return False
+    transcribed = zip(batch, work.whisper.transcribe_batch([samples[piece.key] for piece in batch]), strict=True)
+    work.cache.append({piece.key: transcription for piece, transcription in transcribed if piece.key not in work.done})
+    work.done.update(piece.key for piece in batch)
+    logger.debug("Transcribed %d pieces of at most %.1f s", len(batch), max(piece.seconds for piece in batch))
+    return True
+
+
+def load_recordings(
+    recordings: Sequence[Mapping[str, Any]] | datasets.Dataset, window: int, held_seconds: float = HELD_SECONDS
+) -> Iterator[Loaded]:
+    """Load each recording once, in order; yield those that together last `held_seconds`, and at the end the rest.
+
+    Args:
+        window: the most samples of a piece.
+    """
+    loaded, held = Loaded(), 0
+    for row, recording in enumerate(recordings):
+        loaded.stop = row + 1
         try:
             samples = load_audio(recording["audio"])
         except AudioError as error:
-            unreadable[recording["id"]] = str(error)
+            loaded.unreadable[recording["id"]] = str(error)
             continue
         for start, stop in pairwise(cut_points(samples, window)):
             piece = samples[start:stop]
             key = hashlib.sha256(piece.tobytes()).hexdigest()
-            pieces.append(Piece(row, recording["id"], start, stop, key, loudest_level(piece)))
-    return pieces, unreadable
+            loaded.pieces.append(Piece(row, recording["id"], start, stop, key, loudest_level(piece)))
+            loaded.samples[key] = piece
+        held += len(samples)
+        if held >= held_seconds * SAMPLING_RATE:
+            yield loaded
+            loaded, held = Loaded(stop=row + 1), 0
+    yield loaded
 
 
 def cut_points(samples: np.ndarray, window: int) -> list[int]:
@@ -145,28 +220,6 @@ def make_batches(pieces: Iterable[Piece], batch_size: int) -> list[list[Piece]]:
     different = {piece.key: piece for piece in pieces}.values()
     ordered = sorted(different, key=lambda piece: (piece.start - piece.stop, piece.key))
     return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
-
-
-def transcribe_batches(
-    batches: list[list[Piece]],
-    recordings: Sequence[Mapping[str, Any]] | datasets.Dataset,
-    whisper: Whisper,
-    cache: TranscriptCache,
-    done: Collection[str],
-    state: PartialState,
-) -> None:
-    """Transcribe batches and add to the cache, batch by batch, the transcriptions of keys that are not `done`."""
-    others = f" (1 of {state.num_processes} processes)" if state.num_processes > 1 else ""
-    total = sum(map(len, batches))
-    with tqdm(
-        total=total, desc=f"Transcribing{others}", unit="recording", disable=not state.is_main_process
-    ) as progress:
-        for batch in batches:
-            samples = [load_audio(recordings[piece.row]["audio"])[piece.start : piece.stop] for piece in batch]
-            transcribed = zip(batch, whisper.transcribe_batch(samples), strict=True)
-            cache.append({piece.key: transcription for piece, transcription in transcribed if piece.key not in done})
-            logger.debug("Transcribed %d pieces of at most %.1f s", len(batch), max(piece.seconds for piece in batch))
-            progress.update(len(batch))
 
 
 def write_transcripts(
