@@ -28,11 +28,11 @@ from m4ser.data.builders.builder_cli import (
     add_release_arguments,
     argument_parser,
     load_tokenizer,
-    read_hypotheses,
     read_recording,
     run,
 )
 from m4ser.data.builders.card import summary
+from m4ser.data.builders.hypotheses import Hypotheses, read_hypotheses
 from m4ser.data.builders.release import ReleaseReport
 from m4ser.data.builders.writing import write_dataset
 from m4ser.data.schema import DataError, Utterance
@@ -164,7 +164,7 @@ def read_utterances(
     release: Path,
     turns: Sequence[Turn],
     transcripts: Mapping[str, str],
-    hypotheses: Mapping[str, str],
+    hypotheses: Hypotheses,
     labels: Mapping[str, str],
     report: ReleaseReport,
 ) -> Iterator[Utterance]:
@@ -186,13 +186,14 @@ def read_utterances(
             emotion=labels[turn.evaluation],
             duration=seconds,
             transcript=None if transcript is None else without_tags(turn.id, transcript, report),
-            hypothesis=hypotheses.get(turn.id),
+            **hypotheses.columns(turn.id),
             speaker=turn.speaker,
             session=turn.session.removeprefix("Session"),
             dialogue=turn.dialogue,
             extra={"improvised": turn.improvised, "sex": SEXES[turn.speaker[-1]]},
         )
     report.check()
+    hypotheses.check()
 
 
 def main() -> None:

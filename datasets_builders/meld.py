@@ -29,12 +29,12 @@ from m4ser.data.builders.builder_cli import (
     argument_parser,
     encode_flac,
     load_tokenizer,
-    read_hypotheses,
     read_text,
     read_video,
     run,
 )
 from m4ser.data.builders.card import summary
+from m4ser.data.builders.hypotheses import Hypotheses, read_hypotheses
 from m4ser.data.builders.release import ReleaseReport, find_recursive
 from m4ser.data.builders.writing import write_dataset
 from m4ser.data.schema import SAMPLING_RATE, DataError, Utterance
@@ -180,7 +180,7 @@ def read_utterances(
     rows: Sequence[Row],
     clips: Mapping[str, Sequence[Path]] | None,
     labels: Mapping[str, str],
-    hypotheses: Mapping[str, str],
+    hypotheses: Hypotheses,
     report: ReleaseReport,
 ) -> Iterator[Utterance]:
     """Yield the rows of the classes `labels` that have a clip, or all of them where `clips` is None."""
@@ -207,11 +207,12 @@ def read_utterances(
             emotion=labels[row.emotion],
             split="validation" if row.corpus == "dev" else row.corpus,
             transcript=row.text,
-            hypothesis=hypotheses.get(row.id),
+            **hypotheses.columns(row.id),
             speaker=row.speaker,
             dialogue=f"{row.corpus}_{row.dialogue}",
         )
     report.check()
+    hypotheses.check()
     usable = len(chosen) - len(left_out)
     kind = f"{len(rows):,} rows in the CSVs, {len(chosen):,} of these classes, {usable:,} usable; left out"
     report.findings[kind] = left_out

@@ -19,12 +19,12 @@ import datasets
 from m4ser.data.builders.builder_cli import (
     argument_parser,
     load_tokenizer,
-    read_hypotheses,
     read_recording,
     read_text,
     run,
 )
 from m4ser.data.builders.card import summary
+from m4ser.data.builders.hypotheses import Hypotheses, read_hypotheses
 from m4ser.data.builders.writing import write_dataset
 from m4ser.data.schema import DataError, Utterance
 
@@ -54,7 +54,7 @@ def split_of(actor: int) -> str:
     return "validation" if actor <= LAST_VALIDATION_ACTOR else "test"
 
 
-def read_utterance(recording: Path, hypotheses: dict[str, str]) -> Utterance:
+def read_utterance(recording: Path, hypotheses: Hypotheses) -> Utterance:
     emotion, statement, actor = map(int, NAME.fullmatch(recording.name).groups())
     audio, path, duration = read_recording(recording)
     return Utterance(
@@ -65,7 +65,7 @@ def read_utterance(recording: Path, hypotheses: dict[str, str]) -> Utterance:
         duration=duration,
         split=split_of(actor),
         transcript=STATEMENTS[statement - 1],
-        hypothesis=hypotheses.get(recording.stem),
+        **hypotheses.columns(recording.stem),
         speaker=f"actor{actor:02d}",
         extra={"sex": "male" if actor % 2 else "female"},  # as the release numbers its actors
     )
@@ -76,6 +76,7 @@ def read_corpus(data_dir: Path, hypotheses_file: Path | None) -> Iterator[Uttera
     hypotheses = read_hypotheses(hypotheses_file or (beside if beside.is_file() else None))
     for recording in find_recordings(data_dir):
         yield read_utterance(recording, hypotheses)
+    hypotheses.check()
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from m4ser.evaluation.report import plot_confusion_matrix
 from m4ser.hub.models import push
-from m4ser.run_folder import CONFUSION_MATRIX, read_results
+from m4ser.run_folder import CONFUSION_MATRIX, read_tested_results
 
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
 
@@ -25,7 +25,7 @@ def main():
     parser.add_argument("--private", action="store_true")
     arguments = parser.parse_args()
     try:
-        results = read_results(arguments.run)
+        results = read_tested_results(arguments.run)
         matrix = results["splits"]["test"]["confusion_matrix"]
         plot_confusion_matrix(matrix, results["labels"], arguments.run / CONFUSION_MATRIX)
         url = push(

@@ -60,8 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def load_rows(folder: Path) -> datasets.Dataset:
     """Return the recordings in `folder`, of every split, with `id` and `audio` {bytes, path}.
 
+    The id of a recording that is no dataset's is its path in `folder` without the extension.
+
     Raises:
-        DataError: there is none, or two have the same name.
+        DataError: there is none, or two in a folder have the same name.
     """
     if any(folder.rglob("*.parquet")):
         rows = merge_splits(load_dataset(folder), ["id", "audio"])
@@ -69,10 +71,11 @@ def load_rows(folder: Path) -> datasets.Dataset:
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
     if not paths:
         raise DataError(f"{folder} holds neither a dataset nor a recording ({', '.join(sorted(AUDIO_SUFFIXES))}).")
-    if len({path.stem for path in paths}) < len(paths):
+    ids = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
+    if len(set(ids)) < len(ids):
         raise DataError(f"Two recordings in {folder} have the same name; the names are the ids in the output.")
     audio = [{"bytes": None, "path": str(path)} for path in paths]
-    return datasets.Dataset.from_dict({"id": [path.stem for path in paths], "audio": audio})
+    return datasets.Dataset.from_dict({"id": ids, "audio": audio})
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ def wer(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Score a dataset's ASR hypotheses: word error rates overall and by split, session, emotion and speaker."""
-    from m4ser.data.builders.builder_cli import read_hypotheses
+    from m4ser.data.builders.hypotheses import read_hypotheses
     from m4ser.evaluation import transcripts
 
     rows = transcripts.load_texts(dataset, None if hypotheses is None else read_hypotheses(hypotheses))

@@ -24,7 +24,7 @@ def steps(is_partial: bool) -> list[Step]:
 def own_recordings() -> list[Step]:
     """Return what somebody types who trains on their own recordings."""
     build = "python datasets_builders/manifest.py --data_dir recordings.csv --output_dir data/mine"
-    train = "accelerate launch train.py configs/ravdess.yaml --dataset data/mine --output_dir runs/mine"
+    train = "accelerate launch train.py configs/recordings.yaml --dataset data/mine --output_dir runs/mine"
     return [
         Step("m4ser doctor"),
         Step(build),

@@ -27,6 +27,7 @@ CONFIGS = {
     "meld": {"epochs": 1, "config": NARROW},
     "meld_text": {"epochs": 1, "config": NARROW},
     "ravdess": {"epochs": 1},
+    "recordings": {"epochs": 1},
 }
 # What IEMOCAP's transcribers write for what is no word.
 TAGS = ("[LAUGHTER]", "[BREATHING]", "[GARBAGE]", "[LIPSMACK]")

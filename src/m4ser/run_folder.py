@@ -69,7 +69,8 @@ def read_results(folder: str | Path) -> dict[str, Any]:
 
     Returns:
         What results.json holds: at least `name`, `protocol`, `labels`, `seed`, `seconds`, `config` (the arguments by
-        group) and `splits` with the scores of `test`: MEASURES in 0..1, `n`, and usually `confusion_matrix`.
+        group) and `splits` with the scores of `test`, or of a run that tested nothing those of `validation`: MEASURES
+        in 0..1, `n`, and usually `confusion_matrix`.
 
     Raises:
         ValueError: naming a run that is missing, unfinished or malformed.
@@ -79,11 +80,24 @@ def read_results(folder: str | Path) -> dict[str, Any]:
         results = json.loads(path.read_text(encoding="utf-8"))
         for name in REQUIRED:
             results[name]
-        _ = results["config"]["data"]["dataset"], [float(results["splits"]["test"][name]) for name in (*MEASURES, "n")]
+        scores = results["splits"]["test" if "test" in results["splits"] else "validation"]
+        _ = results["config"]["data"]["dataset"], [float(scores[name]) for name in (*MEASURES, "n")]
     except OSError as error:
         raise ValueError(f"{folder}: there is no {RESULTS}; give the folder of a finished run.") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path}: not a finished run with a test split ({error!r}); evaluate it again.") from error
+    return results
+
+
+def read_tested_results(folder: str | Path) -> dict[str, Any]:
+    """Read the results of a finished run that has test scores.
+
+    Raises:
+        ValueError: as of `read_results`, or the run tested nothing.
+    """
+    results = read_results(folder)
+    if "test" not in results["splits"]:
+        raise ValueError(f"{folder}: its dataset has no test split, so that there are no test figures of this run.")
     return results
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from m4ser.asr.transcription import cut_points, load_pieces, make_batches, transcribe
-from m4ser.data.builders.builder_cli import read_hypotheses
+from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.data.schema import DataError
 from tests.asr.conftest import noise, recordings
 from tests.tiny_whisper import WINDOW_SECONDS
@@ -164,7 +164,7 @@ def test_unreadable_recordings_are_named_and_left_out(tiny_whisper, tmp_path):
     output = tmp_path / "hypotheses.jsonl"
     unreadable, rejected = transcribe(rows, tiny_whisper, output, cache_dir=tmp_path)
     assert unreadable.keys() == {"broken"} and unreadable["broken"].startswith("broken.wav: not an audio file")
-    assert read_hypotheses(output).keys() == {"clip 0", "clip 1"}
+    assert read_hypotheses(output).texts.keys() == {"clip 0", "clip 1"}
     assert rejected.total() == output.read_text().count('"reason"')
 
 

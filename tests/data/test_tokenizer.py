@@ -67,11 +67,54 @@ def test_a_tokenizer_is_not_changed_in_place(bert_folder):
     assert with_normalization(bert, "none") is bert
 
 
-def test_basic_is_refused_for_other_scripts():
-    check_letters(["a caf\u00e9"] + ["the meal was great"] * 10, "basic")
-    check_letters(["za\u017c\u00f3\u0142\u0107"], "none")
-    with pytest.raises(DataError, match="delete 33% of the letters of these texts, such as of 'Gr\u00fc\u00df'"):
-        check_letters(["oh", "Gr\u00fc\u00df"], "basic")
+def check(texts, tokenizer):
+    return check_letters(texts, tokenizer, "choose normalization none")
+
+
+def test_normalization_that_deletes_letters_is_refused():
+    with pytest.raises(DataError, match=r"deletes 33\.3% .* such as of 'Grüß': choose normalization none\."):
+        check(["oh", "Grüß"], train_tokenizer(["oh"], 80))
+    few = ["a café", *["the meal was great"] * 10]
+    assert check(few, train_tokenizer(few, 80)) == [
+        "The tokenizer deletes 0.6% of the letters of these texts, such as of 'a café'."
+    ]
+
+
+def test_unknown_letters_are_reported():
+    tokenizer = train_tokenizer(TEXTS, 80, "none")
+    assert check(TEXTS, tokenizer) == []
+    assert check(["мир", "bad"], tokenizer) == [
+        "The tokenizer does not know 50.0% of the letters of these texts, such as of 'мир'."
+    ]
+
+
+SCRIPTS = [
+    "Rtęć jest jednym z pierwiastków, źle!",
+    "Привет, как дела?",
+    "नमस्ते दुनिया",
+    "مرحبا بالعالم",
+    "你好,世界" * 60,
+    "สวัสดีครับทุกคน" * 20,
+    "Schöne Grüße aus Köln",
+    "안녕하세요 여러분",
+]
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_trained_tokenizer_keeps_every_script(text):
+    tokenizer = train_tokenizer(SCRIPTS, 100, "none", max_length=5000)
+    ids = tokenizer(text).input_ids
+    assert tokenizer.unk_token_id not in ids
+    assert "".join(tokenizer.decode(ids, skip_special_tokens=True).split()) == "".join(text.split())
+
+
+def test_letters_may_begin_a_word_later():
+    tokenizer = train_tokenizer(["wróź mi Łódź, lew"], 100, "none")
+    assert tokenizer("źle ówź").input_ids.count(tokenizer.unk_token_id) == 0
+
+
+def test_vocabulary_of_english_has_no_letter_more():
+    assert "##m" not in train_tokenizer(["my me"], 80).get_vocab()
 
 
 @pytest.mark.parametrize("make", [with_normalization, lambda _, name: train_tokenizer(TEXTS, 80, name)])

@@ -2,12 +2,14 @@
 
 import csv
 import json
+from collections import Counter
 
 import datasets
 import numpy as np
 import pytest
 import soundfile
 
+from hub_scripts.transcribe import load_rows
 from m4ser.model.audio_m4ser import load_audio
 
 
@@ -160,6 +162,33 @@ def test_speakers_are_spread_over_the_splits(raw, build_here, tmp_path):
     assert {split: set(rows["speaker"]) for split, rows in load(tmp_path).items()} == first
 
 
+def test_emotions_are_stratified_on_request(raw, build_here, tmp_path):
+    rows = [["a.wav", "joy" if n < 40 else "fear", f"u{n}"] for n in range(60)]
+    manifest = write_csv(raw / "manifest.csv", ["path", "emotion", "id"], *rows)
+    arguments = ("--data_dir", manifest, "--output_dir", tmp_path / "out")
+    finished = build_here("manifest", *arguments)
+    assert "All recordings are in the split train: to hold some out, give at least three speakers" in finished.stderr
+    assert list(load(tmp_path)) == ["train"]
+
+    finished = build_here("manifest", *arguments, "--stratify")
+    assert "who speaks in the test split may speak in training, too" in finished.stderr
+    assert "who speaks in the test split" in (tmp_path / "out" / "README.md").read_text()
+    first = {split: Counter(rows["emotion"]) for split, rows in load(tmp_path).items()}
+    assert first == {"train": {0: 14, 1: 28}, "validation": {0: 3, 1: 6}, "test": {0: 3, 1: 6}}
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [("split", "train train test", "has a column split"), ("speaker", "1 2 3", "keeps speakers apart")],
+)
+def test_stratify_is_refused_where_more_is_known(column, values, message, raw, build_here, tmp_path):
+    rows = [["a.wav", "joy", f"u{n}", value] for n, value in enumerate(values.split())]
+    write_csv(raw / "manifest.csv", ["path", "emotion", "id", column], *rows)
+    finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out", "--stratify")
+    assert finished.returncode == 1
+    assert message in finished.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -197,3 +226,78 @@ def test_bad_hypotheses_file_is_one_message(raw, build_here, tmp_path, content, 
     finished = build_here("manifest", *arguments)
     assert finished.returncode == 1
     assert message in finished.stderr
+
+
+def test_transcribed_folder_is_known_to_manifest(raw, build_here, tmp_path):
+    (raw / "sub" / "b.wav").rename(raw / "sub" / "a.wav")
+    manifest = write_csv(tmp_path / "list.csv", ["path", "emotion"], ["raw/a.wav", "joy"], ["raw/sub/a.wav", "fear"])
+    ids = load_rows(raw)["id"][:]
+    hypotheses = tmp_path / "hypotheses.jsonl"
+    hypotheses.write_text("".join(json.dumps({"id": id, "hypothesis": id}) + "\n" for id in ids))
+    arguments = ("--data_dir", manifest, "--hypotheses", hypotheses, "--output_dir", tmp_path / "out")
+    finished = build_here("manifest", *arguments)
+    assert finished.returncode == 0, finished.stderr
+    assert load(tmp_path)["train"]["hypothesis"][:] == ["a", "sub/a"]
+
+
+def test_hypotheses_of_other_recordings_are_refused(raw, build_here, tmp_path):
+    write_csv(raw / "manifest.csv", ["path", "emotion"], ["a.wav", "joy"])
+    hypotheses = tmp_path / "hypotheses.jsonl"
+    hypotheses.write_text('{"id": "z", "hypothesis": "well"}\n')
+    finished = build_here("manifest", "--data_dir", raw, "--hypotheses", hypotheses, "--output_dir", tmp_path / "out")
+    assert finished.returncode == 1
+    assert "none of its 1 hypotheses, such as that of 'z'" in finished.stderr
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("manifest.csv", "path,emotion,hyp\na.wav,joy,yes\n", "no column hypothesis but 'hyp'; name it hypothesis"),
+        ("manifest.csv", "path,emotion,speaker_id\na.wav,joy,1\n", "no column speaker but 'speaker_id'"),
+        ("manifest.csv", "path,Emotion\na.wav,joy\n", "no column emotion but 'Emotion'"),
+        ("manifest.jsonl", '{"path": "a.wav", "emotion": "joy", "transcripts": "yes"}', "but 'transcripts'"),
+    ],
+)
+def test_misspelt_column_is_refused(raw, build_here, tmp_path, name, content, message):
+    (raw / name).write_text(content)
+    finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out")
+    assert finished.returncode == 1
+    assert message in finished.stderr
+
+
+def test_other_columns_are_named_and_not_used(raw, build_here, tmp_path):
+    header = ["path", "emotion", "emotion_id", "arousal"]
+    write_csv(raw / "manifest.csv", header, ["a.wav", "joy", "3", "0.2"])
+    finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out")
+    assert finished.returncode == 0
+    assert "columns that are not used: emotion_id, arousal (known: path, emotion, id, " in finished.stderr
+
+
+def test_emotions_that_differ_in_case_are_refused(raw, build_here, tmp_path):
+    write_csv(raw / "manifest.csv", ["path", "emotion"], ["a.wav", "Joy"], ["sub/b.wav", "joy"])
+    finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out")
+    assert finished.returncode == 1
+    assert "'Joy' (line 2) and 'joy' (line 3) differ only in case" in finished.stderr
+
+
+def test_missing_manifest_is_named(build_here, tmp_path):
+    finished = build_here("manifest", "--data_dir", tmp_path / "nope.csv", "--output_dir", tmp_path / "out")
+    assert finished.stderr.startswith(f"error: There is no file or folder {tmp_path / 'nope.csv'}")
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_manifest_of_european_spreadsheet(delimiter, raw, build_here, tmp_path):
+    rows = [["path", "emotion", "transcript"], ["a.wav", "żal", "Rtęć, źle"], ["sub/b.wav", "Überraschung", "Grüße"]]
+    (raw / "manifest.csv").write_text("\r\n".join(map(delimiter.join, rows)), encoding="utf-8-sig")
+    finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out")
+    assert finished.returncode == 0, finished.stderr
+    train = load(tmp_path)["train"]
+    assert train["transcript"][:] == ["Rtęć, źle", "Grüße"]
+    assert train.features["emotion"].names == ["Überraschung", "żal"]
+
+
+def test_manifest_in_another_encoding_is_refused(raw, build_here, tmp_path):
+    (raw / "manifest.csv").write_text("path,emotion\na.wav,Überraschung\n", encoding="cp1252")
+    finished = build_here("manifest", "--data_dir", raw, "--output_dir", tmp_path / "out")
+    assert "manifest.csv: it is not in UTF-8; save it as UTF-8" in finished.stderr

@@ -13,7 +13,7 @@ import soundfile
 from datasets import Dataset
 
 from hub_scripts.transcribe import main
-from m4ser.data.builders.builder_cli import read_hypotheses
+from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.data.schema import DataError
 from tests.conftest import ROOT
 from tests.tiny_whisper import save_tiny_whisper
@@ -61,8 +61,8 @@ def test_folder_with_broken_recording(asr, tmp_path, capsys):
     (folder / "notes.txt").write_text("not a recording")
     with pytest.raises(SystemExit, match="1 of 4 recordings"):
         main(options(folder, asr, tmp_path / "hypotheses.jsonl"))
-    hypotheses = read_hypotheses(tmp_path / "hypotheses.jsonl")
-    assert hypotheses.keys() == {"a", "b", "silent"}
+    hypotheses = read_hypotheses(tmp_path / "hypotheses.jsonl").texts
+    assert hypotheses.keys() == {"a", "deeper/b", "silent"}
     assert hypotheses["silent"] == ""
     printed = capsys.readouterr().err
     assert "broken.wav" in printed and "1 texts were rejected: silence." in printed

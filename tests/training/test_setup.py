@@ -9,8 +9,12 @@ from accelerate.state import AcceleratorState
 
 from m4ser.data.builders.writing import write_dataset
 from m4ser.data.schema import DataError
+from m4ser.evaluation.report.runs import Run
+from m4ser.hub.models import write_card
+from m4ser.run_folder import read_results
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
+from m4ser.training.main import main
 from m4ser.training.setup import build_accelerator, build_experiment, load_corpus
 from tests.tiny_corpus import LABELS, SIZES, SMALL, utterances, write_sessions, write_tiny_corpus
 
@@ -65,6 +69,25 @@ def test_without_a_protocol_its_folds_are_named(sessions):
         load_corpus(arguments)
 
 
+def write_untested(folder):
+    rows = (replace(row, speaker=None) for row in utterances() if row.split != "test")
+    write_dataset(rows, LABELS, folder, title="Untested", description="Noises.")
+    return ["--dataset", str(folder)]
+
+
+def test_dataset_without_test_split_gives_no_test_figures(tmp_path, capsys):
+    argv = [SMALL, *write_untested(tmp_path / "corpus"), "--output_dir", str(tmp_path / "run")]
+    main([*argv, "--seeds", "0", "1"])
+    printed = capsys.readouterr().out
+    assert "validation WA" in printed and "the dataset has no test split" in printed and "test WA" not in printed
+    results = read_results(tmp_path / "run" / "seed0")
+    assert results["splits"].keys() == results["shared_transcripts"].keys() == {"validation"}
+    assert results["protocol_description"].endswith("unknown and may be in several. Nothing is tested.")
+    for use in (Run.read, lambda run: write_card(run, "org/model", ROOT / "model_card.md", "mit")):
+        with pytest.raises(ValueError, match="no test split, so that there are no test figures"):
+            use(tmp_path / "run" / "seed0")
+
+
 def test_few_shots(tmp_path):
     corpus = write_tiny_corpus(tmp_path)
     argv = ["--dataset", str(corpus), "--output_dir", "unused", "--shots", "1"]
@@ -94,11 +117,46 @@ def test_single_emotion_is_refused(tmp_path):
         load_corpus(parse_arguments(["--dataset", str(tmp_path), "--output_dir", "unused"]).data)
 
 
-def test_missing_hypotheses_are_refused(tmp_path):
-    rows = (replace(row, hypothesis=None) for row in utterances())
-    write_dataset(rows, LABELS, tmp_path, title="Unheard", description="Noises.")
-    with pytest.raises(DataError, match=r"has no hypothesis: transcribe it with hub_scripts/transcribe\.py"):
-        load_corpus(parse_arguments(["--dataset", str(tmp_path), "--output_dir", "unused"]).data)
+def test_emotion_without_training_recordings_is_named(tmp_path, capsys):
+    rows = (row for row in utterances() if (row.split, row.emotion) != ("train", "sad"))
+    write_dataset(rows, LABELS, tmp_path, title="No sad", description="Noises.")
+    load_corpus(parse_arguments(["--dataset", str(tmp_path), "--output_dir", "unused"]).data)
+    assert "The training split has no recording of sad." in capsys.readouterr().out
+
+
+def write_without(folder, **texts):
+    rows = (replace(row, **texts) for row in utterances())
+    write_dataset(rows, LABELS, folder, title="Without", description="Noises.")
+    return ["--dataset", str(folder), "--output_dir", "unused"]
+
+
+TRANSCRIBE = "transcribe it with hub_scripts/transcribe.py and build it again with --hypotheses, "
+
+
+@pytest.mark.parametrize(
+    ("texts", "column", "ways"),
+    [
+        ("transcript", "hypothesis", f"{TRANSCRIBE}train on its transcripts by --text_column transcript, "),
+        ("", "hypothesis", TRANSCRIBE),
+        ("hypothesis", "transcript", "train on its hypotheses by leaving --text_column out, "),
+        ("", "transcript", ""),
+    ],
+)
+def test_dataset_without_text_names_what_it_can_train(texts, column, ways, tmp_path):
+    missing = dict.fromkeys({"hypothesis", "transcript"} - {texts})
+    argv = [*write_without(tmp_path, **missing), "--text_column", column]
+    with pytest.raises(DataError, match="--allow_missing_text true") as refused:
+        load_corpus(parse_arguments(argv).data)
+    assert f"has no {column}: {ways}train a network of speech alone by configs/abl" in str(refused.value)
+
+
+@pytest.mark.parametrize("column", ["hypothesis", "transcript"])
+def test_whole_network_trains_without_text_on_request(column, tmp_path, capsys):
+    argv = write_without(tmp_path / "corpus", hypothesis=None, transcript=None)
+    argv += ["--text_column", column, "--allow_missing_text", "true", "--output_dir", str(tmp_path / "run")]
+    results = train(parse_arguments([SMALL, *argv]))
+    assert results["splits"]["test"]["n"] == SIZES["test"]
+    assert f"{column} for train 0 of 11" in capsys.readouterr().out
 
 
 def test_few_missing_hypotheses_are_allowed_on_request(tmp_path, capsys):
@@ -125,7 +183,9 @@ def test_foreign_letters_are_not_deleted(tmp_path):
     rows = (replace(row, hypothesis="Zażółć gęślą jaźń") for row in utterances())
     write_dataset(rows, LABELS, tmp_path, title="Polish", description="Noises.")
     argv = [SMALL, "--dataset", str(tmp_path), "--output_dir", "unused", "--normalization"]
-    with pytest.raises(DataError, match=r"delete .* of the letters .* 'Zażółć gęślą jaźń': choose normalization none"):
+    with pytest.raises(
+        DataError, match=r"deletes .* of the letters .* 'Zażółć gęślą jaźń': choose normalization none"
+    ):
         build_experiment(parse_arguments([*argv, "basic"]))
     tokenizer = build_experiment(parse_arguments([*argv, "none"])).processor.tokenizer
     assert tokenizer.decode(tokenizer("Zażółć gęślą").input_ids, skip_special_tokens=True) == "Zażółć gęślą"

@@ -5,6 +5,7 @@
 must be normalized as in training, so the normalization is a part of the tokenizer and is saved with it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -21,6 +22,7 @@ SPECIAL_TOKENS = {
 }
 NORMALIZATIONS = ("none", "basic")
 LETTERS_LOST = 0.02  # of a corpus, at most
+LONGEST_WORD = 10_000  # characters
 PRIVATE_USE = 0xF0000  # 65,534 code points that Unicode leaves to anyone
 
 
@@ -77,26 +79,43 @@ def with_prefix_space(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizer
     return tokenizer
 
 
-def check_letters(texts: Iterable[str], normalization: str) -> None:
-    """Refuse the normalization "basic" for texts of which it would delete more than 2 % of the letters.
+def check_letters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, remedy: str) -> list[str]:
+    """Count the letters of `texts` that a tokenizer's normalization deletes and that its vocabulary lacks.
+
+    Args:
+        remedy: ends the sentence of the error: what to do about it.
+
+    Returns:
+        A sentence for each of the two that occurs, with an example; no vocabulary lacks letters below 2 %.
 
     Raises:
-        DataError: with an example.
+        DataError: the normalization deletes more than 2 % of the letters.
     """
-    if normalization != "basic":
-        return
-    letters = lost = 0
-    example = ""
-    for text in texts:
-        foreign = 0 if text.isascii() else sum(character.isalpha() and not character.isascii() for character in text)
-        letters += sum(map(str.isalpha, text))
-        lost += foreign
-        example = example or (text if foreign else "")
-    if lost > LETTERS_LOST * letters:
-        raise DataError(
-            f"Normalization basic would delete {lost / letters:.0%} of the letters of these texts, such as of "
-            f"{example!r}: choose normalization none."
-        )
+    letters, lost = 0, {"deletes": 0, "does not know": 0}
+    examples: dict[str, str] = {}
+    counts = Counter(texts) or Counter([""])
+    encoding = tokenizer([*counts], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    for (text, count), ids, spans in zip(counts.items(), encoding.input_ids, encoding.offset_mapping, strict=True):
+        kept: set[int] = set()
+        unknown: set[int] = set()
+        for id, (start, end) in zip(ids, spans, strict=True):
+            (unknown if id == tokenizer.unk_token_id else kept).update(range(start, end))
+        positions = {index for index, character in enumerate(text) if character.isalpha()}
+        letters += count * len(positions)
+        for how, gone in (("deletes", positions - kept - unknown), ("does not know", positions & unknown - kept)):
+            lost[how] += count * len(gone)
+            if gone:
+                examples.setdefault(how, text)
+    found = {
+        how: f"The tokenizer {how} {number / letters:.1%} of the letters of these texts, such as of {examples[how]!r}"
+        for how, number in lost.items()
+        if number
+    }
+    if lost["deletes"] > LETTERS_LOST * letters:
+        raise DataError(f"{found['deletes']}: {remedy}.")
+    if lost["does not know"] <= LETTERS_LOST * letters:
+        found.pop("does not know", None)
+    return [f"{sentence}." for sentence in found.values()]
 
 
 def train_tokenizer(
@@ -105,9 +124,8 @@ def train_tokenizer(
     """Train a WordPiece tokenizer; the same texts give the same tokenizer.
 
     Args:
-        vocab_size: at most so many entries, the five special tokens ([PAD] is 0) included, unless the
-        characters
-            alone are more.
+        vocab_size: at most so many entries, the five special tokens ([PAD] is 0) included, unless the characters alone
+            are more.
         max_length: the longest input, [CLS] and [SEP] included.
     """
     if normalization not in NORMALIZATIONS:
@@ -118,7 +136,9 @@ def train_tokenizer(
     words = [word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text))]
     pieces = [*special_tokens, *_learn_pieces(words, vocab_size - len(special_tokens))]
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
-    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    # Scripts without spaces make a word of a whole sentence.
+    word_piece = models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=LONGEST_WORD)
+    backend = Tokenizer(word_piece)
     backend.add_special_tokens(special_tokens)
     backend.normalizer = normalizer
     backend.pre_tokenizer = pre_tokenizer
@@ -136,11 +156,19 @@ def _learn_pieces(words: Sequence[str], size: int) -> list[str]:
     runs agree. BpeTrainer sorts its alphabet: give it one where "a" and "##a" are two characters.
     """
     spelled = [[word[0], *("##" + character for character in word[1:])] for word in words]
-    alphabet = sorted({symbol for symbols in spelled for symbol in symbols})
+    used = {symbol for symbols in spelled for symbol in symbols}
+    characters = sorted({character for word in words for character in word})
+    added: list[str] = []
+    if not all(map(str.isascii, characters)):  # a letter of a larger alphabet may be rare, and begin no word here
+        forms = (form for character in characters for form in (character, f"##{character}"))
+        added = [form for form in forms if form not in used]
+    alphabet = sorted({*used, *added})
     code = {symbol: chr(PRIVATE_USE + index) for index, symbol in enumerate(alphabet)}
     symbol_of = {character: symbol for symbol, character in code.items()}
     model = Tokenizer(models.BPE())
-    trainer = trainers.BpeTrainer(vocab_size=size, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, show_progress=False, initial_alphabet=[code[form] for form in added]
+    )
     model.train_from_iterator(("".join(code[symbol] for symbol in symbols) for symbols in spelled), trainer)
     pieces = []
     numbers = model.get_vocab()

@@ -1,18 +1,25 @@
 """Word error rates: one normalizer and one count for the dataset card and for `m4ser wer`."""
 
 import json
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jiwer
+import regex
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 from transformers.utils import cached_file
 
 from m4ser.data.schema import DataError
 
+_FOREIGN = regex.compile(r"(?!\p{ASCII})[\p{L}\p{M}]")
+_IDEOGRAPHS = 0x20000  # the first of 42,720 in a row, more than there are other letters
+
 
 def whisper_normalizer(asr: str | Path | None = None) -> Callable[[str], str]:
-    """Return Whisper's English normalizer, from a text to its words as they are scored.
+    """Return Whisper's English normalizer, from a text to its words as they are scored, in which every letter stays.
+
+    By itself it makes "kot" of "kót", and drops the vowel signs of other scripts.
 
     Args:
         asr: id or folder of a Whisper model, whose tokenizer brings the table that makes "colour" "color". Without it
@@ -22,15 +29,31 @@ def whisper_normalizer(asr: str | Path | None = None) -> Callable[[str], str]:
         DataError: there is no such model, or no table with it.
     """
     if asr is None:
-        return EnglishTextNormalizer({})
+        return _keep_letters(EnglishTextNormalizer({}))
     try:
         path = cached_file(str(asr), "normalizer.json")
         if path is None:
             raise OSError("there is no normalizer.json")
         with open(path, encoding="utf-8") as file:
-            return EnglishTextNormalizer(json.load(file))
+            return _keep_letters(EnglishTextNormalizer(json.load(file)))
     except (OSError, ValueError) as error:
         raise DataError(f"No table of spellings at {str(asr)!r}: {error}") from error
+
+
+def _keep_letters(normalize: Callable[[str], str]) -> Callable[[str], str]:
+    """Hide letters and marks outside ASCII from a normalizer, each as an ideograph, which it leaves as it is."""
+    ideographs: dict[int, int] = {}
+
+    def keep(text: str) -> str:
+        if not _FOREIGN.search(text):
+            return normalize(text)
+        text = unicodedata.normalize("NFKC", text).casefold()
+        for letter in _FOREIGN.findall(text):
+            ideographs.setdefault(ord(letter), _IDEOGRAPHS + len(ideographs))
+        normalized = normalize(text.translate(ideographs))
+        return normalized.translate({other: letter for letter, other in ideographs.items()})
+
+    return keep
 
 
 def count_word_errors(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[int, int]:

@@ -38,14 +38,14 @@ DIALOGUES_HELD_OUT = 0.1  # the share of each training session's recordings
 
 @dataclass(frozen=True)
 class Partition:
-    """Three splits, `train`, `validation` and `test`, and in words how they came about."""
+    """The splits `train`, `validation` and, where anything is tested, `test`, and in words how they came about."""
 
     name: str
     description: str
     splits: datasets.DatasetDict
 
     def __post_init__(self) -> None:
-        if empty := [name for name in SPLITS if len(self.splits[name]) == 0]:
+        if empty := [name for name, rows in self.splits.items() if len(rows) == 0]:
             raise DataError(f"{self.name} leaves nothing in the split {empty[0]!r}; choose another protocol or fold.")
 
 
@@ -75,7 +75,11 @@ def held_out(corpus: datasets.DatasetDict) -> Partition:
     """Take the dataset's own splits; refuse those that share a speaker, a session, a dialogue or a recording."""
     splits = _own_splits(corpus)
     check_disjoint(splits)
-    return Partition("held_out", "The dataset's own splits, no speaker in two of them.", splits)
+    speaker_columns = [rows["speaker"] if "speaker" in rows.column_names else [None] for rows in splits.values()]
+    knows_speakers = not any(None in column for column in speaker_columns)
+    speakers = "no speaker in two of them" if knows_speakers else "whose speakers are unknown and may be in several"
+    untested = "" if "test" in splits else " Nothing is tested."
+    return Partition("held_out", f"The dataset's own splits, {speakers}.{untested}", splits)
 
 
 def official(corpus: datasets.DatasetDict) -> Partition:
@@ -224,7 +228,7 @@ def k_shot(parts: Partition, shots: int, seed: int = 0) -> Partition:
             raise DataError(f"The validation split has only {len(members)} recordings of {name}, not {shots}.")
         drawn.update(draw.sample(members, shots))
     rest = [index for index in range(len(rows)) if index not in drawn]
-    splits = {"train": take(rows, sorted(drawn)), "validation": take(rows, rest), "test": parts.splits["test"]}
+    splits = {**parts.splits, "train": take(rows, sorted(drawn)), "validation": take(rows, rest)}
     description = f"{parts.description} Of its validation split, {shots} recordings an emotion train (seed {seed})."
     return Partition(f"{parts.name}, {shots} shots", description, datasets.DatasetDict(splits))
 
@@ -236,7 +240,8 @@ def shared_transcripts(splits: datasets.DatasetDict) -> dict[str, float]:
     large share is scripted, a model may know the emotion of a sentence by heart.
     """
     trained = set(_texts(splits["train"])) - {None}
-    return {name: sum(text in trained for text in _texts(splits[name])) / len(splits[name]) for name in SPLITS[1:]}
+    held_out = {name: rows for name, rows in splits.items() if name != "train"}
+    return {name: sum(text in trained for text in _texts(rows)) / len(rows) for name, rows in held_out.items()}
 
 
 def take(rows: datasets.Dataset, indices: Sequence[int]) -> datasets.Dataset:
@@ -267,12 +272,13 @@ def check_disjoint(dataset_dict: Mapping[str, datasets.Dataset], columns: Sequen
 
 
 def _own_splits(corpus: datasets.DatasetDict) -> datasets.DatasetDict:
-    if missing := [split for split in SPLITS if split not in corpus]:
+    missing = [split for split in SPLITS if split not in corpus]
+    if missing and missing != ["test"]:
         raise DataError(
             f"The dataset has no {' and no '.join(missing)} split; give --protocol, one of "
             f"{', '.join(name for name in PROTOCOLS if name not in FOLDLESS)}."
         )
-    return datasets.DatasetDict({split: corpus[split] for split in SPLITS})
+    return datasets.DatasetDict({split: corpus[split] for split in SPLITS if split in corpus})
 
 
 def _column(rows: datasets.Dataset, name: str, protocol: str) -> list[Any]:

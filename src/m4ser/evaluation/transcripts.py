@@ -6,6 +6,7 @@ from typing import Any
 
 import datasets
 
+from m4ser.data.builders.hypotheses import Hypotheses
 from m4ser.data.loading import load_dataset, merge_splits
 from m4ser.data.schema import DataError
 from m4ser.data.word_errors import whisper_normalizer
@@ -58,19 +59,20 @@ def word_error_rates(
     return rates
 
 
-def load_texts(dataset: str | Path, hypotheses: Mapping[str, str] | None = None) -> datasets.Dataset:
+def load_texts(dataset: str | Path, hypotheses: Hypotheses | None = None) -> datasets.Dataset:
     """Load all splits of a dataset without their audio, as one `Dataset`.
 
     Args:
-        dataset: folder or Hub id. hypotheses: {id: hypothesis} instead of the dataset's own.
+        dataset: folder or Hub id. hypotheses: of a file, instead of the dataset's own.
 
     Raises:
-        DataError: no such dataset, or one without transcripts.
+        DataError: no such dataset, or no recording that has one of the hypotheses.
     """
     rows = merge_splits(load_dataset(dataset), [*TEXTS, *COLUMNS, "id"])
     if hypotheses is None:
         return rows
-    given = [hypotheses.get(id) for id in rows["id"]]
+    given = [hypotheses.columns(id).get("hypothesis") for id in rows["id"]]
+    hypotheses.check()
     return rows.remove_columns("hypothesis").add_column("hypothesis", given, feature=datasets.Value("string"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from m4ser.hub.upload import upload
-from m4ser.run_folder import CONFUSION_MATRIX, MEASURES, RESULTS, read_results
+from m4ser.run_folder import CONFUSION_MATRIX, MEASURES, RESULTS, read_tested_results
 
 RUN_FILES = ["*.safetensors", "*.json", "*.py", "README.md", CONFUSION_MATRIX]
 # Files of settings, in which a path of this machine may stand.
@@ -37,9 +37,10 @@ def write_card(
     Raises:
         ValueError: the run is not finished; a model without an evaluation has no card.
     """
-    results = without_local_paths(read_results(run))
+    measured = read_tested_results(run)
+    results = without_local_paths(measured)
     scores = results["splits"]["test"]
-    dataset = dataset or _corpus_name(read_results(run)["config"]["data"]["dataset"])
+    dataset = dataset or _corpus_name(measured["config"]["data"]["dataset"])
     data = ModelCardData(
         license=license,
         language="en",

@@ -1,4 +1,4 @@
-"""What is given beside a pipeline's input: the rate of samples, and a text; joined to the input, or refused."""
+"""The rate of samples and the text that are given beside a pipeline's input: joined to it, or refused."""
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches

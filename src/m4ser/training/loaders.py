@@ -24,7 +24,7 @@ class Loaders:
 
     train: DataLoader
     validation: DataLoader
-    test: DataLoader
+    test: DataLoader | None  # where anything is tested
     sampler: LengthGroupedBatchSampler
     augmentation: Augmentation
 
@@ -66,7 +66,8 @@ class Loaders:
             )
 
         sampler = sample("train", options.seed)
-        validation, test = (load(split, sample(split, None)) for split in ("validation", "test"))
+        validation = load("validation", sample("validation", None))
+        test = load("test", sample("test", None)) if "test" in corpus else None
         return cls(load("train", sampler, augmentation), validation, test, sampler, augmentation)
 
     def total_steps(self, epochs: int, accumulation: int) -> int:

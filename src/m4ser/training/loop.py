@@ -148,10 +148,11 @@ def conclude(
     accelerator: Accelerator,
     begun: float,
 ) -> dict[str, Any]:
-    """Measure the best epoch on both held-out splits and write its predictions; the run has `begun` by the clock."""
+    """Measure the best epoch on the held-out splits and write its predictions; the run has `begun` by the clock."""
     output_dir = Path(arguments.training.output_dir)
     best = accelerator.prepare_model(SYSTEMS[arguments.model.system].from_pretrained(output_dir), evaluation_mode=True)
-    measured = {name: evaluate(best, getattr(loaders, name), accelerator) for name in ("validation", "test")}
+    held_out = {"validation": loaders.validation} | ({"test": loaders.test} if loaders.test else {})
+    measured = {name: evaluate(best, loader, accelerator) for name, loader in held_out.items()}
     labels = experiment.corpus["train"].features["emotion"].names
     if accelerator.is_main_process:
         write_predictions(output_dir, {name: rows for name, (_, rows) in measured.items()}, labels)

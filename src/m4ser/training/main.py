@@ -12,6 +12,8 @@ from m4ser.training.arguments import parse_arguments
 from m4ser.training.runs import train_all, train_one
 from m4ser.training.tables import train_table
 
+TEST = "test"
+NO_TEST = " (chosen on these recordings; the dataset has no test split)"
 TABLE, DEBUG = "--table", "--debug"
 
 
@@ -41,8 +43,9 @@ def train_experiment(argv: Sequence[str]) -> None:
     if arguments.data.fold == "all" or arguments.training.seeds:
         _print_once(describe_summary(train_all(arguments)))
     else:
-        test = train_one(arguments)["splits"]["test"]
-        _print_once(f"test WA {test['weighted_accuracy']:.3f}, UA {test['unweighted_accuracy']:.3f}, n {test['n']}")
+        split, scores = _last_split(train_one(arguments))
+        figures = f"WA {scores['weighted_accuracy']:.3f}, UA {scores['unweighted_accuracy']:.3f}, n {scores['n']}"
+        _print_once(f"{split} {figures}{'' if split == TEST else NO_TEST}")
 
 
 def train_rows(table: str, argv: Sequence[str]) -> None:
@@ -54,11 +57,18 @@ def train_rows(table: str, argv: Sequence[str]) -> None:
 
 
 def describe_summary(summary: Mapping[str, Any]) -> str:
-    """Return the test scores of several runs in one line."""
-    test = summary["splits"]["test"]
-    shown = {"WA": test["weighted_accuracy"], "UA": test["unweighted_accuracy"]}
+    """Return the test scores of several runs in one line, without a test split those of validation."""
+    split, scores = _last_split(summary)
+    shown = {"WA": scores["weighted_accuracy"], "UA": scores["unweighted_accuracy"]}
     figures = (f"{name} {value['mean']:.3f} ± {value['standard_deviation']:.3f}" for name, value in shown.items())
-    return f"test {', '.join(figures)}, mean and standard deviation of {len(summary['runs'])} runs"
+    runs = f"mean and standard deviation of {len(summary['runs'])} runs"
+    return f"{split} {', '.join(figures)}, {runs}{'' if split == TEST else NO_TEST}"
+
+
+def _last_split(results: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return the split that counts, with its scores: test, or validation where nothing is tested."""
+    splits = results["splits"]
+    return (TEST, splits[TEST]) if TEST in splits else ("validation", splits["validation"])
 
 
 def _take_table(argv: Sequence[str]) -> tuple[str | None, list[str]]:

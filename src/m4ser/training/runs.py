@@ -155,7 +155,9 @@ def sum_up(arguments: Arguments, results: Mapping[str, Mapping[str, Any]]) -> di
     summary = {
         "runs": {Path(folder).name: _measures(result) for folder, result in results.items()},
         "splits": {
-            split: {name: _mean_and_deviation(results.values(), split, name) for name in MEASURES} for split in SPLITS
+            split: {name: _mean_and_deviation(results.values(), split, name) for name in MEASURES}
+            for split in SPLITS
+            if all(split in result["splits"] for result in results.values())
         },
         "config": arguments.as_dict(),
     }
@@ -236,7 +238,11 @@ def _finished(arguments: Arguments) -> dict[str, Any] | None:
 
 
 def _measures(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    return {split: {name: results["splits"][split][name] for name in MEASURES} for split in SPLITS}
+    return {
+        split: {name: results["splits"][split][name] for name in MEASURES}
+        for split in SPLITS
+        if split in results["splits"]
+    }
 
 
 def _mean_and_deviation(results: Iterable[Mapping[str, Any]], split: str, name: str) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """From arguments to what is trained: the corpus with its labels, the processor, the network and its devices."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,7 @@ class Experiment:
     partition: Partition
 
 
+TEXT_COLUMNS = ("hypothesis", "transcript")
 # Arguments that may differ between a run and the one that resumes from its checkpoints.
 MUTABLE_ON_RESUME = {
     "output_dir",
@@ -162,9 +163,11 @@ def load_corpus(arguments: DataArguments, seed: int = 0, encodes_text: bool = Tr
     Raises:
         DataError: what is trained on is missing, texts among it, or has one emotion only.
     """
-    if arguments.text_column not in ("hypothesis", "transcript"):
-        raise DataError(f"text_column is hypothesis or transcript, not {arguments.text_column!r}.")
+    if arguments.text_column not in TEXT_COLUMNS:
+        raise DataError(f"text_column is {' or '.join(TEXT_COLUMNS)}, not {arguments.text_column!r}.")
     corpus = load_dataset(arguments.dataset)
+    if encodes_text and not arguments.allow_missing_text:
+        _refuse_without_text(corpus, arguments)
     if arguments.text_column != "hypothesis":
         corpus = datasets.DatasetDict(
             {split: _replace_hypothesis(rows, arguments.text_column) for split, rows in corpus.items()}
@@ -175,27 +178,43 @@ def load_corpus(arguments: DataArguments, seed: int = 0, encodes_text: bool = Tr
         parts = k_shot(parts, arguments.shots, seed)
     if encodes_text:
         _check_texts(parts.splits, arguments)
-    if len(set(parts.splits["train"]["emotion"])) < 2:
+    names, trained = parts.splits["train"].features["emotion"].names, set(parts.splits["train"]["emotion"])
+    if len(trained) < 2:
         raise DataError(f"{arguments.dataset}: all recordings of the training split have the same emotion.")
+    if absent := [name for label, name in enumerate(names) if label not in trained]:
+        PartialState().print(f"The training split has no recording of {', '.join(absent)}.")
     return parts
 
 
+def _refuse_without_text(corpus: datasets.DatasetDict, arguments: DataArguments) -> None:
+    """Refuse a dataset without a text in the column that is trained on, and say what can be trained on it."""
+    given = {column for column in TEXT_COLUMNS for rows in corpus.values() if set(rows[column]) - {None}}
+    if arguments.text_column in given:
+        return
+    if arguments.text_column == "hypothesis":
+        ways = ["transcribe it with hub_scripts/transcribe.py and build it again with --hypotheses"]
+        other = "train on its transcripts by --text_column transcript"
+    else:
+        ways, other = [], "train on its hypotheses by leaving --text_column out"
+    ways += [other] if given else []
+    ways += ["train a network of speech alone by configs/ablations/speech_only.yaml"]
+    raise DataError(
+        f"{arguments.dataset} has no {arguments.text_column}: {', '.join(ways)}, or train the whole network without "
+        "text by --allow_missing_text true."
+    )
+
+
 def _check_texts(splits: datasets.DatasetDict, arguments: DataArguments) -> None:
-    """Print how many texts each split has; refuse a dataset without, or with too few unless the arguments allow it."""
+    """Print how many texts each split has; refuse too few unless the arguments allow it."""
     texts = {split: rows["hypothesis"] for split, rows in splits.items()}
     counts = {split: (sum(text is not None for text in column), len(column)) for split, column in texts.items()}
     column = arguments.text_column
-    if not counts["train"][0]:
-        raise DataError(
-            f"{arguments.dataset} has no {column}: transcribe it with hub_scripts/transcribe.py and "
-            "build it again with --hypotheses."
-        )
     PartialState().print(f"{column} for {describe_coverage(counts)}")
     if not arguments.allow_missing_text:
-        remedy = (
-            "transcribe the rest with hub_scripts/transcribe.py, or train all the same by --allow_missing_text true."
+        make = (
+            "transcribe the rest with hub_scripts/transcribe.py" if column == "hypothesis" else "give the others one"
         )
-        check_coverage(counts, column, remedy)
+        check_coverage(counts, column, f"{make}, or train all the same by --allow_missing_text true.")
 
 
 def check_parts(model: EmotionModel, learning_rates: Mapping[str, float]) -> None:
@@ -208,27 +227,39 @@ def check_parts(model: EmotionModel, learning_rates: Mapping[str, float]) -> Non
 
 def _replace_hypothesis(rows: datasets.Dataset, column: str) -> datasets.Dataset:
     """Put another column in the position of the hypothesis, such as the human transcript (Table VI)."""
-    return rows.remove_columns("hypothesis").add_column("hypothesis", rows[column])
+    texts = rows[column]
+    return rows.remove_columns("hypothesis").add_column("hypothesis", texts, feature=datasets.Value("string"))
 
 
 def build_processor(arguments: Arguments, train_split: datasets.Dataset) -> M4SERProcessor:
     """Load a trained model's, or pretrained parts; else train a tokenizer on the training split's own texts."""
-    if arguments.model.init_from is not None:
-        return initial_processor(arguments)
     model, data = arguments.model, arguments.data
+    texts = [text for column in TEXT_COLUMNS for text in train_split[column] if text]
+    if model.init_from is not None:
+        processor = initial_processor(arguments)
+        _print_lost_letters(texts, processor.tokenizer, "start from a model of such texts, or without --init_from")
+        return processor
     tokenizer: PreTrainedTokenizerBase
-    texts = [text for column in ("hypothesis", "transcript") for text in train_split[column] if text]
-    check_letters(texts, data.normalization)
     if model.text_encoder is None:
         tokenizer = train_tokenizer(texts, data.vocabulary_size, data.normalization)
     else:
         pretrained = with_prefix_space(AutoTokenizer.from_pretrained(model.text_encoder))
         tokenizer = with_normalization(pretrained, data.normalization)
+    _print_lost_letters(
+        texts,
+        tokenizer,
+        "choose another text encoder" if data.normalization == "none" else "choose normalization none",
+    )
     if model.speech_encoder is None:
         feature_extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
     else:
         feature_extractor = AutoFeatureExtractor.from_pretrained(model.speech_encoder)
     return M4SERProcessor(feature_extractor, tokenizer, asr_model_id=data.asr_model_id)
+
+
+def _print_lost_letters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, remedy: str) -> None:
+    for sentence in check_letters(texts, tokenizer, remedy):
+        PartialState().print(sentence)
 
 
 def build_model(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]) -> EmotionModel:

@@ -1,9 +1,8 @@
-"""Code that all dataset builders share: command line, hypotheses files, recordings, and errors."""
+"""Code that all dataset builders share: command line, files of lines, recordings, and errors."""
 
 import argparse
 import io
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -63,25 +62,6 @@ def load_tokenizer(name: str | None) -> PreTrainedTokenizerBase | None:
         raise DataError(f"No tokenizer at {name!r}: {error}") from error
 
 
-def read_hypotheses(path: Path | None) -> dict[str, str]:
-    """Read the hypothesis of each id; a `file` stands for itself without its extension.
-
-    Raises:
-        DataError: no such file, or a line that is not an object with `id` or `file` and a `hypothesis` string.
-    """
-    hypotheses = {}
-    for number, line in numbered_lines(path) if path else ():
-        try:
-            row = json_object(line)
-        except DataError as error:
-            raise DataError(f"{path}, line {number}: {error}") from error
-        key, hypothesis = row.get("id") or row.get("file"), row.get("hypothesis")
-        if not (key and isinstance(key, str) and isinstance(hypothesis, str)):
-            raise DataError(f"{path}, line {number}: needs an id (or file) and a hypothesis, both strings")
-        hypotheses[key if row.get("id") else os.path.splitext(key)[0]] = hypothesis
-    return hypotheses
-
-
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
     """Read the lines of a text file that are not empty, numbered from 1."""
     lines = enumerate(read_text(path).split("\n"), start=1)  # not splitlines: JSON may hold U+2028
@@ -103,7 +83,9 @@ def read_text(path: Path) -> str:
     """Read a UTF-8 file (with or without a byte order mark)."""
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"Cannot read {path}: it is not in UTF-8; save it as UTF-8 ({error}).") from error
+    except OSError as error:
         raise DataError(f"Cannot read {path}: {error}.") from error
 
 

@@ -17,7 +17,7 @@ from m4ser.run_folder import (
     find_folders,
     read_measured,
     read_predictions,
-    read_results,
+    read_tested_results,
 )
 
 # The folders that train.py makes of one command with several folds or seeds.
@@ -40,7 +40,7 @@ class Run:
         Raises:
             ValueError: naming the run, where it is missing, unfinished or malformed.
         """
-        run = cls(Path(folder), read_results(folder))
+        run = cls(Path(folder), read_tested_results(folder))
         try:
             run.variant  # noqa: B018
         except (KeyError, TypeError, ValueError, AttributeError) as error:
