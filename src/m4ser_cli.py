@@ -55,7 +55,11 @@ def demo(
 def predict(
     paths: Annotated[list[str], typer.Argument(help="Recordings, folders of them, addresses, or - for a piped one.")],
     model: Annotated[str, typer.Option(help="Folder of a run, or Hub id.")],
-    text: Annotated[str | None, typer.Option(help="The hypothesis; transcribed where the model can.")] = None,
+    text: Annotated[str | None, typer.Option(help="The hypothesis, one for all of them.")] = None,
+    asr: Annotated[
+        str | None,
+        typer.Option(help="ASR model, where there is no text: folder or Hub id; the model's own by default."),
+    ] = None,
     batch_size: Annotated[
         int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings or windows at once.")
     ] = 1,
@@ -86,7 +90,7 @@ def predict(
     recordings = find_recordings(paths)
     windows = {"window": window, "hop": hop} if timeline else None
     options = {"batch_size": batch_size, "abstain_below": abstain_below}
-    rows = predict_rows(load_pipeline(model, backend, dtype), recordings, text, windows, **options)
+    rows = predict_rows(load_pipeline(model, backend, dtype, asr), recordings, text, windows, **options)
     raise typer.Exit(int(print_rows(rows, len(recordings), as_json)))
 
 

@@ -128,7 +128,8 @@ def test_installed_command_predicts_around_broken_file(tiny_run, recordings, tmp
         expected = {item["label"]: item["score"] for item in classify(row["path"])}
         assert row["scores"] == pytest.approx(expected, abs=1e-5)
         assert row["label"] == max(expected, key=expected.get)
-    assert "m4ser: No text and no ASR model were given: M4SER predicts from speech alone.\n" in result.stderr
+    warning = "m4ser: No text and no ASR model were given: M4SER predicts from speech alone."
+    assert f"{warning} Give an ASR model (asr=, m4ser predict --asr ID), or each" in result.stderr
 
 
 def test_predict_prints_lines_for_people(m4ser, tiny_run, recordings):
@@ -227,6 +228,17 @@ def test_predict_transcribes_with_models_asr_model(m4ser, tiny_run, recordings, 
     expected = M4SERPipeline.from_pretrained(tmp_path / "run")(recordings / "deeper" / "b.WAV")
     assert json.loads(result.stdout)["scores"] == pytest.approx({item["label"]: item["score"] for item in expected})
     assert "from speech alone" not in result.stderr
+
+
+def test_predict_transcribes_with_given_asr_model(m4ser, tiny_run, recordings, tmp_path):
+    save_tiny_whisper(tmp_path / "whisper")
+    file = recordings / "deeper" / "b.WAV"
+    result = m4ser("predict", file, "--model", tiny_run, "--asr", tmp_path / "whisper", "--json")
+    expected = M4SERPipeline.from_pretrained(tiny_run, asr=str(tmp_path / "whisper"))(file)
+    assert json.loads(result.stdout)["scores"] == pytest.approx({item["label"]: item["score"] for item in expected})
+    assert result.returncode == 0 and "from speech alone" not in result.stderr
+    refused = m4ser("predict", file, "--model", tiny_run, "--asr", tmp_path / "gone")
+    assert f"The ASR model '{tmp_path / 'gone'}' cannot be loaded" in error_sentence(refused)
 
 
 def test_calibrated_temperature_is_used(m4ser, tiny_run, tmp_path):

@@ -32,22 +32,22 @@ def find_recordings(paths: Sequence[str]) -> list[str]:
     return recordings
 
 
-def load_pipeline(model: str, backend: str = "torch", dtype: str = "auto") -> M4SERPipeline:
+def load_pipeline(model: str, backend: str = "torch", dtype: str = "auto", asr: str | None = None) -> M4SERPipeline:
     """Load the pipeline of a model.
 
     Args:
         model: folder or Hub id. backend: "torch", "onnx" for the model's own graph, or an ONNX file.
-        dtype: of the backend torch.
+        dtype: of the backend torch. asr: folder or Hub id of an ASR model, instead of the model's own.
 
     Raises:
         ValueError: there is no such model or file, or a dtype was given for ONNX.
     """
     refuse_missing_folder(model, "model")
     if backend == "torch":
-        return M4SERPipeline.from_pretrained(model, dtype=dtype)
+        return M4SERPipeline.from_pretrained(model, dtype=dtype, asr=asr)
     if dtype != "auto":
         raise ValueError("--dtype is of the backend torch: an ONNX graph was written in a precision of its own.")
-    return OnnxPipeline.from_pretrained(model, None if backend == "onnx" else backend)
+    return OnnxPipeline.from_pretrained(model, None if backend == "onnx" else backend, asr=asr)
 
 
 def predict_rows(

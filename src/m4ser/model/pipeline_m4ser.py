@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 RETURN_OPTIONS = ("return_transcript", "return_correction", "return_embeddings")
 OPTIONS = (*RETURN_OPTIONS, "top_k", "abstain_below", "function_to_apply")
 FORWARD_OPTIONS = ("return_correction", "return_embeddings")
+TEXT_SOURCES = "Give an ASR model (asr=, m4ser predict --asr ID), or each recording its text."
 HUB_OPTIONS = ("revision", "token", "local_files_only", "trust_remote_code")
 # Iterable, but one recording.
 SINGLE_RECORDING_TYPES = (str, bytes, bytearray, Mapping, tuple, io.IOBase)
@@ -282,7 +283,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
     def _warn_once(self, reason: str) -> None:
         if not self._warned and "text" in self.model.config.modalities:
             source = "speech alone" if self._takes_speech else "an empty text"
-            warnings.warn(f"{reason}: M4SER predicts from {source}.", stacklevel=2)
+            warnings.warn(f"{reason}: M4SER predicts from {source}. {TEXT_SOURCES}", stacklevel=2)
             self._warned = True
 
     # As transformers' own pipelines, these take their options by name where the base class has **parameters.
