@@ -30,7 +30,9 @@ logger = logging.getLogger(__name__)
 RETURN_OPTIONS = ("return_transcript", "return_correction", "return_embeddings")
 OPTIONS = (*RETURN_OPTIONS, "top_k", "abstain_below", "function_to_apply")
 FORWARD_OPTIONS = ("return_correction", "return_embeddings")
-TEXT_SOURCES = "Give an ASR model (asr=, m4ser predict --asr ID), or each recording its text."
+TEXT_SOURCES = (
+    "Give an ASR model (asr=, m4ser predict --asr ID), or each recording its text (m4ser predict --hypotheses FILE)."
+)
 HUB_OPTIONS = ("revision", "token", "local_files_only", "trust_remote_code")
 # Iterable, but one recording.
 SINGLE_RECORDING_TYPES = (str, bytes, bytearray, Mapping, tuple, io.IOBase)
