@@ -331,6 +331,8 @@ def test_user_errors_are_one_sentence(m4ser, tiny_run, recordings, tmp_path):
     window = ("predict", recordings, "--model", tiny_run, "--timeline", "--window")
     assert "window is a length of 0.1 to 120 seconds" in error_sentence(m4ser(*window, 0))
     assert "hop is a length of 0.1 seconds to" in error_sentence(m4ser(*window, 2, "--hop", 3))
+    assert "add --timeline" in error_sentence(m4ser("predict", recordings, "--model", tiny_run, "--window", 2))
+    assert "add --timeline" in error_sentence(m4ser("predict", recordings, "--model", tiny_run, "--hop", 2))
     assert "no split 'dev'" in error_sentence(m4ser("evaluate", tiny_run, "--dataset", corpus, "--split", "dev"))
     assert str(gone) in error_sentence(m4ser("report", gone, "--output_dir", tmp_path))
 

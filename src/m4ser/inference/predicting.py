@@ -19,6 +19,7 @@ from m4ser.model.windowing_m4ser import aggregate
 logger = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
+WINDOW = 5.0  # seconds of a timeline's windows
 
 
 def find_recordings(paths: Sequence[str]) -> list[str]:
@@ -87,7 +88,8 @@ def predict_rows(
         windows: `window` and `hop` of the pipeline, for a timeline. options: of the pipeline.
 
     Yields:
-        {"path", "label", "scores" {label: score}}, with "timeline" where there are `windows`; or {"path", "error"}.
+        {"path", "label", "scores" {label: score}}, with "timeline" where there are `windows`, and "warning" where the
+        recording is silent or too short; or {"path", "error"}.
     """
     options["abstain_below"] = options.get("abstain_below") or 0.0  # so that there is a label
     texts = [text] * len(recordings) if isinstance(text, str | None) else text
@@ -129,6 +131,8 @@ def _row(recording: str, output: dict[str, Any]) -> dict[str, Any]:
     if "error" in output:
         return {"path": recording, **output}
     row = {"path": recording, **_label_and_scores(output)}
+    if "warning" in output:
+        row["warning"] = output["warning"]
     if "timeline" in output:
         row["timeline"] = [{**entry, **_label_and_scores(entry)} for entry in output["timeline"]]
     return row
