@@ -56,6 +56,9 @@ def predict(
     paths: Annotated[list[str], typer.Argument(help="Recordings, folders of them, addresses, or - for a piped one.")],
     model: Annotated[str, typer.Option(help="Folder of a run, or Hub id.")],
     text: Annotated[str | None, typer.Option(help="The hypothesis, one for all of them.")] = None,
+    hypotheses: Annotated[
+        Path | None, typer.Option(help="JSON lines of hub_scripts/transcribe.py, instead of one text.")
+    ] = None,
     asr: Annotated[
         str | None,
         typer.Option(help="ASR model, where there is no text: folder or Hub id; the model's own by default."),
@@ -72,7 +75,7 @@ def predict(
     timeline: Annotated[
         bool, typer.Option("--timeline", help="The emotions over time, in recordings of any length.")
     ] = False,
-    window: Annotated[float, typer.Option(help="Seconds of a window of the timeline.")] = 5.0,
+    window: Annotated[float | None, typer.Option(help="Seconds of a window of the timeline; 5 by default.")] = None,
     hop: Annotated[float | None, typer.Option(help="Seconds from window to window, if they are to overlap.")] = None,
     backend: Annotated[
         str, typer.Option(help="torch; onnx, for the model's own model.onnx; or an ONNX file of `m4ser export`.")
@@ -84,13 +87,18 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a recording.")] = False,
 ) -> None:
     """Predict the emotion of each recording; exit code 1 if one of them could not be used."""
-    from m4ser.inference.predicting import find_recordings, load_pipeline, predict_rows
+    from m4ser.inference.predicting import WINDOW, find_recordings, load_pipeline, predict_rows, read_texts
     from m4ser.inference.printing import print_rows
 
     recordings = find_recordings(paths)
-    windows = {"window": window, "hop": hop} if timeline else None
+    if hypotheses is not None and (text is not None or timeline):
+        raise ValueError("--hypotheses gives each recording one text: leave --text and --timeline out.")
+    texts = text if hypotheses is None else read_texts(hypotheses, recordings)
+    if not timeline and (window is not None or hop is not None):
+        raise ValueError("--window and --hop are of a timeline: add --timeline.")
+    windows = {"window": WINDOW if window is None else window, "hop": hop} if timeline else None
     options = {"batch_size": batch_size, "abstain_below": abstain_below}
-    rows = predict_rows(load_pipeline(model, backend, dtype, asr), recordings, text, windows, **options)
+    rows = predict_rows(load_pipeline(model, backend, dtype, asr), recordings, texts, windows, **options)
     raise typer.Exit(int(print_rows(rows, len(recordings), as_json)))
 
 

@@ -230,6 +230,26 @@ def test_predict_transcribes_with_models_asr_model(m4ser, tiny_run, recordings, 
     assert "from speech alone" not in result.stderr
 
 
+def test_predict_takes_hypotheses_file(m4ser, tiny_run, recordings, tmp_path):
+    file, second = tmp_path / "hypotheses.jsonl", recordings / "deeper" / "b.WAV"
+    rows = [{"id": "a", "hypothesis": TEXT}, {"file": "deeper/b.WAV", "hypothesis": "so heart"}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = "predict", recordings / "a.flac", second, "--model", tiny_run, "--json", "--hypotheses", file
+    result = m4ser(*command)
+    assert result.returncode == 0 and "m4ser: " not in result.stderr
+    classify = M4SERPipeline.from_pretrained(tiny_run)
+    for row, text in zip(map(json.loads, result.stdout.splitlines()), (TEXT, "so heart"), strict=True):
+        expected = {item["label"]: item["score"] for item in classify(row["path"], text=text)}
+        assert row["scores"] == pytest.approx(expected, abs=1e-5)
+
+    file.write_text(json.dumps(rows[0]))
+    with pytest.warns(UserWarning, match=f"has no text of 1 of 2 recordings, such as {second}"):
+        assert m4ser(*command).returncode == 0
+    file.write_text(json.dumps({"id": "elsewhere", "hypothesis": TEXT}))
+    assert "none of its 1 hypotheses" in error_sentence(m4ser(*command))
+    assert "leave --text and --timeline out" in error_sentence(m4ser(*command, "--timeline"))
+
+
 def test_predict_transcribes_with_given_asr_model(m4ser, tiny_run, recordings, tmp_path):
     save_tiny_whisper(tmp_path / "whisper")
     file = recordings / "deeper" / "b.WAV"
@@ -293,7 +313,7 @@ def test_baselines_and_latency_print_json(m4ser, tiny_run, tmp_path):
     shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("checkpoints"))
     result = m4ser("latency", run, "--dataset", corpus, "--recordings", "2")
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == json.loads((run / "latency.json").read_text())
+    assert json.loads(result.stdout).items() <= json.loads((run / "latency.json").read_text()).items()
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -305,23 +325,25 @@ def test_help_of_every_command(m4ser, command):
 def test_user_errors_are_one_sentence(m4ser, tiny_run, recordings, tmp_path):
     corpus, gone = tiny_run.parent / "corpus", tmp_path / "gone"
     assert f"There is no recording in {tmp_path}" in error_sentence(m4ser("predict", tmp_path, "--model", tiny_run))
-    assert f"There is no model '{gone}'" in error_sentence(m4ser("predict", recordings, "--model", gone))
+    assert f"There is no model {gone}: no such folder" in error_sentence(m4ser("predict", recordings, "--model", gone))
     assert "There is no model 'org/gone'" in error_sentence(m4ser("predict", recordings, "--model", "org/gone"))
     assert f"There is no dataset {gone}" in error_sentence(m4ser("evaluate", tiny_run, "--dataset", gone))
     window = ("predict", recordings, "--model", tiny_run, "--timeline", "--window")
     assert "window is a length of 0.1 to 120 seconds" in error_sentence(m4ser(*window, 0))
     assert "hop is a length of 0.1 seconds to" in error_sentence(m4ser(*window, 2, "--hop", 3))
+    assert "add --timeline" in error_sentence(m4ser("predict", recordings, "--model", tiny_run, "--window", 2))
+    assert "add --timeline" in error_sentence(m4ser("predict", recordings, "--model", tiny_run, "--hop", 2))
     assert "no split 'dev'" in error_sentence(m4ser("evaluate", tiny_run, "--dataset", corpus, "--split", "dev"))
     assert str(gone) in error_sentence(m4ser("report", gone, "--output_dir", tmp_path))
 
 
 def test_debug_shows_traceback_and_log(m4ser, tiny_run, recordings, tmp_path, caplog):
-    broken = ("predict", recordings, "--model", tmp_path / "gone")
+    broken = ("predict", recordings, "--model", "org/gone")
     assert "There is no model" in error_sentence(m4ser(*broken))
     assert not caplog.messages
     with pytest.raises(ValueError, match="There is no model"):
         m4ser("--debug", *broken)
-    assert f"Loading the model {tmp_path / 'gone'}" in caplog.text
+    assert "Loading the model org/gone" in caplog.text
     caplog.clear()
     assert m4ser("--debug", "predict", recordings / "a.flac", "--model", tiny_run, "--text", TEXT).returncode == 0
     assert "Predicting with M4SERModel in torch.float32 on cpu" in caplog.text
@@ -333,7 +355,7 @@ def test_installed_command_debugs_on_stderr(tmp_path):
     command = [m4ser, "--debug", "evaluate", tmp_path / "gone", "--dataset", tmp_path / "gone"]
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    assert result.returncode == 1 and result.stderr.startswith("Traceback") and "DataError: " in result.stderr
+    assert result.returncode == 1 and result.stderr.startswith("Traceback") and "ValueError: " in result.stderr
 
 
 def test_usage_errors_exit_with_two(m4ser, tiny_run, recordings):

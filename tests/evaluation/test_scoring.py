@@ -37,6 +37,7 @@ def test_scores_equal_pipeline_predictions(tiny_run, corpus, text_column):
     error = expected_calibration_error(probabilities, rows["emotion"][:])
     assert scores.pop("expected_calibration_error") == pytest.approx(error, abs=1e-5)
     assert scores.pop("evaluated_on")["text_column"] == text_column
+    assert scores.pop("labels") == list(EMOTIONS)
     assert scores == expected and expected["n"] == 12
 
 
@@ -46,6 +47,7 @@ def test_results_of_a_run_are_reproduced(tiny_run, corpus, split):
     scores = score_split(tiny_run, corpus, split)
     assert 0 <= scores.pop("expected_calibration_error") <= 1  # training does not measure it
     assert scores.pop("evaluated_on")["protocol"] == "held_out"
+    assert scores.pop("labels") == json.loads((tiny_run / "results.json").read_text())["labels"]
     assert scores.items() <= results.items()
 
 
@@ -56,7 +58,7 @@ def test_missing_dataset_split_or_model_is_named(tiny_run, corpus, tmp_path):
         score_split(tiny_run, f"{tmp_path}/gone")
     with pytest.raises(DataError, match="has no column words"):
         score_split(tiny_run, corpus, text_column="words")
-    with pytest.raises(ValueError, match=f"There is no model '{tmp_path}/gone'"):
+    with pytest.raises(ValueError, match=f"There is no model {tmp_path}/gone: no such folder"):
         score_split(f"{tmp_path}/gone", corpus)
 
 

@@ -33,6 +33,14 @@ def test_rows_are_the_pipelines_predictions(tiny_folder, recording):
     assert error == {"path": "gone.wav", "error": "gone.wav: there is no such file; check the path."}
 
 
+def test_silence_and_clicks_are_flagged(tiny_folder, recording, tmp_path):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(16000), 16000)
+    soundfile.write(tmp_path / "click.wav", 0.3 * np.ones(96) * (-1.0) ** np.arange(96), 16000)
+    files = [str(tmp_path / "silence.wav"), str(tmp_path / "click.wav"), recording]
+    rows = list(predict_rows(M4SERPipeline.from_pretrained(tiny_folder), files, text="so heart", batch_size=3))
+    assert [row.get("warning") for row in rows] == ["silent", "shorter than 0.1 s", None]
+
+
 def test_rows_with_windows_have_a_timeline(tiny_folder, recording):
     classify = M4SERPipeline.from_pretrained(tiny_folder)
     row, error = predict_rows(classify, [recording, "gone.wav"], windows={"window": 1, "hop": None}, abstain_below=1)

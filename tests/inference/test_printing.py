@@ -16,10 +16,18 @@ def test_lines_for_people():
     assert lines == [format_row(ROW), "a.wav\t0.00\t1.50\tsad 0.750  happy 0.250\tso heart"]
 
 
+def test_path_is_printed_once():
+    assert format_row(ERROR) == "b.wav\tthere is no such file; check the path."
+
+
+def test_warning_is_printed():
+    assert format_row({**ROW, "warning": "silent"}) == "a.wav\tsad 0.750  happy 0.250\tsilent"
+
+
 def test_errors_go_to_stderr_for_people_and_to_stdout_as_json(capsys):
     assert not print_rows([ROW], 1)
     assert print_rows([ROW, ERROR], 2)
     printed = capsys.readouterr()
-    assert printed.out.splitlines() == 2 * [format_row(ROW)] and ERROR["error"] in printed.err
+    assert printed.out.splitlines() == 2 * [format_row(ROW)] and format_row(ERROR) in printed.err
     assert print_rows([ERROR], 1, as_json=True)
     assert json.loads(capsys.readouterr().out) == ERROR

@@ -142,3 +142,12 @@ def test_config_without_an_init_keeps_the_fields():
 def test_only_the_whole_fusion_is_adversarial(changes):
     assert M4SERConfig(**changes).is_adversarial == (not changes)
     assert not EmotionConfig().is_adversarial
+
+
+def test_only_one_label_a_recording():
+    assert (
+        M4SERConfig.preset("tiny", problem_type="single_label_classification").problem_type
+        == "single_label_classification"
+    )
+    with pytest.raises(ValueError, match="problem_type is single_label_classification, or left out"):
+        M4SERConfig.preset("tiny", problem_type="regression")

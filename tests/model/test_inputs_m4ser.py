@@ -38,6 +38,20 @@ def test_list_of_numbers_is_one_recording(classify, samples):
 
 
 @pytest.mark.parametrize(
+    ("recording", "reason"),
+    [(np.zeros(16_000), "silent"), (np.full(16_000, 0.7), "silent"), (np.ones(96), "shorter than 0.1 s")],
+)
+def test_recording_without_speech_is_flagged(classify, recording, reason):
+    with pytest.warns(UserWarning, match=f"A recording is {reason}: its scores mean nothing"):
+        assert len(classify(recording, text=TEXT)) == 4
+    assert classify(recording, text=TEXT, return_transcript=True)["warning"] == reason
+
+
+def test_faint_speech_is_not_flagged(classify, samples):
+    assert "warning" not in classify(samples / 1000, text=TEXT, return_transcript=True)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"return_corection": True}, "no option return_corection; did you mean return_correction"),

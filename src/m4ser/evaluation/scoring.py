@@ -26,8 +26,8 @@ def score_split(
         model, dataset: folders or Hub ids. text_column: "hypothesis" or "transcript"; the run's by default.
 
     Returns:
-        [`evaluate_predictions`]'s dict, the `expected_calibration_error` of the pipeline's scores, and `evaluated_on`,
-        as of [`select_rows`].
+        [`evaluate_predictions`]'s dict, the `labels` of its confusion matrix (rows: true, columns: predicted), the
+        `expected_calibration_error` of the pipeline's scores, and `evaluated_on`, as of [`select_rows`].
 
     Raises:
         DataError: no such dataset, split or column, a row that cannot be used, or emotions that the model does not
@@ -37,6 +37,7 @@ def score_split(
     pipeline = M4SERPipeline.from_pretrained(model)
     scores, references = classify_rows(pipeline, selected.rows, selected.text_column, batch_size)
     return {
+        "labels": sorted(known := known_labels(pipeline), key=known.__getitem__),
         **evaluate_predictions(scores.argmax(-1), references, scores.shape[-1]),
         "expected_calibration_error": expected_calibration_error(scores, references),
         "evaluated_on": selected.evaluated_on,

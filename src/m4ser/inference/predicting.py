@@ -2,12 +2,14 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.export import OnnxPipeline
 from m4ser.files import refuse_missing_folder
 from m4ser.model.audio_m4ser import AUDIO_SUFFIXES, AudioError
@@ -17,6 +19,7 @@ from m4ser.model.windowing_m4ser import aggregate
 logger = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
+WINDOW = 5.0  # seconds of a timeline's windows
 
 
 def find_recordings(paths: Sequence[str]) -> list[str]:
@@ -50,24 +53,47 @@ def load_pipeline(model: str, backend: str = "torch", dtype: str = "auto", asr: 
     return OnnxPipeline.from_pretrained(model, None if backend == "onnx" else backend, asr=asr)
 
 
+def read_texts(hypotheses: Path, recordings: Sequence[str]) -> list[str | None]:
+    """Read the text of each recording from a hypotheses file; None of those that it has none of, which are counted.
+
+    A recording finds its hypothesis by its path without extension, or the end of it.
+
+    Raises:
+        DataError: no such file, a malformed one, or one that has no hypothesis of these recordings.
+    """
+    found = read_hypotheses(hypotheses)
+    names = [Path(recording).with_suffix("").as_posix() for recording in recordings]
+    texts = [found.columns(name).get("hypothesis") for name in names]
+    found.check()
+    if missing := texts.count(None):
+        example = recordings[texts.index(None)]
+        warnings.warn(
+            f"{hypotheses} has no text of {missing} of {len(texts)} recordings, such as {example}.", stacklevel=2
+        )
+    return texts
+
+
 def predict_rows(
     classify: M4SERPipeline,
     recordings: Sequence[str],
-    text: str | None = None,
+    text: str | Sequence[str | None] | None = None,
     windows: dict[str, Any] | None = None,
     **options: Any,
 ) -> Iterator[dict[str, Any]]:
     """Predict for each recording, in their order.
 
     Args:
-        recordings: paths, addresses, or "-" for standard input. text: their hypothesis.
+        recordings: paths, addresses, or "-" for standard input.
+        text: the hypothesis of all of them, or one for each; None where it is to be transcribed.
         windows: `window` and `hop` of the pipeline, for a timeline. options: of the pipeline.
 
     Yields:
-        {"path", "label", "scores" {label: score}}, with "timeline" where there are `windows`; or {"path", "error"}.
+        {"path", "label", "scores" {label: score}}, with "timeline" where there are `windows`, and "warning" where the
+        recording is silent or too short; or {"path", "error"}.
     """
     options["abstain_below"] = options.get("abstain_below") or 0.0  # so that there is a label
-    inputs = ({**_source(recording), "text": text} for recording in recordings)
+    texts = [text] * len(recordings) if isinstance(text, str | None) else text
+    inputs = ({**_source(recording), "text": own} for recording, own in zip(recordings, texts, strict=True))
     if windows is None:
         outputs = classify(inputs, **options)
     else:
@@ -105,6 +131,8 @@ def _row(recording: str, output: dict[str, Any]) -> dict[str, Any]:
     if "error" in output:
         return {"path": recording, **output}
     row = {"path": recording, **_label_and_scores(output)}
+    if "warning" in output:
+        row["warning"] = output["warning"]
     if "timeline" in output:
         row["timeline"] = [{**entry, **_label_and_scores(entry)} for entry in output["timeline"]]
     return row

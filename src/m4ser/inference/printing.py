@@ -30,8 +30,9 @@ def print_rows(rows: Iterable[dict[str, Any]], count: int, as_json: bool = False
 def format_row(row: dict[str, Any]) -> str:
     """Format a row as a line, with one more for each entry of its timeline."""
     if "error" in row:
-        return f"{row['path']}\t{row['error']}"
-    lines = [f"{row['path']}\t{_format_scores(row)}"]
+        return f"{row['path']}\t{row['error'].removeprefix(row['path']).removeprefix(': ')}"
+    warning = f"\t{row['warning']}" if "warning" in row else ""
+    lines = [f"{row['path']}\t{_format_scores(row)}{warning}"]
     for entry in row.get("timeline", ()):
         times = f"{entry['start']:.2f}\t{entry['end']:.2f}"
         lines.append(f"{row['path']}\t{times}\t{_format_scores(entry)}\t{entry['text']}")

@@ -7,6 +7,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 IEMOCAP_LABELS = ("angry", "happy", "neutral", "sad")
 MODALITIES = ("speech", "text")
+PROBLEM_TYPE = "single_label_classification"  # as transformers calls it
 REPRESENTATIONS = ("specific", "invariant")
 # Every auxiliary task that there is, and those that a config has unless it says otherwise.
 AUXILIARY_TASKS = ("detection", "correction")
@@ -109,8 +110,8 @@ class EmotionConfig(PreTrainedConfig):
         id2label, label2id (`dict`): the emotions; IEMOCAP's four by default.
 
     Raises:
-        ValueError: an unknown modality or none, a hidden size that the heads do not divide, or a temperature that is
-            not above 0.
+        ValueError: an unknown modality or none, a hidden size that the heads do not divide, a temperature that is
+            not above 0, or another `problem_type` than of a single label.
     """
 
     sub_configs = {"speech_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012
@@ -175,6 +176,8 @@ class EmotionConfig(PreTrainedConfig):
             )
         if not 0 < calibration_temperature < float("inf"):
             raise ValueError(f"calibration_temperature must be above 0, not {calibration_temperature}.")
+        if kwargs.get("problem_type") not in (None, PROBLEM_TYPE):
+            raise ValueError(f"A recording has one emotion: problem_type is {PROBLEM_TYPE}, or left out.")
         labels = dict(enumerate(IEMOCAP_LABELS)) if id2label is None else id2label
         labels = {int(index): label for index, label in labels.items()}
         indices = dict(label2id) if label2id else {label: index for index, label in labels.items()}

@@ -23,15 +23,20 @@ from .asr_m4ser import ASRTranscriber
 from .audio_m4ser import AudioError, has_audio, load_audio
 from .inputs_m4ser import check_options, is_list_of_numbers, with_options
 from .marking_m4ser import decode_words, mark_errors
-from .windowing_m4ser import MAX_SECONDS, WindowedClassificationPipeline, split_source
+from .windowing_m4ser import MAX_SECONDS, MIN_SECONDS, WindowedClassificationPipeline, split_source
 
 logger = logging.getLogger(__name__)
 
 RETURN_OPTIONS = ("return_transcript", "return_correction", "return_embeddings")
 OPTIONS = (*RETURN_OPTIONS, "top_k", "abstain_below", "function_to_apply")
 FORWARD_OPTIONS = ("return_correction", "return_embeddings")
-TEXT_SOURCES = "Give an ASR model (asr=, m4ser predict --asr ID), or each recording its text."
+TEXT_SOURCES = (
+    "Give an ASR model (asr=, m4ser predict --asr ID), or each recording its text (m4ser predict --hypotheses FILE)."
+)
 HUB_OPTIONS = ("revision", "token", "local_files_only", "trust_remote_code")
+# What goes with a recording past the network.
+KEPT = ("text", "error", "warning")
+SILENCE = 2 / 2**15  # from lowest to highest sample: the last bit of 16, up or down
 # Iterable, but one recording.
 SINGLE_RECORDING_TYPES = (str, bytes, bytearray, Mapping, tuple, io.IOBase)
 # Batches that are loaded before they are transcribed, so that the ASR model gets recordings of like length together.
@@ -40,11 +45,12 @@ BATCHES_AHEAD = 4
 
 @dataclass
 class LoadedRecording:
-    """One loaded input: samples, its hypothesis (None: not transcribed yet), and why it cannot be used."""
+    """One loaded input: samples, its hypothesis (None: not transcribed yet), and why it cannot be used or trusted."""
 
     waveform: np.ndarray
     text: str | None = None
     error: str | None = None
+    warning: str | None = None
 
 
 class PipelineModel(Protocol):
@@ -195,7 +201,8 @@ class M4SERPipeline(WindowedClassificationPipeline):
 
         Returns:
             For each recording a list of {"label", "score"}, best first; with a window {"scores", "timeline"}, where
-            "scores" is the mean over time. Among many, one that cannot be used gives {"error": sentence} at its
+            "scores" is the mean over time. A recording without sound or shorter than 0.1 s has a "warning" in its
+            dict; where it has none, Python warns. Among many, one that cannot be used gives {"error": sentence} at its
             index, and the others keep their predictions.
 
         Raises:
@@ -269,10 +276,18 @@ class M4SERPipeline(WindowedClassificationPipeline):
             if text is not None and not self._takes_speech and not has_audio(audio):
                 return LoadedRecording(np.zeros(1, np.float32), text)
             waveform = load_audio(audio, self._rate, target_sampling_rate=self._rate, max_seconds=MAX_SECONDS)
-            return LoadedRecording(waveform, text)
+            return LoadedRecording(waveform, text, warning=self._no_speech(waveform))
         except AudioError as error:
             # A batch goes on without this recording; a moment of silence keeps its index.
             return LoadedRecording(np.zeros(1, np.float32), "", str(error))
+
+    def _no_speech(self, waveform: np.ndarray) -> str | None:
+        """Return why no voice can be in a recording, where speech counts."""
+        if not self._takes_speech:
+            return None
+        if len(waveform) < MIN_SECONDS * self._rate:
+            return f"shorter than {MIN_SECONDS:g} s"
+        return "silent" if np.ptp(waveform) < SILENCE else None
 
     def _transcribe(self, waveforms: list[np.ndarray], batch_size: int) -> list[str]:
         """Transcribe each waveform; the texts are empty where there is no ASR model."""
@@ -291,18 +306,18 @@ class M4SERPipeline(WindowedClassificationPipeline):
         recording = inputs if isinstance(inputs, LoadedRecording) else self._load_and_transcribe([inputs])[0]
         waveform = recording.waveform if self._takes_speech else None
         features = self.processor(waveform, recording.text, sampling_rate=self._rate)
-        return {**features.to(self.dtype), "text": recording.text, "error": recording.error}
+        kept = {name: getattr(recording, name) for name in KEPT}
+        return {**features.to(self.dtype), **kept}
 
     def _forward(  # type: ignore[override]
         self, model_inputs: dict[str, Any], return_correction: bool = False, return_embeddings: bool = False
     ) -> dict[str, Any]:
-        text, error = model_inputs.pop("text"), model_inputs.pop("error")
+        kept = {name: model_inputs.pop(name) for name in KEPT}
         output = self.model(**model_inputs)
         logger.debug("Predicted for a batch of %d", len(output.logits))
         outputs = {
             "logits": output.logits.float(),
-            "text": text,
-            "error": error,
+            **kept,
         }
         if return_embeddings:
             outputs["embeddings"] = output.embeddings.float()
@@ -311,7 +326,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
                 model_inputs["input_ids"], model_inputs["text_attention_mask"], output.text_hidden_states
             )
             # One recording comes without a list around its text; the parent hands on batches item by item.
-            outputs["correction"] = corrections if isinstance(text, list) else corrections[0]
+            outputs["correction"] = corrections if isinstance(kept["text"], list) else corrections[0]
         return outputs
 
     def postprocess(  # type: ignore[override]
@@ -340,7 +355,12 @@ class M4SERPipeline(WindowedClassificationPipeline):
             output["correction"] = decode_words(tokenizer, correction.token_ids)
         if return_embeddings:
             output["embeddings"] = model_outputs["embeddings"][0].tolist()
-        return output if len(output) > 1 else output["scores"]
+        warning = model_outputs["warning"]
+        if len(output) > 1:
+            return output if warning is None else {**output, "warning": warning}
+        if warning is not None:
+            warnings.warn(f"A recording is {warning}: its scores mean nothing.", stacklevel=2)
+        return output["scores"]
 
 
 def _first_line(error: Exception) -> str:
