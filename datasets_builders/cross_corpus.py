@@ -134,6 +134,7 @@ def utterances(
             split=part,
             transcript=row["transcript"],
             hypothesis=row["hypothesis"],
+            asr_model_id=row.get("asr_model_id"),
             speaker=row["speaker"] and f"{corpus}-{row['speaker']}",
             **{name: value and f"{corpus}-{value}" for name, value in known.items()},
         )

@@ -3,11 +3,10 @@
 python datasets_builders/manifest.py --data_dir recordings/manifest.csv --output_dir data/mine
 
 --data_dir is the manifest, or the folder that holds a manifest.csv or manifest.jsonl. Columns: `path` (from the
-manifest's folder) and `emotion`; optional `id`, `transcript`, `hypothesis`, `speaker`, `session`,
-`dialogue` and `split` (train, validation or test). Without a `split` column, speakers are spread over the
-splits, none in two; without speakers too, all is for training, unless --stratify splits each emotion alike, with the
-same speaker maybe in several. One bad row stops the build, unless
---skip_bad leaves it out; each is named.
+manifest's folder) and `emotion`; optional `id`, `transcript`, `hypothesis`, `asr_model_id` (which ASR model made it),
+`speaker`, `session`, `dialogue` and `split` (train, validation or test). Without a `split` column, speakers are spread
+over the splits, none in two; without speakers too, all is for training, unless --stratify splits each emotion alike.
+One bad row stops the build, unless --skip_bad leaves it out; each is named.
 """
 
 import csv
@@ -36,7 +35,8 @@ from m4ser.data.schema import SPLITS, DataError, Utterance
 from m4ser.model.audio_m4ser import AudioError
 
 REQUIRED = ("path", "emotion")
-COLUMNS = (*REQUIRED, "id", "transcript", "hypothesis", "speaker", "session", "dialogue", "split")
+COLUMNS = (*REQUIRED, "id", "transcript", "hypothesis", "asr_model_id", "speaker", "session", "dialogue", "split")
+OPTIONAL = ("transcript", "asr_model_id", "speaker", "session", "dialogue")  # an empty value is none
 UNSPLIT = (
     "All recordings are in the split train: to hold some out, give at least three speakers or a column split, or "
     "split each emotion alike by --stratify."
@@ -217,7 +217,7 @@ def read_utterances(manifest: Manifest, hypotheses: Hypotheses, skip_bad: bool) 
         except AudioError as error:
             manifest.refuse(line, str(error))
             continue
-        texts = {column: row[column] or None for column in ("transcript", "speaker", "session", "dialogue")}
+        texts = {column: row[column] or None for column in OPTIONAL}
         texts["hypothesis"] = row["hypothesis"]  # "": an ASR model found no words
         yield Utterance(
             id=row["id"],

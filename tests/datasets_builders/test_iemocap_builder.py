@@ -12,6 +12,7 @@ import soundfile
 
 from datasets_builders import iemocap
 from experiments.fake_releases import replace, tone, write_dialogue, write_iemocap
+from m4ser.data.builders.hypotheses import Hypotheses
 from m4ser.data.builders.release import ReleaseReport
 from m4ser.data.schema import DataError
 
@@ -155,7 +156,7 @@ def test_damaged_recording_stops_the_build(release, change, angry):
     assert angry in turns or turns.append(angry) is None
     read = []
     with pytest.raises(DataError, match=re.escape(f"{angry.recording}: it cannot be read as audio")):
-        read.extend(iemocap.read_utterances(release, turns, {}, {}, iemocap.FOUR, report))
+        read.extend(iemocap.read_utterances(release, turns, {}, Hypotheses(), iemocap.FOUR, report))
     assert angry.id not in {utterance.id for utterance in read}
 
 
@@ -204,6 +205,7 @@ def test_partial_release_where_allowed(part, build_here, tmp_path):
         "id": FIRST,
         "transcript": text.split("]: ")[1],
         "hypothesis": "well",
+        "asr_model_id": None,
         "emotion": 2,
         "speaker": "Ses01_F",
         "session": "1",

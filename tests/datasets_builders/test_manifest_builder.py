@@ -53,6 +53,7 @@ def test_a_csv_manifest(raw, build, tmp_path):
         "id": "first",
         "transcript": "Well, yes",
         "hypothesis": "well yes",
+        "asr_model_id": None,
         "emotion": 1,
         "speaker": "ann",
         "session": "s1",
@@ -64,6 +65,7 @@ def test_a_csv_manifest(raw, build, tmp_path):
         "id": "sub/b",
         "transcript": None,
         "hypothesis": "",
+        "asr_model_id": None,
         "emotion": 0,
         "speaker": None,
         "session": None,
@@ -77,13 +79,16 @@ def test_json_lines_manifest_with_hypotheses_file(raw, build_here, tmp_path):
     rows = [{"path": "a.wav", "emotion": 3, "hypothesis": "old"}, {"path": "sub/b.wav", "emotion": 4}]
     (raw / "list.jsonl").write_text("\n\n".join(map(json.dumps, rows)))
     hypotheses = tmp_path / "hypotheses.jsonl"
-    hypotheses.write_text('{"id": "a", "hypothesis": "new"}\n{"file": "sub/b.wav", "hypothesis": "b"}\n')
+    hypotheses.write_text(
+        '{"id": "a", "hypothesis": "new", "asr_model_id": "org/asr"}\n{"file": "sub/b.wav", "hypothesis": "b"}\n'
+    )
     arguments = ("--data_dir", raw / "list.jsonl", "--hypotheses", hypotheses, "--output_dir", tmp_path / "out")
     finished = build_here("manifest", *arguments)
     assert finished.returncode == 0, finished.stderr
     train = load(tmp_path)["train"]
     assert train["id"][:] == ["a", "sub/b"]
     assert train["hypothesis"][:] == ["new", "b"]
+    assert train["asr_model_id"][:] == ["org/asr", None]
     assert train.features["emotion"].names == ["3", "4"]
 
 

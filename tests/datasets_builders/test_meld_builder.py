@@ -10,6 +10,7 @@ import pytest
 
 from datasets_builders import meld
 from experiments.fake_releases import CLIP_RATE, tone, write_video
+from m4ser.data.builders.hypotheses import Hypotheses
 from m4ser.data.builders.release import ReleaseReport
 from m4ser.data.schema import DataError
 from m4ser.model.audio_m4ser import load_audio
@@ -194,7 +195,7 @@ def read(raw):
     rows = meld.read_csvs(raw, ReleaseReport())
     clips = meld.find_clips(raw, rows, meld.SEVEN, report)
     report.check()
-    return [utterance.id for utterance in meld.read_utterances(rows, clips, meld.SEVEN, {}, report)]
+    return [utterance.id for utterance in meld.read_utterances(rows, clips, meld.SEVEN, Hypotheses(), report)]
 
 
 def test_the_two_known_faults_stop_nothing(raw):

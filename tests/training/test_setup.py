@@ -15,7 +15,7 @@ from m4ser.run_folder import read_results
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
 from m4ser.training.main import main
-from m4ser.training.setup import build_accelerator, build_experiment, load_corpus
+from m4ser.training.setup import build_accelerator, build_experiment, build_processor, load_corpus
 from tests.tiny_corpus import LABELS, SIZES, SMALL, utterances, write_sessions, write_tiny_corpus
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +86,28 @@ def test_dataset_without_test_split_gives_no_test_figures(tmp_path, capsys):
     for use in (Run.read, lambda run: write_card(run, "org/model", ROOT / "model_card.md", "mit")):
         with pytest.raises(ValueError, match="no test split, so that there are no test figures"):
             use(tmp_path / "run" / "seed0")
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "expected"),
+    [
+        (["org/asr"], [], "org/asr"),
+        (["org/asr", None], [], "org/asr"),
+        ([None], [], None),
+        (["org/asr", "org/other"], [], None),
+        (["org/asr"], ["--asr_model_id", "org/given"], "org/given"),
+        (["org/asr"], ["--text_column", "transcript"], None),
+        (["org/asr"], ["--config", '{"modalities": ["speech"]}', "--adversarial_weight", "0"], None),
+    ],
+)
+def test_asr_model_is_the_datasets(names, options, expected, tmp_path, capsys):
+    rows = (replace(row, asr_model_id=names[index % len(names)]) for index, row in enumerate(utterances()))
+    write_dataset(rows, LABELS, tmp_path, title="Transcribed", description="Noises.")
+    arguments = parse_arguments([SMALL, "--dataset", str(tmp_path), "--output_dir", "unused", *options])
+    processor = build_processor(arguments, load_corpus(arguments.data).splits["train"])
+    assert processor.asr_model_id == expected
+    several = "several ASR models, org/asr, org/other: give --asr_model_id" in capsys.readouterr().out
+    assert several == (len(names) == 2 and None not in names)
 
 
 def test_few_shots(tmp_path):

@@ -72,10 +72,10 @@ def transcribe(
 ) -> tuple[dict[str, str], Counter[str]]:
     """Write `output_file`, a JSON line for each recording in their order; what the cache holds is not computed again.
 
-    A line has `id`; `hypothesis`; `mean_log_probability`, `no_speech_probability`, `token_ids` and
-    `token_log_probabilities` of all that was transcribed; and, where the guard (`m4ser.asr.guard`) has emptied the
-    hypothesis or a part of it, `rejected`: a list of {"reason", "text"}. A recording longer than Whisper's window is
-    cut where it is quiet; its numbers are those of its pieces, the highest `no_speech_probability` among them.
+    A line has `id`; `hypothesis`; `asr_model_id`, as `asr` was given; `mean_log_probability`, `no_speech_probability`,
+    `token_ids` and `token_log_probabilities` of all that was transcribed; and, where the guard (`m4ser.asr.guard`) has
+    emptied the hypothesis or a part of it, `rejected`: a list of {"reason", "text"}. A recording longer than Whisper's
+    window is cut where it is quiet; its numbers are those of its pieces, `no_speech_probability` the highest of them.
 
     Args:
         recordings: a sequence of {"id", "audio"}, the audio in any form that `load_audio` takes.
@@ -106,7 +106,7 @@ def transcribe(
     if not state.is_main_process:
         return {}, Counter()
     transcriptions = cache.load({piece.key for piece in pieces})
-    return unreadable, write_transcripts(pieces, transcriptions, Path(output_file))
+    return unreadable, write_transcripts(pieces, transcriptions, Path(output_file), whisper.name)
 
 
 @dataclass
@@ -223,7 +223,7 @@ def make_batches(pieces: Iterable[Piece], batch_size: int) -> list[list[Piece]]:
 
 
 def write_transcripts(
-    pieces: Iterable[Piece], transcriptions: Mapping[str, Mapping[str, Any]], output_file: Path
+    pieces: Iterable[Piece], transcriptions: Mapping[str, Mapping[str, Any]], output_file: Path, asr: str
 ) -> Counter[str]:
     """Write a line for each recording, all at once; return how many texts were rejected, by reason."""
     output_file.parent.mkdir(parents=True, exist_ok=True)
@@ -231,15 +231,15 @@ def write_transcripts(
     rejected: Counter[str] = Counter()
     with unfinished.open("w", encoding="utf-8") as file:
         for _, group in groupby(pieces, key=lambda piece: piece.row):
-            row = transcript(list(group), transcriptions)
+            row = transcript(list(group), transcriptions, asr)
             rejected.update(item["reason"] for item in row.get("rejected", ()))
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     os.replace(unfinished, output_file)
     return rejected
 
 
-def transcript(pieces: Sequence[Piece], transcriptions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Make the line of one recording, from its pieces and the transcriptions by key."""
+def transcript(pieces: Sequence[Piece], transcriptions: Mapping[str, Mapping[str, Any]], asr: str) -> dict[str, Any]:
+    """Make the line of one recording, from its pieces and the transcriptions by key, by the model `asr`."""
     parts = [transcriptions[piece.key] for piece in pieces]
     reasons = [reason_to_reject(part, piece.level, piece.seconds) for piece, part in zip(pieces, parts, strict=True)]
     kept = [part["text"] for part, reason in zip(parts, reasons, strict=True) if not reason]
@@ -247,6 +247,7 @@ def transcript(pieces: Sequence[Piece], transcriptions: Mapping[str, Mapping[str
     row = {
         "id": pieces[0].id,
         "hypothesis": " ".join(filter(None, kept)),
+        "asr_model_id": asr,
         "mean_log_probability": round(mean_log_probability(log_probabilities), DECIMALS),
         "no_speech_probability": max(part["no_speech_probability"] for part in parts),
         "token_ids": [token for part in parts for token in part["token_ids"]],

@@ -17,6 +17,7 @@ _FEATURES = {
     "audio": datasets.Audio(sampling_rate=SAMPLING_RATE, decode=False),
     "transcript": _TEXT,
     "hypothesis": _TEXT,
+    "asr_model_id": _TEXT,
     "emotion": None,  # a ClassLabel with the corpus's own names
     "speaker": _TEXT,
     "session": _TEXT,
@@ -36,8 +37,8 @@ class DataError(ValueError):
 class Utterance:
     """One row. `audio` holds the bytes of an audio file named `path`; `duration` is in seconds.
 
-    `transcript` is a human's, `hypothesis` an ASR model's; None means that there is none. A row of text alone has
-    neither `audio` nor `path`, and may last 0 s. `extra` holds the columns that only its corpus has.
+    `transcript` is a human's, `hypothesis` that of the ASR model `asr_model_id`; None means that there is none. A row
+    of text alone has neither `audio` nor `path`, and may last 0 s. `extra` holds the columns that only its corpus has.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Utterance:
     split: str = "train"
     transcript: str | None = None
     hypothesis: str | None = None
+    asr_model_id: str | None = None
     speaker: str | None = None
     session: str | None = None
     dialogue: str | None = None

@@ -77,7 +77,9 @@ class DataArguments:
         default="none", metadata={"help": "of both texts: none (the tokenizer's own) or basic (a-z, 0-9)"}
     )
     vocabulary_size: int = field(default=512, metadata={"help": "of the tokenizer trained for a preset"})
-    asr_model_id: str | None = field(default=None, metadata={"help": "ASR model that made the hypotheses"})
+    asr_model_id: str | None = field(
+        default=None, metadata={"help": "ASR model that made the hypotheses; by default what the dataset names"}
+    )
     max_seconds: float = field(default=30.0, metadata={"help": "a longer recording is cut to a window of this length"})
     augment_speed: float = field(default=0.0, metadata={"help": "largest change of speed, 0.1 for 10 %%"})
     augment_noise: float = field(default=0.0, metadata={"help": "share of recordings with noise"})

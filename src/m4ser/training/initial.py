@@ -24,8 +24,6 @@ def initial_processor(arguments: Arguments) -> M4SERProcessor:
         raise ValueError(
             f"--init_from {source} is neither a run's folder nor a model's Hub id: {_one_line(error)}."
         ) from error
-    if arguments.data.asr_model_id is not None:
-        processor.asr_model_id = arguments.data.asr_model_id
     return processor
 
 

@@ -46,6 +46,7 @@ class Experiment:
     partition: Partition
 
 
+ASR_COLUMN = "asr_model_id"
 TEXT_COLUMNS = ("hypothesis", "transcript")
 # Arguments that may differ between a run and the one that resumes from its checkpoints.
 MUTABLE_ON_RESUME = {
@@ -237,6 +238,7 @@ def build_processor(arguments: Arguments, train_split: datasets.Dataset) -> M4SE
     texts = [text for column in TEXT_COLUMNS for text in train_split[column] if text]
     if model.init_from is not None:
         processor = initial_processor(arguments)
+        processor.asr_model_id = asr_model_id(arguments, train_split) or processor.asr_model_id
         _print_lost_letters(texts, processor.tokenizer, "start from a model of such texts, or without --init_from")
         return processor
     tokenizer: PreTrainedTokenizerBase
@@ -254,7 +256,24 @@ def build_processor(arguments: Arguments, train_split: datasets.Dataset) -> M4SE
         feature_extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
     else:
         feature_extractor = AutoFeatureExtractor.from_pretrained(model.speech_encoder)
-    return M4SERProcessor(feature_extractor, tokenizer, asr_model_id=data.asr_model_id)
+    return M4SERProcessor(feature_extractor, tokenizer, asr_model_id=asr_model_id(arguments, train_split))
+
+
+def asr_model_id(arguments: Arguments, train_split: datasets.Dataset) -> str | None:
+    """Return the ASR model that the arguments name, else the one that made all hypotheses that the network encodes.
+
+    Of several none, which is printed.
+    """
+    data = arguments.data
+    encodes_text = "text" in arguments.model.fields.get("modalities", MODALITIES)
+    if data.asr_model_id or not encodes_text or data.text_column != "hypothesis":
+        return data.asr_model_id
+    if ASR_COLUMN not in train_split.column_names:  # a dataset of an earlier version
+        return None
+    models = sorted({name for name in train_split[ASR_COLUMN] if name})
+    if len(models) > 1:
+        PartialState().print(f"The hypotheses are of several ASR models, {', '.join(models)}: give --asr_model_id.")
+    return models[0] if len(models) == 1 else None
 
 
 def _print_lost_letters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, remedy: str) -> None:

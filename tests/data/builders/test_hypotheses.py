@@ -76,6 +76,13 @@ def test_matches_are_counted_where_some_are_missing(file, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_asr_model_is_kept(file):
+    hypotheses = write(file, {"id": "a", "hypothesis": "well", "asr_model_id": "org/asr"})
+    assert hypotheses.columns("a") == {"hypothesis": "well", "asr_model_id": "org/asr"}
+    with pytest.raises(DataError, match="line 1: its asr_model_id is no string"):
+        write(file, {"id": "a", "hypothesis": "well", "asr_model_id": 3})
+
+
 def test_no_file_gives_nothing():
     hypotheses = read_hypotheses(None)
     assert hypotheses.columns("a") == {}

@@ -33,6 +33,7 @@ def utterance(number=0, **changes):
         "split": ("train", "test", "train")[number % 3],
         "transcript": "It's GOOD",
         "hypothesis": "its wood",
+        "asr_model_id": None,
         "speaker": f"s{number % 3}",
     }
     return Utterance(**fields | changes)
@@ -61,6 +62,7 @@ def test_written_dataset_is_read_back(tmp_path, load):
         "id": "u3",
         "transcript": "It's GOOD",
         "hypothesis": "its wood",
+        "asr_model_id": None,
         "emotion": 1,
         "speaker": "s0",
         "session": None,

@@ -12,22 +12,23 @@ from m4ser.data.schema import DataError
 
 @dataclass
 class Hypotheses:
-    """The hypotheses of a file by their ids; keeps account of the recordings that they are given to."""
+    """The hypotheses of a file and their ASR models by ids; keeps account of the recordings that they are given to."""
 
     path: Path | None = None
     texts: dict[str, str] = field(default_factory=dict)
+    asr_models: dict[str, str | None] = field(default_factory=dict)
     _ids_by_name: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _owners: dict[str, str] = field(default_factory=dict)  # by a hypothesis's id, the recording's
     _unmatched: str | None = None
 
-    def add(self, id: str, text: str) -> None:
+    def add(self, id: str, text: str, asr_model: str | None) -> None:
         """Add a hypothesis, or replace that of the same id."""
         if id not in self.texts:
             self._ids_by_name[_components(id)[-1]].append(id)
-        self.texts[id] = text
+        self.texts[id], self.asr_models[id] = text, asr_model
 
     def columns(self, *names: str) -> dict[str, str | None]:
-        """Return the `hypothesis` of a recording for its row; an empty dict where the file has none.
+        """Return `hypothesis` and `asr_model_id` of a recording for its row; an empty dict where the file has none.
 
         Args:
             names: what the recording may be called: its id, then its path without extension, if that is another.
@@ -47,7 +48,7 @@ class Hypotheses:
                 f"{self.path}: the hypothesis {id!r} fits both {self._owners[id]!r} and {names[0]!r}; give it the id "
                 "of one of them."
             )
-        return {"hypothesis": self.texts[id]}
+        return {"hypothesis": self.texts[id], "asr_model_id": self.asr_models[id]}
 
     def check(self) -> None:
         """Refuse a file that matched no recording, and print how many of its hypotheses did where not all did.
@@ -93,7 +94,8 @@ def read_hypotheses(path: Path | None) -> Hypotheses:
     """Read a hypotheses file; a `file` stands for itself without its extension, and None for a file without lines.
 
     Raises:
-        DataError: no such file, or a line that is not an object with `id` or `file` and a `hypothesis` string.
+        DataError: no such file, or a line that is not an object with `id` or `file` and a `hypothesis` string, and
+            where it has an `asr_model_id`, a string too.
     """
     hypotheses = Hypotheses(path)
     for number, line in numbered_lines(path) if path else ():
@@ -104,7 +106,10 @@ def read_hypotheses(path: Path | None) -> Hypotheses:
         key, hypothesis = row.get("id") or row.get("file"), row.get("hypothesis")
         if not (key and isinstance(key, str) and isinstance(hypothesis, str)):
             raise DataError(f"{path}, line {number}: needs an id (or file) and a hypothesis, both strings")
-        hypotheses.add(key if row.get("id") else os.path.splitext(key)[0], hypothesis)
+        asr_model = row.get("asr_model_id")
+        if not isinstance(asr_model, str | None):
+            raise DataError(f"{path}, line {number}: its asr_model_id is no string")
+        hypotheses.add(key if row.get("id") else os.path.splitext(key)[0], hypothesis, asr_model)
     return hypotheses
 
 
