@@ -8,9 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import soundfile
+
+from m4ser.data.synthetic import write_corpus
+from m4ser.demo import RUNS, predict_in_new_process, train_one
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,8 +24,12 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", USE, re.DOTALL)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, tiny_run):
-    """A folder with the files that the lines name, and a small run instead of the real one."""
+    """A folder with the files that the lines name: the demo's model, and a small run instead of the real one."""
     folder = tmp_path_factory.mktemp("readme")
+    demo = folder / "runs" / "demo"
+    write_corpus(demo / "corpus")
+    rows = datasets.load_dataset(str(demo / "corpus"), split="test")
+    predict_in_new_process(train_one("M4SER", RUNS["M4SER"], demo, epochs=12), rows[0], demo)
     shutil.copytree(tiny_run, folder / "runs" / "ravdess")
     shutil.copytree(tiny_run.parent / "corpus", folder / "data" / "ravdess")
     (folder / "recordings").mkdir()
@@ -48,6 +56,12 @@ def test_python(code, folder):
     assert result.returncode == 0, result.stderr[-2000:]
     printed = [line for line in result.stdout.splitlines() if line.startswith("RESULT")]
     assert len(printed) == calls and all("'score': " in line for line in printed)
+
+
+def test_first_example_prints_what_is_shown(folder):
+    (_, code), (language, shown) = BLOCKS[:2]
+    assert language == "text" and "runs/demo/M4SER" in code
+    assert run([sys.executable, "-c", code], folder).stdout == shown
 
 
 @pytest.mark.parametrize("code", [code for language, code in BLOCKS if not language])
