@@ -243,6 +243,7 @@ class OnnxPipeline(M4SERPipeline):
             ValueError: there is no such model or file, the file is of other weights than the model's, or ONNX Runtime
                 is not installed.
         """
+        refuse_missing_folder(name_or_path, "model")
         try:
             config = AutoConfig.from_pretrained(name_or_path)
             processor = AutoProcessor.from_pretrained(name_or_path)

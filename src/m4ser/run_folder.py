@@ -135,9 +135,11 @@ def weights_digest(folder: str | Path) -> str | None:
     return "-".join(digests) or None
 
 
-def write_measured(folder: str | Path, name: str, content: Mapping[str, Any], run: str | Path) -> None:
-    """Write JSON of what was measured with the weights of a run, bound to them by their digest."""
-    write_json(folder, name, {**content, WEIGHTS_DIGEST: weights_digest(run)})
+def write_measured(folder: str | Path, name: str, content: Mapping[str, Any], run: str | Path) -> dict[str, Any]:
+    """Write JSON of what was measured with the weights of a run, bound to them by their digest; return its content."""
+    bound = {**content, WEIGHTS_DIGEST: weights_digest(run)}
+    write_json(folder, name, bound)
+    return bound
 
 
 def read_measured(folder: str | Path, name: str) -> Any:

@@ -105,8 +105,10 @@ def test_another_network_is_refused(corpus, source, option):
 def test_what_cannot_be_started_from_is_refused(corpus, source, tmp_path):
     with pytest.raises(ValueError, match=r"run is a model of the system m4ser, not sams"):
         build_experiment(arguments(corpus, source, "--system", "sams"))
-    with pytest.raises(ValueError, match=r"--init_from .*nowhere is neither a run's folder nor a model's Hub id"):
+    with pytest.raises(ValueError, match=r"There is no --init_from .*nowhere: no such folder"):
         build_experiment(arguments(corpus, tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match=r"--init_from org/nothing is neither a run's folder nor a model's Hub id"):
+        build_experiment(arguments(corpus, "org/nothing"))
     with pytest.raises(ValueError, match="--config does not fit the weights of"):
         build_experiment(arguments(corpus, source, "--config", '{"modalities": ["text"]}'))
     with pytest.raises(ValueError, match="--config does not fit the weights of"):

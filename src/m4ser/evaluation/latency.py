@@ -43,8 +43,7 @@ def measure_latency(
     selected = select_rows(run, dataset, split)
     rows = selected.rows.select(range(min(recordings, len(selected.rows))))
     found = {**time_recordings(run, rows, selected.text_column), "evaluated_on": selected.evaluated_on}
-    write_measured(run, LATENCY, found, run)
-    return found
+    return write_measured(run, LATENCY, found, run)
 
 
 @torch.no_grad()
