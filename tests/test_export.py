@@ -87,7 +87,7 @@ def test_correction_needs_network(exported):
 def test_missing_files_are_named(tiny_folder, tmp_path):
     with pytest.raises(ValueError, match=r"There is no ONNX file .*model\.onnx: write it with `m4ser export`"):
         OnnxPipeline.from_pretrained(tiny_folder)
-    with pytest.raises(ValueError, match=f"There is no model '{tmp_path}/gone'"):
+    with pytest.raises(ValueError, match=f"There is no model {tmp_path}/gone: no such folder"):
         OnnxPipeline.from_pretrained(f"{tmp_path}/gone")
     with pytest.raises(ValueError, match=f"There is no model {tmp_path}/gone: no such folder"):
         export_onnx(f"{tmp_path}/gone", tmp_path / "model.onnx")
