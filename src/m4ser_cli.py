@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -37,6 +38,9 @@ def configure(
     """Set up logging before the command runs."""
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     logger.setLevel(logging.DEBUG if debug else logging.WARNING)
+    if not sys.stderr.isatty():  # bars would fill a log; said before the libraries are imported, which read it then
+        for library in ("HUB", "DATASETS"):
+            os.environ.setdefault(f"HF_{library}_DISABLE_PROGRESS_BARS", "1")
 
 
 @app.command()
@@ -77,6 +81,7 @@ def predict(
     ] = False,
     window: Annotated[float | None, typer.Option(help="Seconds of a window of the timeline; 5 by default.")] = None,
     hop: Annotated[float | None, typer.Option(help="Seconds from window to window, if they are to overlap.")] = None,
+    correct: Annotated[bool, typer.Option("--correct", help="The corrected hypothesis, too.")] = False,
     backend: Annotated[
         str, typer.Option(help="torch; onnx, for the model's own model.onnx; or an ONNX file of `m4ser export`.")
     ] = "torch",
@@ -98,7 +103,8 @@ def predict(
         raise ValueError("--window and --hop are of a timeline: add --timeline.")
     windows = {"window": WINDOW if window is None else window, "hop": hop} if timeline else None
     options = {"batch_size": batch_size, "abstain_below": abstain_below}
-    rows = predict_rows(load_pipeline(model, backend, dtype, asr), recordings, texts, windows, **options)
+    classify = load_pipeline(model, backend, dtype, asr)
+    rows = predict_rows(classify, recordings, texts, windows, correct, **options)
     raise typer.Exit(int(print_rows(rows, len(recordings), as_json)))
 
 
@@ -164,13 +170,12 @@ def wer(
     from m4ser.evaluation import transcripts
 
     rows = transcripts.load_texts(dataset, None if hypotheses is None else read_hypotheses(hypotheses))
-    rates = transcripts.word_error_rates(rows, normalize=transcripts.whisper_normalizer(asr))
+    rates = transcripts.word_error_rates(rows, asr=asr)
     if as_json:
         print(json.dumps(rates, indent=1))
         return
     print(transcripts.word_error_table(rates))
-    spellings = "" if asr else "; British spellings count as errors unless --asr names a Whisper model with its table"
-    print(f"\nTexts as Whisper's English normalizer leaves them{spellings}. {transcripts.PUBLISHED}")
+    print(f"\n{transcripts.describe_normalizer(rows, asr)} {transcripts.PUBLISHED}")
 
 
 @app.command()

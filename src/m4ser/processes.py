@@ -1,9 +1,18 @@
 """The processes of one command, as `accelerate launch` or `torchrun` starts them: connected, and taken apart."""
 
-from typing import Any
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
 
 import torch
 from accelerate import PartialState
+
+PRINT_LAST = Path(__file__).with_name("print_last.py")
+LAUNCHED = ("ACCELERATE_USE_CPU", "TORCHELASTIC_RUN_ID")  # what `accelerate launch` and `torchrun` set
 
 
 def connect(**options: Any) -> PartialState:
@@ -24,3 +33,19 @@ def disconnect() -> None:
     with it.
     """
     PartialState().destroy_process_group()
+
+
+def fail(sentence: str) -> NoReturn:
+    """End a command that has failed with a sentence on stderr and exit code 1.
+
+    A launcher prints tracebacks of its own below it. On Linux the sentence is therefore printed once more when the
+    launcher has ended: whatever process fails, the last thing on the screen is what to mend.
+    """
+    if hasattr(os, "pidfd_open") and any(name in os.environ for name in LAUNCHED):
+        launcher = str(os.getppid())
+        marker = Path(tempfile.gettempdir(), f"m4ser-{launcher}")
+        with suppress(OSError):  # another process of this launcher has its sentence printed, or there is no room
+            marker.touch(exist_ok=False)
+            command = [sys.executable, "-IS", str(PRINT_LAST), launcher, str(marker), sentence]
+            subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    sys.exit(sentence)

@@ -3,8 +3,8 @@
 import pytest
 
 from m4ser import M4SERConfig
+from m4ser.model.configuration_m4ser import refuse_unknown_fields
 from m4ser.training.arguments import parse_arguments
-from m4ser.training.config_fields import check_fields
 from m4ser.training.setup import build_experiment
 from tests.tiny_corpus import SMALL, write_tiny_corpus
 
@@ -12,18 +12,26 @@ from tests.tiny_corpus import SMALL, write_tiny_corpus
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"modalitys": ["speech"]}, "--config: M4SERConfig has no field modalitys; did you mean modalities?"),
+        ({"modalitys": ["speech"]}, "M4SERConfig has no field modalitys; did you mean modalities?"),
         (
             {"text_config": {"hidden_dropout": 0.2}},
-            "--config, text_config: BertConfig has no field hidden_dropout; did you mean hidden_dropout_prob?",
+            "BertConfig has no field hidden_dropout; did you mean hidden_dropout_prob?",
         ),
-        ({"qqqqqqqq": 1}, "--config: M4SERConfig has no field qqqqqqqq."),
+        ({"qqqqqqqq": 1}, "M4SERConfig has no field qqqqqqqq."),
     ],
 )
 def test_unknown_fields_are_named(fields, message):
     with pytest.raises(ValueError) as raised:
-        check_fields(M4SERConfig(**fields), fields)
+        refuse_unknown_fields(M4SERConfig(**fields), fields)
     assert str(raised.value) == message
+
+
+def test_presets_know_their_fields():
+    assert M4SERConfig.preset("tiny", modalities=["text"], text_config={"vocab_size": 99}).text_config.vocab_size == 99
+    with pytest.raises(ValueError, match="M4SERConfig has no field modalitys; did you mean modalities"):
+        M4SERConfig.preset("tiny", modalitys=["text"])
+    with pytest.raises(ValueError, match="BertConfig has no field vocabulary_size; did you mean vocab_size"):
+        M4SERConfig.preset("tiny", text_config={"vocabulary_size": 99})
 
 
 def test_known_fields_pass():
@@ -34,7 +42,7 @@ def test_known_fields_pass():
         "speech_config": {"model_type": "wav2vec2", "apply_spec_augment": False},
         "text_config": {"hidden_dropout_prob": 0.2},
     }
-    check_fields(M4SERConfig(**fields), fields)
+    refuse_unknown_fields(M4SERConfig(**fields), fields)
 
 
 @pytest.mark.parametrize("option", ["--config", "the corpus's file"])

@@ -6,7 +6,7 @@ import pytest
 
 from m4ser import run_folder
 from m4ser.data.schema import DataError
-from m4ser.files import folder_digest
+from m4ser.files import file_digest
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
 from m4ser.training.runs import train_all
@@ -18,11 +18,16 @@ def argv(tmp_path_factory):
     return [SMALL, "--dataset", str(write_tiny_corpus(tmp_path_factory.mktemp("corpus")))]
 
 
+def contents(folder):
+    """Every file in a folder and below it, by its digest."""
+    return {path.relative_to(folder): file_digest(path) for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.fixture
 def run(argv, tmp_path):
     """A finished run with what the other commands write into its folder, and a file that is not a run's."""
     folder = tmp_path / "run"
-    train(parse_arguments([*argv, "--output_dir", str(folder)]))
+    train(parse_arguments([*argv, "--output_dir", str(folder), "--keep_checkpoints", "1"]))
     for name in run_folder.DERIVED:
         (folder / name).write_text("{}")
     (folder / "notes.txt").write_text("mine")
@@ -30,21 +35,22 @@ def run(argv, tmp_path):
 
 
 def test_finished_run_is_kept(argv, run):
-    before = folder_digest(run)
+    before = contents(run)
+    assert any("checkpoints" in path.parts for path in before)
     with pytest.raises(
         DataError, match=r"run holds a run or a model; .* --resume true .* --overwrite true to lose it"
     ):
         train(parse_arguments([*argv, "--output_dir", str(run)]))
-    assert folder_digest(run) == before
+    assert contents(run) == before
 
 
 def test_unfinished_run_is_kept(argv, run):
     run_folder.discard_results(run)
     (run / "config.json").unlink()
-    before = folder_digest(run)
+    before = contents(run)
     with pytest.raises(DataError, match="holds a run or a model"):
         train(parse_arguments([*argv, "--output_dir", str(run)]))
-    assert folder_digest(run) == before
+    assert contents(run) == before
 
 
 @pytest.mark.parametrize(
@@ -58,10 +64,10 @@ def test_unfinished_run_is_kept(argv, run):
     ],
 )
 def test_failing_start_touches_nothing(options, error, argv, run):
-    before = folder_digest(run)
+    before = contents(run)
     with pytest.raises(ValueError, match=error):
         train(parse_arguments([*argv, "--output_dir", str(run), "--overwrite", "true", *options]))
-    assert folder_digest(run) == before
+    assert contents(run) == before
 
 
 def test_overwriting_leaves_nothing_of_the_former_run(argv, run):

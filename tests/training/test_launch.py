@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,16 @@ def test_precision_other_than_launched_is_refused(corpus, tmp_path):
     assert result.returncode == 1
     sentence = "accelerate was launched with --mixed_precision bf16, train.py was given no: leave one of them out."
     assert f"train.py: {sentence}" in result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="a launcher's end is waited for on Linux only")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_sentence_is_the_last_line(processes, tmp_path):
+    """Below the launcher's own traceback, once, whatever process failed."""
+    launcher = ["--cpu", "--num_processes", str(processes)]
+    result = launch("one_gpu", launcher, tmp_path / "gone", tmp_path / "run", "--mixed_precision", "bf16")
+    sentence = f"train.py: There is no dataset {tmp_path / 'gone'}: no such folder."
+    above, last = result.stderr.strip().rsplit("\n", 1)
+    assert result.returncode == 1 and last.startswith(sentence)
+    assert above.rfind("Traceback") > above.rfind(sentence) > -1
+    assert not Path(tempfile.gettempdir(), f"m4ser-{os.getpid()}").exists()

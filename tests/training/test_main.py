@@ -1,6 +1,7 @@
 """The command of training: what is wrong is one sentence."""
 
 import os
+import resource
 
 import pytest
 
@@ -23,6 +24,26 @@ def test_output_folder_that_is_a_file(argv, tmp_path):
     (tmp_path / "file").write_text("")
     message = refused([*argv, "--output_dir", str(tmp_path / "file" / "run")])
     assert message.startswith("train.py: ") and "Not a directory" in message
+
+
+@pytest.fixture
+def full_disk():
+    """Files end at 100 kB, which is how a full disk looks to what writes a network; root's, too."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_full_disk(argv, tmp_path, full_disk):
+    message = refused([*argv, "--output_dir", str(tmp_path / "run")])
+    assert message.startswith(f"train.py: {tmp_path / 'run'} could not be written: ")
+    assert message.count("\n") == 0 and "File too large" in message
+
+
+def test_full_disk_at_a_checkpoint(argv, tmp_path, full_disk):
+    message = refused([*argv, "--output_dir", str(tmp_path / "run"), "--batch_size", "2", "--checkpoint_steps", "1"])
+    assert "could not be written" in message and "checkpoints" in message
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")

@@ -24,7 +24,6 @@ import datasets
 import numpy as np
 from accelerate import PartialState
 from huggingface_hub import cached_assets_path
-from tqdm import tqdm
 
 from m4ser.asr.cache import TranscriptCache
 from m4ser.asr.guard import FRAME, loudest_level, mean_log_probability, reason_to_reject
@@ -33,6 +32,8 @@ from m4ser.data.builders.builder_cli import json_object, numbered_lines
 from m4ser.data.schema import SAMPLING_RATE, DataError
 from m4ser.model.audio_m4ser import AudioError, load_audio
 from m4ser.processes import connect
+from m4ser.progress import track
+from m4ser.sources import refuse_missing
 
 logger = logging.getLogger(__name__)
 
@@ -89,9 +90,11 @@ def transcribe(
         processes the main one returns them, the others return none.
 
     Raises:
-        DataError: no such ASR model, no recording that can be loaded, or `output_file` holds something else.
+        ValueError: no such ASR model. DataError: no recording that can be loaded, or `output_file` holds something
+            else.
     """
     _refuse_other_file(output_file)
+    refuse_missing(asr, "ASR model")
     state = connect(timeout=PATIENCE)
     whisper = Whisper(asr, state.device, revision, language)
     cache_dir = cache_dir or cached_assets_path("m4ser", "transcripts")
@@ -150,7 +153,7 @@ def transcribe_all(
     unreadable: dict[str, str] = {}
     batched: set[str] = set()
     quiet = not work.state.is_main_process
-    with tqdm(total=len(recordings), desc="Transcribing", unit="recording", disable=quiet) as progress:
+    with track(len(recordings), "recording", "Transcribing", disable=quiet) as progress:
         for loaded in load_recordings(recordings, work.whisper.window):
             new = [piece for piece in loaded.pieces if piece.key not in batched]
             keys_by_row = [{piece.key for piece in group} for _, group in groupby(new, key=lambda piece: piece.row)]

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from m4ser.files import file_digest
+from m4ser.files import file_digest, weights_written_to
 
 TENSORS, VALUES = "state.safetensors", "state.json"
 
@@ -35,7 +35,10 @@ def write_checkpoint(
     unfinished = folder / f".{target.name}"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    save_file({name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}, unfinished / TENSORS)
+    with weights_written_to(unfinished):
+        save_file(
+            {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}, unfinished / TENSORS
+        )
     content = {"sha256": file_digest(unfinished / TENSORS), "values": values}
     (unfinished / VALUES).write_text(json.dumps(content))
     for path in (unfinished / TENSORS, unfinished / VALUES, unfinished):

@@ -9,10 +9,10 @@ from torch import nn
 from transformers import PreTrainedConfig
 
 from m4ser.model.base_m4ser import EmotionModel
+from m4ser.model.configuration_m4ser import refuse_unknown_fields
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.systems import SYSTEMS
 from m4ser.training.arguments import Arguments
-from m4ser.training.config_fields import check_fields
 
 
 def initial_processor(arguments: Arguments) -> M4SERProcessor:
@@ -43,8 +43,8 @@ def initial_model(arguments: Arguments, labels: Sequence[str]) -> EmotionModel:
     if found != system.config_class.model_type:
         raise ValueError(f"--init_from {source} is a model of the system {found}, not {arguments.model.system}.")
     config = system.config_class.from_pretrained(source)
-    config.calibration_temperature = 1.0  # was fitted to weights that training changes
-    check_fields(config, arguments.model.fields)
+    config.calibration_temperature, config.calibrated_weights = 1.0, None  # training changes the weights
+    refuse_unknown_fields(config, arguments.model.fields)
     for name, value in arguments.model.fields.items():
         nested = getattr(config, name, None)
         if isinstance(nested, PreTrainedConfig):

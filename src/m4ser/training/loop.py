@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from m4ser.data.schema import DataError
 from m4ser.evaluation.metrics import evaluate_predictions
+from m4ser.files import weights_written_to
 from m4ser.losses import LossInputs, compute_losses, joint_loss, objective_of
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.model.speech_encoder_m4ser import SpeechEncoder
@@ -135,7 +136,9 @@ def keep_best(
     state.progress.best_score, state.progress.best_epoch = score, state.progress.epoch
     weights = accelerator.get_state_dict(state.model)
     if accelerator.is_main_process:
-        accelerator.unwrap_model(state.model, keep_torch_compile=False).save_pretrained(output_dir, state_dict=weights)
+        network = accelerator.unwrap_model(state.model, keep_torch_compile=False)
+        with weights_written_to(output_dir):
+            network.save_pretrained(output_dir, state_dict=weights)
         processor.save_pretrained(output_dir)
     accelerator.wait_for_everyone()
 

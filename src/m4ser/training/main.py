@@ -1,13 +1,13 @@
 """The command of training: one run, the folds and seeds of an experiment, or every row of a table."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 
-from m4ser.processes import disconnect
+from m4ser.processes import disconnect, fail
+from m4ser.progress import hide_bars_of_libraries
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.runs import train_all, train_one
 from m4ser.training.tables import train_table
@@ -24,6 +24,7 @@ def main(argv: Sequence[str]) -> None:
     with --debug its traceback.
     """
     debug = DEBUG in argv
+    hide_bars_of_libraries()
     try:
         table, argv = _take_table([word for word in argv if word != DEBUG])
         if table is None or {"-h", "--help"} & set(argv):
@@ -33,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
     except (ValueError, OSError) as error:
         if debug:
             raise
-        sys.exit(f"train.py: {' '.join(str(error).split())}")
+        fail(f"train.py: {' '.join(str(error).split())}")
     disconnect()
 
 

@@ -3,6 +3,7 @@
 import csv
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from io import StringIO
@@ -18,15 +19,19 @@ from m4ser.environment import hardware, versions
 from m4ser.evaluation.protocols import Partition, shared_transcripts
 from m4ser.evaluation.report import plot_losses
 from m4ser.files import write_whole
+from m4ser.progress import on_terminal
 from m4ser.training.arguments import LAST_EPOCH, Arguments
 from m4ser.training.state import Progress, TrainingState
 
 KEPT_LAST = " Instead of the best epoch by validation, the last one is kept."
+SHOWN_SCORES = {"WA": "weighted_accuracy", "UA": "unweighted_accuracy", "WF1": "weighted_f1"}
 LIBRARIES = ("m4ser", "torch", "transformers", "datasets", "accelerate")
 
 
 class RunLog:
-    """The progress bar, metrics.csv, validation.csv and the trackers of a run; silent on all processes but the first.
+    """What a run tells while it goes on: a bar on a terminal, a line an epoch, metrics.csv, validation.csv, trackers.
+
+    Silent on all processes but the first.
 
     Args:
         output_dir: of the run. progress: where it resumes. total_steps: of the whole run.
@@ -42,6 +47,10 @@ class RunLog:
     ):
         self._accelerator = accelerator
         self._epochs = arguments.training.epochs
+        self._name = arguments.training.name or output_dir.name
+        self._steps, self._done = total_steps, progress.step
+        self._started = time.monotonic()
+        self._losses: Counter[str] = Counter()  # summed over the steps of the epoch so far, of this start of the run
         self._files: list[CsvLog] = []
         if accelerator.is_main_process:
             output_dir.mkdir(parents=True, exist_ok=True)
@@ -55,7 +64,7 @@ class RunLog:
             total=total_steps,
             initial=progress.step,
             unit="step",
-            disable=not accelerator.is_local_main_process,
+            disable=not (accelerator.is_local_main_process and on_terminal()),
             dynamic_ncols=True,
         )
         self._bar.set_description(f"epoch {progress.epoch + 1}/{self._epochs}")
@@ -82,6 +91,8 @@ class RunLog:
             "learning_rate": state.network.scheduler.get_last_lr()[0],
             "seconds": round(seconds, 4),
         }
+        shown_losses = {name: losses[name] for name in ("emotion", "total")}
+        self._losses.update({"steps": 1, "recordings": recordings, "seconds": seconds, **shown_losses})
         shown = {"L_ER": losses["emotion"], "total": losses["total"], "D(H_inv)": losses.get("invariant_probability")}
         figures = {name: f"{value:.3f}" for name, value in shown.items() if value is not None}
         self._bar.set_postfix(figures | {"samples/s": f"{recordings / seconds:.1f}"}, refresh=False)
@@ -93,9 +104,25 @@ class RunLog:
         """Log the scores of the validation split after an epoch."""
         scores = {name: value for name, value in scores.items() if isinstance(value, (int, float))}
         self._bar.set_description(f"epoch {min(progress.epoch + 1, self._epochs)}/{self._epochs}")
+        if self._accelerator.is_main_process:
+            self._bar.write(self._describe(progress, scores), file=sys.stderr)
+        self._losses.clear()
         self._accelerator.log({f"validation/{name}": value for name, value in scores.items()}, step=progress.step)
         if self._files:
             self._files[1].append({"step": progress.step, "epoch": progress.epoch, **scores})
+
+    def _describe(self, progress: Progress, scores: Mapping[str, Any]) -> str:
+        """Return the line of an epoch: mean losses, validation scores, rate and the time that is left."""
+        line = [f"{self._name}: epoch {progress.epoch}/{self._epochs}"]
+        if steps := self._losses["steps"]:
+            line += [f"L_ER {self._losses['emotion'] / steps:.3f}", f"total {self._losses['total'] / steps:.3f}"]
+        line.append("validation " + " ".join(f"{title} {scores[name]:.3f}" for title, name in SHOWN_SCORES.items()))
+        if self._losses["seconds"]:
+            line.append(f"{self._losses['recordings'] / self._losses['seconds']:.1f} recordings/s")
+        if done := progress.step - self._done:
+            left = (self._steps - progress.step) * (time.monotonic() - self._started) / done
+            line.append(f"{tqdm.format_interval(left)} left")
+        return ", ".join(line)
 
     def __enter__(self) -> "RunLog":
         return self

@@ -24,14 +24,13 @@ from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.data.tokenizer import check_letters, train_tokenizer, with_normalization, with_prefix_space
 from m4ser.evaluation.protocols import Partition, k_shot, partition
-from m4ser.files import refuse_missing_folder
 from m4ser.losses import check_objective
 from m4ser.model.base_m4ser import EmotionModel
-from m4ser.model.configuration_m4ser import MODALITIES, EmotionConfig
+from m4ser.model.configuration_m4ser import MODALITIES, EmotionConfig, refuse_unknown_fields
 from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.sources import refuse_missing
 from m4ser.systems import SYSTEMS
 from m4ser.training.arguments import Arguments, DataArguments
-from m4ser.training.config_fields import check_fields
 from m4ser.training.features import add_speech_states, check_cacheable
 from m4ser.training.initial import initial_model, initial_processor
 
@@ -129,7 +128,7 @@ def build_experiment(arguments: Arguments, device: torch.device | str = "cpu") -
     """
     for name in ("init_from", "speech_encoder", "text_encoder"):
         if (source := getattr(arguments.model, name)) is not None:
-            refuse_missing_folder(source, f"--{name}")
+            refuse_missing(source, f"--{name}")
     if arguments.training.cache_features:
         check_cacheable(arguments)
     encodes_text = "text" in arguments.model.fields.get("modalities", MODALITIES)
@@ -137,7 +136,7 @@ def build_experiment(arguments: Arguments, device: torch.device | str = "cpu") -
     corpus = parts.splits
     processor = build_processor(arguments, corpus["train"])
     model = build_model(arguments, processor.tokenizer, corpus["train"].features["emotion"].names)
-    check_fields(model.config, arguments.model.fields)
+    refuse_unknown_fields(model.config, arguments.model.fields)
     check_parts(model, arguments.training.rates)
     check_objective(arguments.objective, getattr(model.config, "auxiliary_tasks", ()))
     corpus = add_error_labels(corpus, processor.tokenizer, model.config)

@@ -3,7 +3,6 @@
 import argparse
 import io
 import json
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from m4ser.data.schema import SAMPLING_RATE, DataError
 from m4ser.data.tokenizer import with_prefix_space
 from m4ser.model.audio_m4ser import AudioError, load_audio
+from m4ser.processes import fail
+from m4ser.progress import hide_bars_of_libraries
 
 # Formats that soundfile reads everywhere; others become FLAC.
 KEPT_FORMATS = {"FLAC", "WAV", "OGG", "MP3"}
@@ -46,10 +47,11 @@ def add_release_arguments(parser: argparse.ArgumentParser, label_sets: Sequence[
 
 def run(main: Callable[[], None]) -> None:
     """Run a builder: what is wrong with the data becomes one message and exit code 1."""
+    hide_bars_of_libraries()
     try:
         main()
-    except (DataError, AudioError, OSError) as error:
-        sys.exit(f"error: {error}")
+    except (ValueError, OSError) as error:
+        fail(f"error: {error}")
 
 
 def load_tokenizer(name: str | None) -> PreTrainedTokenizerBase | None:
