@@ -29,8 +29,25 @@ def test_rows_are_the_pipelines_predictions(tiny_folder, recording):
     classify = M4SERPipeline.from_pretrained(tiny_folder)
     row, error = predict_rows(classify, [recording, "gone.wav"], text="so heart", batch_size=2)
     expected = {item["label"]: item["score"] for item in classify({"path": recording, "text": "so heart"})}
-    assert row == {"path": recording, "label": max(expected, key=expected.get), "scores": pytest.approx(expected)}
+    label = max(expected, key=expected.get)
+    assert row == {"path": recording, "label": label, "scores": pytest.approx(expected), "text": "so heart"}
     assert error == {"path": "gone.wav", "error": "gone.wav: there is no such file; check the path."}
+
+
+def test_texts_are_corrected(tiny_folder, recording):
+    classify = M4SERPipeline.from_pretrained(tiny_folder)
+    (row,) = predict_rows(classify, [recording], text="so heart", correct=True)
+    expected = classify({"path": recording, "text": "so heart"}, return_correction=True)
+    assert (row["text"], row["correction"]) == ("so heart", expected["correction"])
+    (row,) = predict_rows(classify, [recording], text="", windows={"window": 1, "hop": None}, correct=True)
+    assert all({"text", "correction"} <= set(entry) for entry in row["timeline"])
+
+
+def test_model_that_cannot_correct_is_named(tiny_folder, recording):
+    classify = M4SERPipeline.from_pretrained(tiny_folder)
+    classify.model.error_corrector = None
+    with pytest.raises(ValueError, match="--correct needs a model that was trained to correct"):
+        next(predict_rows(classify, [recording], text="so heart", correct=True))
 
 
 def test_silence_and_clicks_are_flagged(tiny_folder, recording, tmp_path):

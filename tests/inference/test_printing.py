@@ -16,6 +16,13 @@ def test_lines_for_people():
     assert lines == [format_row(ROW), "a.wav\t0.00\t1.50\tsad 0.750  happy 0.250\tso heart"]
 
 
+def test_correction_stands_beside_the_text():
+    corrected = {**ROW, "text": "so heart", "correction": "so hard"}
+    assert format_row(corrected) == "a.wav\tsad 0.750  happy 0.250\tso heart -> so hard"
+    entry = {**corrected, "start": 0, "end": 1.5}
+    assert format_row({**ROW, "timeline": [entry]}).endswith("0.00\t1.50\tsad 0.750  happy 0.250\tso heart -> so hard")
+
+
 def test_path_is_printed_once():
     assert format_row(ERROR) == "b.wav\tthere is no such file; check the path."
 

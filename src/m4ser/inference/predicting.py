@@ -7,18 +7,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.export import OnnxPipeline
-from m4ser.files import refuse_missing_folder
 from m4ser.model.audio_m4ser import AUDIO_SUFFIXES, AudioError
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 from m4ser.model.windowing_m4ser import aggregate
+from m4ser.progress import track
+from m4ser.sources import refuse_missing
 
 logger = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
+# What else of the pipeline's outputs is in a row, under its name there.
+OUTPUT_NAMES = {"text": "transcript", "correction": "correction", "warning": "warning"}
 WINDOW = 5.0  # seconds of a timeline's windows
 
 
@@ -45,7 +46,9 @@ def load_pipeline(model: str, backend: str = "torch", dtype: str = "auto", asr: 
     Raises:
         ValueError: there is no such model or file, or a dtype was given for ONNX.
     """
-    refuse_missing_folder(model, "model")
+    refuse_missing(model, "model")
+    if asr is not None:
+        refuse_missing(asr, "ASR model")
     if backend == "torch":
         return M4SERPipeline.from_pretrained(model, dtype=dtype, asr=asr)
     if dtype != "auto":
@@ -78,6 +81,7 @@ def predict_rows(
     recordings: Sequence[str],
     text: str | Sequence[str | None] | None = None,
     windows: dict[str, Any] | None = None,
+    correct: bool = False,
     **options: Any,
 ) -> Iterator[dict[str, Any]]:
     """Predict for each recording, in their order.
@@ -85,17 +89,26 @@ def predict_rows(
     Args:
         recordings: paths, addresses, or "-" for standard input.
         text: the hypothesis of all of them, or one for each; None where it is to be transcribed.
-        windows: `window` and `hop` of the pipeline, for a timeline. options: of the pipeline.
+        windows: `window` and `hop` of the pipeline, for a timeline. correct: correct the texts.
+        options: of the pipeline.
 
     Yields:
-        {"path", "label", "scores" {label: score}}, with "timeline" where there are `windows`, and "warning" where the
-        recording is silent or too short; or {"path", "error"}.
+        {"path", "label", "scores" {label: score}}, with "text", the hypothesis that was used, where the network takes
+        one, and its "correction"; with "timeline" where there are `windows`, whose entries have the texts then; and
+        with "warning" where the recording is silent or too short; or {"path", "error"}.
+
+    Raises:
+        ValueError: the model cannot correct.
     """
+    if correct and not classify.model.can_correct:
+        raise ValueError("--correct needs a model that was trained to correct, on the backend torch.")
     options["abstain_below"] = options.get("abstain_below") or 0.0  # so that there is a label
+    options["return_correction"] = correct
     texts = [text] * len(recordings) if isinstance(text, str | None) else text
     inputs = ({**_source(recording), "text": own} for recording, own in zip(recordings, texts, strict=True))
     if windows is None:
-        outputs = classify(inputs, **options)
+        takes_text = "text" in classify.model.config.modalities
+        outputs = classify(inputs, return_transcript=takes_text, **options)
     else:
         outputs = (_predict_timeline(classify, source, **windows, **options) for source in inputs)
     for recording, output in zip(recordings, outputs, strict=True):
@@ -115,10 +128,10 @@ def _source(recording: str) -> dict[str, Any]:
 
 
 def _predict_timeline(classify: M4SERPipeline, source: dict[str, Any], **options: Any) -> dict[str, Any]:
-    """Predict one recording's timeline, with a bar that counts the seconds on a terminal."""
+    """Predict one recording's timeline, with progress in its seconds."""
     entries = []
     try:
-        with tqdm(desc=source["path"], unit=" s", disable=None, leave=False) as progress:
+        with track(None, "second", source["path"]) as progress:
             for entry in classify.timeline(source, **options):
                 entries.append(entry)
                 progress.update(round(entry["end"] - progress.n))
@@ -131,8 +144,7 @@ def _row(recording: str, output: dict[str, Any]) -> dict[str, Any]:
     if "error" in output:
         return {"path": recording, **output}
     row = {"path": recording, **_label_and_scores(output)}
-    if "warning" in output:
-        row["warning"] = output["warning"]
+    row |= {name: output[source] for name, source in OUTPUT_NAMES.items() if source in output}
     if "timeline" in output:
         row["timeline"] = [{**entry, **_label_and_scores(entry)} for entry in output["timeline"]]
     return row

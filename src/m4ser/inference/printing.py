@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from tqdm import tqdm
+from m4ser.progress import track
 
 
 def print_rows(rows: Iterable[dict[str, Any]], count: int, as_json: bool = False) -> bool:
@@ -15,8 +15,7 @@ def print_rows(rows: Iterable[dict[str, Any]], count: int, as_json: bool = False
         rows: of [`predict_rows`]. count: how many they are.
     """
     failed = False
-    # Shown on a terminal only; what is printed goes above it.
-    with tqdm(total=count, unit="recording", disable=None, leave=False) as progress:
+    with track(count, "recording", "Predicting") as progress:  # what is printed goes above a bar
         for row in rows:
             failed |= "error" in row
             progress.write(
@@ -32,13 +31,18 @@ def format_row(row: dict[str, Any]) -> str:
     if "error" in row:
         return f"{row['path']}\t{row['error'].removeprefix(row['path']).removeprefix(': ')}"
     warning = f"\t{row['warning']}" if "warning" in row else ""
-    lines = [f"{row['path']}\t{_format_scores(row)}{warning}"]
+    lines = [f"{row['path']}\t{_format_scores(row)}{warning}{_format_correction(row)}"]
     for entry in row.get("timeline", ()):
         times = f"{entry['start']:.2f}\t{entry['end']:.2f}"
-        lines.append(f"{row['path']}\t{times}\t{_format_scores(entry)}\t{entry['text']}")
+        text = _format_correction(entry) or f"\t{entry['text']}"
+        lines.append(f"{row['path']}\t{times}\t{_format_scores(entry)}{text}")
     return "\n".join(lines)
 
 
 def _format_scores(row: dict[str, Any]) -> str:
     scores = "  ".join(f"{label} {score:.3f}" for label, score in row["scores"].items())
     return scores if row["label"] else f"abstains: {scores}"
+
+
+def _format_correction(row: dict[str, Any]) -> str:
+    return f"\t{row['text']} -> {row['correction']}" if "correction" in row else ""
