@@ -87,7 +87,11 @@ def test_results_hold_calibration_errors(tiny_run, calibrated):
 def test_only_temperature_changes_and_is_reproduced(tiny_run, calibrated):
     run, calibration = calibrated
     before, after = (json.loads((folder / "config.json").read_text()) for folder in (tiny_run, run))
-    assert after == before | {"calibration_temperature": calibration["temperature"]}
+    fingerprint = AutoModel.from_pretrained(tiny_run).fingerprint()
+    assert after == before | {
+        "calibration_temperature": calibration["temperature"],
+        "calibrated_weights": fingerprint,
+    }
     assert (run / "model.safetensors").read_bytes() == (tiny_run / "model.safetensors").read_bytes()
     assert calibrate_run(run, str(tiny_run.parent / "corpus")) == calibration
 
@@ -103,6 +107,34 @@ def test_temperature_that_lowers_no_loss_is_not_kept(tiny_run, tmp_path):
     assert calibration["temperature"] == 1
     assert calibration["splits"]["validation"]["before"] == calibration["splits"]["validation"]["after"]
     assert json.loads((tmp_path / "run" / "config.json").read_text())["calibration_temperature"] == 1
+
+
+def scale_head(model):
+    with torch.no_grad():
+        model.classifier.weight.mul_(2)
+
+
+def test_temperature_goes_with_its_weights(calibrated, tmp_path, caplog):
+    run, calibration = calibrated
+    model = AutoModel.from_pretrained(run)
+    model.save_pretrained(tmp_path / "same")
+    assert AutoModel.from_pretrained(tmp_path / "same").config.calibration_temperature == calibration["temperature"]
+    scale_head(model)
+    model.save_pretrained(tmp_path / "changed")
+    changed = AutoModel.from_pretrained(tmp_path / "changed").config
+    assert (changed.calibration_temperature, changed.calibrated_weights) == (1, None)
+
+
+def test_temperature_of_other_weights_is_refused(calibrated, tmp_path):
+    run, _ = calibrated
+    shutil.copytree(run, tmp_path / "run")
+    model = AutoModel.from_pretrained(run)
+    scale_head(model)
+    model.save_pretrained(tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "model.safetensors", tmp_path / "run")
+    with pytest.raises(ValueError, match="was fitted to other weights: run `m4ser calibrate` again"):
+        M4SERPipeline.from_pretrained(tmp_path / "run")
+    M4SERPipeline.from_pretrained(run, dtype="bfloat16")  # the same weights, rounded
 
 
 def test_rising_error_is_said():

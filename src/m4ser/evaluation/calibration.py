@@ -77,6 +77,7 @@ def calibrate_run(run: str | Path, dataset: str | Path, batch_size: int = 8) -> 
     }
     config = type(pipeline.model.config).from_pretrained(run)
     config.calibration_temperature = temperature
+    config.calibrated_weights = None if temperature == 1 else pipeline.model.fingerprint()
     config.save_pretrained(run)
     custom_object_save(pipeline.model, run)  # a folder of an earlier version would not apply the temperature
     update_results(run, calibration=calibration)

@@ -1,5 +1,6 @@
 """The base of every system: encoders, masks, pretrained parts, the emotion head, and the output of a forward."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -121,6 +122,21 @@ class EmotionModel(PreTrainedModel):
                 text_id, config=text_config, **precision, **without_pooler(text_config)
             )
         return model
+
+    def fingerprint(self) -> str:
+        """Return "dtype-SHA256" of all weights: their names and values."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return f"{self.dtype}-{digest.hexdigest()}".removeprefix("torch.")
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """Save as transformers does; a temperature that was fitted to other weights is dropped, with a warning."""
+        if self.config.calibrated_weights not in (None, self.fingerprint()):
+            logger.warning("The weights changed after calibration: the temperature is dropped; calibrate again.")
+            self.config.calibration_temperature, self.config.calibrated_weights = 1.0, None
+        super().save_pretrained(*args, **kwargs)
 
     def encode_speech(
         self,

@@ -1,6 +1,7 @@
 """Configuration of M4SER: two encoders, the fusion between them, and what the paper's tables switch off."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, ClassVar, TypeVar
 
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
@@ -105,6 +106,8 @@ class EmotionConfig(PreTrainedConfig):
         modalities (`list[str]`): "speech", "text" or both (Table IV A). An encoder that is left out is not built.
         calibration_temperature (`float`): what the pipeline divides the logits by before their softmax, so that scores
             mean probabilities; `m4ser calibrate` fits it. The model's own logits are left as they are.
+        calibrated_weights (`str`, *optional*): the fingerprint ([`EmotionModel.fingerprint`]) of the weights that the
+            temperature was fitted to; it counts for no others.
         filterbank_init (`bool`): start the first convolution of an untrained speech encoder as a bank of mel-spaced
             sines and cosines.
         id2label, label2id (`dict`): the emotions; IEMOCAP's four by default.
@@ -151,6 +154,7 @@ class EmotionConfig(PreTrainedConfig):
         classifier_dropout: float = 0.5,
         modalities: Sequence[str] = MODALITIES,
         calibration_temperature: float = 1.0,
+        calibrated_weights: str | None = None,
         filterbank_init: bool = False,
         initializer_range: float = 0.02,
         id2label: Mapping[int, str] | None = None,
@@ -166,6 +170,7 @@ class EmotionConfig(PreTrainedConfig):
         self.classifier_dropout = classifier_dropout
         self.modalities = subset(modalities, MODALITIES, "modalities")
         self.calibration_temperature = calibration_temperature
+        self.calibrated_weights = calibrated_weights
         self.filterbank_init = filterbank_init
         self.initializer_range = initializer_range
         if not self.modalities:
@@ -188,6 +193,9 @@ class EmotionConfig(PreTrainedConfig):
         """Return a named size: "base" (hubert-base, the paper's text), "large" (hubert-large, its Table V), "tiny".
 
         A dict given for `speech_config` or `text_config` changes the named fields of the preset's encoder only.
+
+        Raises:
+            ValueError: there is no such preset, or a field that this config does not have.
         """
         if name not in cls.presets:
             raise ValueError(f"There is no preset {name!r}: choose one of {', '.join(cls.presets)}.")
@@ -195,7 +203,9 @@ class EmotionConfig(PreTrainedConfig):
         for key, value in overrides.items():
             partial = key in cls.sub_configs and isinstance(value, dict) and "model_type" not in value
             fields[key] = {**fields[key], **value} if partial else value
-        return cls(**fields)
+        config = cls(**fields)
+        refuse_unknown_fields(config, overrides)
+        return config
 
     @classmethod
     def tokenizer_fields(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:  # noqa: ARG003  for subclasses
@@ -314,3 +324,25 @@ def subset(values: Sequence[str], known: Sequence[str], name: str) -> list[str]:
 
 
 M4SERConfig.register_for_auto_class()
+
+
+def refuse_unknown_fields(config: PreTrainedConfig, fields: Mapping[str, Any]) -> None:
+    """Refuse fields that a config of this kind does not have, those of the encoders' configs within it, too.
+
+    A config takes whatever it is given for an attribute of its own, so that a misspelled field would change nothing.
+
+    Args:
+        config: as the fields change it.
+
+    Raises:
+        ValueError: naming the field, and the nearest that there is.
+    """
+    known = {*dir(type(config)()), "attn_implementation"}
+    for name, value in fields.items():
+        if name not in known:
+            nearest = get_close_matches(name, [field for field in known if not field.startswith("_")], n=1)
+            hint = f"; did you mean {nearest[0]}?" if nearest else "."
+            raise ValueError(f"{type(config).__name__} has no field {name}{hint}")
+        nested = getattr(config, name, None)
+        if isinstance(nested, PreTrainedConfig) and isinstance(value, Mapping):
+            refuse_unknown_fields(nested, value)

@@ -112,6 +112,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         kwargs.setdefault("top_k", None)
         super().__init__(*args, **kwargs)
         self.model.eval()
+        _check_calibration(self.model)
         self._rate = self.processor.feature_extractor.sampling_rate
         self._takes_speech = "speech" in self.model.config.modalities
         asr = self.processor.asr_model_id if asr is None else asr
@@ -361,6 +362,19 @@ class M4SERPipeline(WindowedClassificationPipeline):
         if warning is not None:
             warnings.warn(f"A recording is {warning}: its scores mean nothing.", stacklevel=2)
         return output["scores"]
+
+
+def _check_calibration(model: Any) -> None:
+    """Refuse a temperature that was fitted to other weights; weights in another precision tell nothing."""
+    fitted = model.config.calibrated_weights
+    if fitted is None or not hasattr(model, "fingerprint") or model.device.type == "meta":
+        return
+    own = model.fingerprint()
+    if own.partition("-")[0] == fitted.partition("-")[0] and own != fitted:
+        raise ValueError(
+            f"The calibration temperature of {model.name_or_path} was fitted to other weights: run `m4ser calibrate` "
+            "again, or take calibration_temperature and calibrated_weights out of config.json."
+        )
 
 
 def _first_line(error: Exception) -> str:
