@@ -4,8 +4,10 @@ import hashlib
 import os
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from m4ser.files import file_digest, folder_digest, refuse_missing_folder, write_whole
+from m4ser.files import file_digest, folder_digest, weights_written_to, write_whole
 
 
 def test_text_replaces_file(tmp_path):
@@ -44,16 +46,6 @@ def test_folder_digest_depends_on_names_and_content(tmp_path):
     assert len({first, digest({"a": "2", "b": "1"}), digest({"a": "1", "c": "2"}), digest({"a": "1"})}) == 4
 
 
-@pytest.mark.parametrize("name", ["/nowhere", "./nowhere", "~/nowhere", "runs/nowhere", "a/b/c"])
-def test_missing_folder_is_refused(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").mkdir()
-    with pytest.raises(ValueError, match=f"There is no model {name}: no such folder"):
-        refuse_missing_folder(name, "model")
-
-
-@pytest.mark.parametrize("name", ["runs/there", "org/name", "bert-base-uncased"])
-def test_folders_and_hub_ids_pass(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs" / "there").mkdir(parents=True)
-    refuse_missing_folder(name, "model")
+def test_refusal_to_write_weights_is_the_systems(tmp_path):
+    with pytest.raises(OSError, match=r"run could not be written: .*No such file"), weights_written_to("run"):
+        save_file({"a": torch.zeros(2)}, tmp_path / "nowhere" / "a.safetensors")

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
-from m4ser.files import refuse_missing_folder
 from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
 from m4ser.model.configuration_m4ser import EmotionConfig
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 from m4ser.run_folder import ONNX, WEIGHTS_DIGEST, weights_digest
+from m4ser.sources import refuse_missing
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def export_onnx(model: str | Path, output: str | Path | None = None, int8: bool 
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ImportError as error:
         raise ValueError(NOT_INSTALLED) from error
-    refuse_missing_folder(model, "model")
+    refuse_missing(model, "model")
     try:
         graph = InferenceGraph(AutoModel.from_pretrained(model, dtype=torch.float32))
     except OSError as error:
@@ -243,7 +243,7 @@ class OnnxPipeline(M4SERPipeline):
             ValueError: there is no such model or file, the file is of other weights than the model's, or ONNX Runtime
                 is not installed.
         """
-        refuse_missing_folder(name_or_path, "model")
+        refuse_missing(name_or_path, "model")
         try:
             config = AutoConfig.from_pretrained(name_or_path)
             processor = AutoProcessor.from_pretrained(name_or_path)

@@ -1,9 +1,13 @@
-"""Files as a whole: written completely or not at all, digests of what is in them, and names that lead nowhere."""
+"""Files as a whole: written completely or not at all, and digests of what is in them."""
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+from safetensors import SafetensorError
 
 BYTES_PER_READ = 1 << 20
 
@@ -20,6 +24,19 @@ def write_whole(path: str | Path, text: str) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+@contextmanager
+def weights_written_to(path: str | Path) -> Iterator[None]:
+    """Make the system's refusal to write weights in this context, such as on a full disk, the OSError that it is.
+
+    Raises:
+        OSError: naming the path.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"{path} could not be written: {error}.") from error
+
+
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
@@ -34,25 +51,6 @@ def folder_digest(folder: Path) -> str:
         digest.update(path.name.encode())
         _update(digest, path)
     return digest.hexdigest()
-
-
-def refuse_missing_folder(name: str | Path, kind: str) -> None:
-    """Refuse at once what can only be a folder here and is not there; what may be a Hub id is left to the Hub.
-
-    No Hub id are `/a`, `./a`, `~/a`, `a/b/c`, and `a/b` where there is a folder `a`.
-
-    Args:
-        kind: what is to be there, as "model".
-
-    Raises:
-        ValueError: naming it.
-    """
-    path = Path(name).expanduser()
-    is_local = (
-        str(name).startswith((".", "~", "/")) or len(path.parts) > 2 or (path.parts[1:] and path.parent.is_dir())
-    )
-    if is_local and not path.exists():
-        raise ValueError(f"There is no {kind} {name}: no such folder.")
 
 
 def _update(digest: "hashlib._Hash", path: Path) -> None:

@@ -9,7 +9,8 @@ import m4ser_cli
 from m4ser.data.builders.card import SplitStatistics
 from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.data.schema import DataError, Utterance
-from m4ser.evaluation.transcripts import whisper_normalizer, word_error_rates, word_error_table
+from m4ser.data.word_errors import corpus_normalizer, whisper_normalizer
+from m4ser.evaluation.transcripts import describe_normalizer, word_error_rates, word_error_table
 from tests.tiny_corpus import write_tiny_corpus
 
 ROWS = [
@@ -57,6 +58,21 @@ def test_splits_are_merged(rows):
 
 def test_another_normalization(rows):
     assert word_error_rates(rows, by=[], normalize=str.lower)["overall"]["words"] == 11
+
+
+def test_german_um_is_a_word():
+    """Whisper's English normalizer drops it."""
+    german = Dataset.from_dict({"transcript": ["Es geht um drei Äpfel"], "hypothesis": ["es geht drei Äpfel."]})
+    assert word_error_rates(german, by=[])["overall"] == {"wer": 1 / 5, "words": 5, "recordings": 1}
+    assert describe_normalizer(german) == "Texts as Whisper's basic normalizer leaves them."
+    english = Dataset.from_dict({"transcript": ["um it's three apples"], "hypothesis": ["it is 3 apples"]})
+    assert word_error_rates(english, by=[])["overall"] == {"wer": 0, "words": 4, "recordings": 1}
+    assert "Whisper's English normalizer" in describe_normalizer(english)
+
+
+def test_marks_are_kept_in_any_script():
+    rows = Dataset.from_dict({"transcript": ["नमस्ते दुनिया"], "hypothesis": ["नमस्त दुनिया"]})
+    assert word_error_rates(rows, by=[])["overall"]["wer"] == 1 / 2
 
 
 def test_spellings_come_with_asr_model(tmp_path):
@@ -130,7 +146,7 @@ def test_command_scores_hypotheses_file(monkeypatch, capsys, corpus, tmp_path):
     assert code == 0
     assert json.loads(printed)["overall"] == {"wer": 0.25, "words": 4, "recordings": 1}
     code, _ = run(monkeypatch, capsys, tmp_path / "nowhere")
-    assert code.startswith(f"m4ser: There is no dataset {tmp_path / 'nowhere'}: build it")
+    assert code.startswith(f"m4ser: There is no dataset {tmp_path / 'nowhere'}: no such folder. Build it")
 
 
 @pytest.mark.parametrize(
@@ -150,4 +166,4 @@ def test_every_script_counts_the_same_in_card_and_command(hypothesis, transcript
     assert word_error_rates(rows)["overall"]["wer"] == pytest.approx(wer)
     statistics = SplitStatistics()
     statistics.add(Utterance("a", b"0", "a.wav", "joy", 1.0, hypothesis=hypothesis, transcript=transcript), {})
-    assert statistics.word_error_rate == pytest.approx(wer)
+    assert statistics.word_error_rate(corpus_normalizer([transcript])) == pytest.approx(wer)

@@ -6,7 +6,7 @@ from typing import overload
 import datasets
 
 from m4ser.data.schema import DataError
-from m4ser.files import refuse_missing_folder
+from m4ser.sources import refuse_missing
 
 
 @overload
@@ -23,12 +23,15 @@ def load_dataset(dataset: str | Path, split: str | None = None) -> datasets.Data
         DataError: no such dataset, one that cannot be read, or no such split.
     """
     try:
-        refuse_missing_folder(dataset, "dataset")
+        refuse_missing(dataset, "dataset", "dataset")
+    except ValueError as error:
+        raise DataError(f"{error} Build it with datasets_builders, or check its Hub id.") from error
+    try:
         splits = datasets.load_dataset(str(dataset))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
-            f"There is no dataset {dataset}: build it with datasets_builders, or check its Hub id ({reason})."
+            f"The dataset {dataset} cannot be loaded: build it with datasets_builders, or check its Hub id ({reason})."
         ) from error
     if split is None:
         return splits

@@ -2,18 +2,47 @@
 
 import json
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import jiwer
 import regex
-from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
 from transformers.utils import cached_file
 
 from m4ser.data.schema import DataError
 
+ENGLISH, OTHER = "English", "basic"
+# A corpus is not English where more of its letters are outside ASCII, and fewer of its words are "the". One that is
+# written in ASCII alone, such as Indonesian, is taken for English.
+_FOREIGN_LETTERS = 0.001
+_DEFINITE_ARTICLES = 0.01
+
 _FOREIGN = regex.compile(r"(?!\p{ASCII})[\p{L}\p{M}]")
 _IDEOGRAPHS = 0x20000  # the first of 42,720 in a row, more than there are other letters
+
+
+def normalizer_name(transcripts: Iterable[str]) -> str:
+    """Return which of Whisper's normalizers fits a corpus by its letters, ENGLISH or OTHER.
+
+    The English one drops "um" and "mm" and writes "won't" out; in German, "um" is a word.
+    """
+    letters = foreign = 0
+    words: Counter[str] = Counter()
+    for text in transcripts:
+        letters += sum(letter.isalpha() for letter in text)
+        foreign += len(_FOREIGN.findall(text))
+        words.update(text.casefold().split())
+    is_other = foreign > _FOREIGN_LETTERS * letters and words["the"] < _DEFINITE_ARTICLES * words.total()
+    return OTHER if is_other else ENGLISH
+
+
+def corpus_normalizer(transcripts: Iterable[str], asr: str | Path | None = None) -> Callable[[str], str]:
+    """Return the normalizer by which a corpus with these transcripts is scored; `asr` as of `whisper_normalizer`."""
+    if normalizer_name(transcripts) == ENGLISH:
+        return whisper_normalizer(asr)
+    return _keep_letters(BasicTextNormalizer())
 
 
 def whisper_normalizer(asr: str | Path | None = None) -> Callable[[str], str]:

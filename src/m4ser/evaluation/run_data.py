@@ -11,8 +11,8 @@ import datasets
 from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.evaluation.protocols import FOLDLESS, k_shot, partition
-from m4ser.files import refuse_missing_folder
 from m4ser.run_folder import RESULTS, is_finished, read_predictions, read_results
+from m4ser.sources import refuse_missing
 
 OWN_SPLITS = "the dataset's own splits"
 # The share of a run's test recordings that is at least in its dataset, which may have been built again otherwise.
@@ -48,7 +48,7 @@ def select_rows(
     Raises:
         DataError: no such dataset or split, or one without what the run's protocol needs. ValueError: a malformed run.
     """
-    refuse_missing_folder(model, "model")
+    refuse_missing(model, "model")
     corpus = load_dataset(dataset)
     protocol, splits, data, trained = OWN_SPLITS, corpus, {}, None
     if not is_finished(model):

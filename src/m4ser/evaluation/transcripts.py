@@ -9,7 +9,7 @@ import datasets
 from m4ser.data.builders.hypotheses import Hypotheses
 from m4ser.data.loading import load_dataset, merge_splits
 from m4ser.data.schema import DataError
-from m4ser.data.word_errors import whisper_normalizer
+from m4ser.data.word_errors import ENGLISH, corpus_normalizer, normalizer_name
 from m4ser.evaluation.metrics import word_error_rate
 
 TEXTS = ("hypothesis", "transcript")
@@ -22,13 +22,16 @@ def word_error_rates(
     dataset: datasets.Dataset | datasets.DatasetDict,
     by: Sequence[str] = COLUMNS,
     normalize: Callable[[str], str] | None = None,
+    asr: str | Path | None = None,
 ) -> dict[str, Any]:
     """Compute word error rates of `hypothesis` against `transcript`; recordings that lack one of them are left out.
 
     Args:
         dataset: a `Dataset` or `DatasetDict` with the columns of `m4ser.data.schema`; the audio is not read.
         by: columns to group by. One that is absent or entirely None is left out.
-        normalize: a function on both texts; `whisper_normalizer()` by default.
+        normalize: a function on both texts; Whisper's normalizer by default, the English one or the basic one by the
+            letters of all transcripts (`corpus_normalizer`). asr: id or folder of a Whisper model whose table of
+            spellings the English one takes.
 
     Returns:
         {"overall": score, column: {value: score}}; a score is {"wer", "words", "recordings"}, where `words` are those
@@ -39,7 +42,7 @@ def word_error_rates(
     """
     if isinstance(dataset, dict):
         dataset = merge_splits(dataset, [*TEXTS, *by])
-    normalize = normalize or whisper_normalizer()
+    normalize = normalize or corpus_normalizer(_scored_transcripts(dataset), asr)
     pairs = [
         None if hypothesis is None or transcript is None else (normalize(hypothesis), normalize(transcript))
         for hypothesis, transcript in zip(dataset["hypothesis"], dataset["transcript"], strict=True)
@@ -57,6 +60,13 @@ def word_error_rates(
         if groups:
             rates[column] = {value: _score(members) for value, members in groups.items()}
     return rates
+
+
+def describe_normalizer(dataset: datasets.Dataset, asr: str | Path | None = None) -> str:
+    """Return a sentence on how `word_error_rates` normalizes the texts of a dataset."""
+    name = normalizer_name(_scored_transcripts(dataset))
+    spellings = "; British spellings count as errors unless --asr names a Whisper model with its table"
+    return f"Texts as Whisper's {name} normalizer leaves them{spellings if name == ENGLISH and not asr else ''}."
 
 
 def load_texts(dataset: str | Path, hypotheses: Hypotheses | None = None) -> datasets.Dataset:
@@ -83,6 +93,12 @@ def word_error_table(rates: Mapping[str, Any]) -> str:
         if column != "overall":
             lines += [_line(column, value, score) for value, score in groups.items()]
     return "\n".join(lines)
+
+
+def _scored_transcripts(dataset: datasets.Dataset) -> list[str]:
+    """Return the transcripts of the recordings that have a hypothesis, too."""
+    pairs = zip(dataset["hypothesis"], dataset["transcript"], strict=True)
+    return [transcript for hypothesis, transcript in pairs if None not in (hypothesis, transcript)]
 
 
 def _names(rows: datasets.Dataset, column: str) -> list[Any]:

@@ -1,7 +1,7 @@
 """The dataset card: README.md of a dataset's folder, and its page on the Hub."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -10,9 +10,8 @@ import yaml
 from m4ser.data.alignment import CHANGE, DELETE, KEEP
 from m4ser.data.labels import LabelStatistics
 from m4ser.data.schema import Utterance
-from m4ser.data.word_errors import count_word_errors, whisper_normalizer
+from m4ser.data.word_errors import corpus_normalizer, count_word_errors
 
-NORMALIZE = whisper_normalizer()
 FINDINGS_NAMED = 3  # of each kind, in the card
 
 
@@ -35,15 +34,15 @@ class SplitStatistics:
         self.speakers |= {utterance.speaker} - {None}
         self.with_hypothesis += utterance.hypothesis is not None
         if utterance.transcript is not None and utterance.hypothesis is not None:
-            self.transcripts.append(NORMALIZE(utterance.transcript))
-            self.hypotheses.append(NORMALIZE(utterance.hypothesis))
+            self.transcripts.append(utterance.transcript)
+            self.hypotheses.append(utterance.hypothesis)
         if self.labels is not None:
             self.labels.add(row)
 
-    @property
-    def word_error_rate(self) -> float | None:
-        """The word error rate of the normalized texts, as `m4ser wer` gives it; None without words to compare."""
-        errors, words = count_word_errors(self.hypotheses, self.transcripts)
+    def word_error_rate(self, normalize: Callable[[str], str]) -> float | None:
+        """Return the word error rate of the normalized texts, as `m4ser wer` does; None without words to compare."""
+        hypotheses, transcripts = (list(map(normalize, texts)) for texts in (self.hypotheses, self.transcripts))
+        errors, words = count_word_errors(hypotheses, transcripts)
         return errors / words if words else None
 
 
@@ -104,10 +103,14 @@ def summary(
 
 def _tables(labels: Sequence[str], statistics: Mapping[str, SplitStatistics]) -> list[str]:
     """Count utterances by split and emotion, and where there is something labeled, the labels by split."""
+    normalize = corpus_normalizer(text for one in statistics.values() for text in one.transcripts)
     tables = [
         _table(
             ["split", *labels, "utterances", "minutes", "speakers", "hypotheses", "WER"],
-            [[split, *_entries(split_statistics, labels)] for split, split_statistics in statistics.items()],
+            [
+                [split, *_entries(split_statistics, labels, normalize)]
+                for split, split_statistics in statistics.items()
+            ],
         )
     ]
     labeled = {split: one.labels for split, one in statistics.items() if one.labels is not None and one.labels.tags}
@@ -122,8 +125,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _entries(statistics: SplitStatistics, labels: Sequence[str]) -> list[str]:
-    wer = statistics.word_error_rate
+def _entries(statistics: SplitStatistics, labels: Sequence[str], normalize: Callable[[str], str]) -> list[str]:
+    wer = statistics.word_error_rate(normalize)
     return [
         *(str(statistics.emotions[label]) for label in labels),
         str(statistics.emotions.total()),
