@@ -136,7 +136,7 @@ def several_processes() -> list[Step]:
 def using() -> list[Step]:
     """Return what uses a trained model on the command line."""
     return [
-        Step("m4ser predict recordings/ --model runs/ravdess --json"),
+        Step("m4ser predict recordings/ --model runs/ravdess --correct --json"),
         Step("m4ser predict recordings/ --model runs/ravdess --dtype bfloat16"),
         Step("m4ser predict meeting.flac --model runs/ravdess --timeline"),
         Step("m4ser predict a.wav --model runs/nowhere", refused=True),

@@ -12,7 +12,7 @@ HUB_TIMEOUT = 5.0  # seconds
 
 
 def refuse_missing(name: str | Path, kind: str, repo_type: Literal["model", "dataset"] = "model") -> None:
-    """Refuse a name that leads nowhere, before a library asks the Hub again and again.
+    """Refuse a name that leads nowhere, before a library tries the Hub for a minute.
 
     No Hub id are `/a`, `./a`, `~/a`, `a/b/c`, and `a/b` where there is a folder `a`. What may be one is looked for in
     the cache, then on the Hub, once.
@@ -44,7 +44,7 @@ def refuse_missing(name: str | Path, kind: str, repo_type: Literal["model", "dat
             f"There is no {kind} {name}: no such folder, and none on the Hub that can be seen from here."
         ) from error
     except HfHubHTTPError:
-        return  # the Hub answers, and may answer better the next time
+        return  # the Hub is there; what it objects to, the library that loads it says
     except Exception as error:  # of the HTTP client, which changes with the version of huggingface_hub
         raise ValueError(f"There is no {kind} {name}: no such folder, and the Hub cannot be reached.") from error
 

@@ -247,6 +247,14 @@ def test_fp16_on_a_cpu_is_refused(tmp_path, fresh_accelerate):
         build_accelerator(parse_arguments(argv))
 
 
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="needs a machine without a GPU")
+def test_bf16_on_a_processor_without_it_warns(tmp_path, monkeypatch, fresh_accelerate):
+    monkeypatch.setattr("m4ser.training.setup.multiplies_bfloat16", lambda: False)
+    argv = ["--dataset", "any", "--output_dir", str(tmp_path), "--mixed_precision", "bf16"]
+    with pytest.warns(UserWarning, match="does not multiply bf16: --mixed_precision no is faster"):
+        build_accelerator(parse_arguments(argv))
+
+
 def test_regional_compilation_is_refused(tmp_path, monkeypatch, fresh_accelerate):
     arguments = parse_arguments(["--dataset", "any", "--output_dir", str(tmp_path)])
     monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from m4ser.data.builders.hypotheses import read_hypotheses
+from m4ser.environment import multiplies_bfloat16
 from m4ser.export import OnnxPipeline
 from m4ser.model.audio_m4ser import AUDIO_SUFFIXES, AudioError
 from m4ser.model.pipeline_m4ser import M4SERPipeline
@@ -50,7 +53,10 @@ def load_pipeline(model: str, backend: str = "torch", dtype: str = "auto", asr: 
     if asr is not None:
         refuse_missing(asr, "ASR model")
     if backend == "torch":
-        return M4SERPipeline.from_pretrained(model, dtype=dtype, asr=asr)
+        classify = M4SERPipeline.from_pretrained(model, dtype=dtype, asr=asr)
+        if classify.dtype == torch.bfloat16 and classify.device.type == "cpu" and not multiplies_bfloat16():
+            warnings.warn("This processor does not multiply bfloat16: --dtype float32 is faster here.", stacklevel=2)
+        return classify
     if dtype != "auto":
         raise ValueError("--dtype is of the backend torch: an ONNX graph was written in a precision of its own.")
     return OnnxPipeline.from_pretrained(model, None if backend == "onnx" else backend, asr=asr)

@@ -29,7 +29,7 @@ LIBRARIES = ("m4ser", "torch", "transformers", "datasets", "accelerate")
 
 
 class RunLog:
-    """What a run tells while it goes on: a bar on a terminal, a line an epoch, metrics.csv, validation.csv, trackers.
+    """The records of a run as it goes on: a bar on a terminal, a line an epoch, metrics.csv, validation.csv, trackers.
 
     Silent on all processes but the first.
 

@@ -1,6 +1,7 @@
 """From arguments to what is trained: the corpus with its labels, the processor, the network and its devices."""
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from m4ser.data.labels import MAX_CORRECTION_LENGTH, add_labels
 from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.data.tokenizer import check_letters, train_tokenizer, with_normalization, with_prefix_space
+from m4ser.environment import multiplies_bfloat16
 from m4ser.evaluation.protocols import Partition, k_shot, partition
 from m4ser.losses import check_objective
 from m4ser.model.base_m4ser import EmotionModel
@@ -93,6 +95,10 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
     )
     if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
         raise ValueError("fp16 needs a GPU; on a CPU, train with --mixed_precision bf16 or no.")
+    if accelerator.mixed_precision == "bf16" and accelerator.device.type == "cpu" and not multiplies_bfloat16():
+        warnings.warn(
+            "This processor does not multiply bf16, which is up to 70 times as slow: leave it out.", stacklevel=2
+        )
     if accelerator.state.dynamo_plugin.use_regional_compilation:
         # accelerate takes the list of a weight's parametrizations, which HuBERT's position embedding has, for layers.
         raise ValueError("HuBERT cannot be compiled region by region; leave --dynamo_use_regional_compilation out.")

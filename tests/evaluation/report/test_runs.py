@@ -72,6 +72,20 @@ def test_malformed_run_is_named(tmp_path, text, reason):
         find_runs([finished_run(tmp_path / "a"), tmp_path / "broken_run"])
 
 
+def test_runs_without_test_figures_are_left_out(tmp_path):
+    for name in ("validated", "tested"):
+        finished_run(tmp_path / name)
+    path = tmp_path / "validated" / "results.json"
+    results = json.loads(path.read_text())
+    results["splits"] = {"validation": results["splits"]["test"]}
+    path.write_text(json.dumps(results))
+    with pytest.warns(UserWarning, match=r"validated tested nothing .* and is left out"):
+        groups, _ = find_runs([tmp_path])
+    assert [group.name for group in groups] == ["tested"]
+    with pytest.raises(ValueError, match="validated: its dataset has no test split"):
+        find_runs([tmp_path / "validated"])
+
+
 def test_folder_without_run_is_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty: there is no results\.json in it or below"):

@@ -1,6 +1,7 @@
 """Finished runs as training leaves them: read, checked, and grouped where they are folds or seeds of one."""
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +18,7 @@ from m4ser.run_folder import (
     find_folders,
     read_measured,
     read_predictions,
+    read_results,
     read_tested_results,
 )
 
@@ -221,8 +223,22 @@ def find_runs(paths: Sequence[str | Path]) -> tuple[list[Group], list[Path]]:
         for folder in folders:
             together = folder.parent if MEMBER.fullmatch(folder.name) else folder
             groups.setdefault(together, {})[folder] = None
+    _leave_out_untested(groups)
     found = [_group(folder, [Run.read(member) for member in members]) for folder, members in groups.items()]
     return _distinguish(found), unfinished
+
+
+def _leave_out_untested(groups: dict[Path, dict[Path, None]]) -> None:
+    """Take runs without test figures out, with a warning; where there are no others, the first is refused by name."""
+    members = [(folder, member) for folder, members in groups.items() for member in members]
+    untested = [(folder, member) for folder, member in members if "test" not in read_results(member)["splits"]]
+    if len(untested) == len(members):
+        read_tested_results(members[0][1])
+    for folder, member in untested:
+        warnings.warn(f"{member} tested nothing (its dataset has no test split) and is left out.", stacklevel=3)
+        del groups[folder][member]
+        if not groups[folder]:
+            del groups[folder]
 
 
 def _group(folder: Path, runs: Sequence[Run]) -> Group:
