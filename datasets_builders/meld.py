@@ -20,15 +20,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-
-import numpy as np
 
 from m4ser.data.builders.builder_cli import (
     add_release_arguments,
     argument_parser,
     encode_flac,
     load_tokenizer,
+    map_in_processes,
     read_text,
     read_video,
     run,
@@ -145,23 +145,39 @@ def find_clips(
     return clips
 
 
-def read_clip(row: Row, paths: Sequence[Path], report: ReleaseReport) -> np.ndarray | None:
-    """Read the sound of a row (`read_video`): of two clips, that which lasts about as long as the row says.
+@dataclass(frozen=True)
+class Clip:
+    """The sound of a clip: how long it lasts, and what is kept of it as a FLAC file; seconds."""
 
-    None where no clip can be read; which is a difference from the release, unless it is known.
-    """
-    sounds = {}
+    seconds: float
+    kept_seconds: float
+    flac: bytes
+
+
+def read_clips(paths: Sequence[Path]) -> dict[Path, Clip]:
+    """Read the sound of clips (`read_video`), as far as they can be read."""
+    clips = {}
     for path in paths:
         with suppress(AudioError):
-            sounds[path] = read_video(path)
-    if not sounds:
+            sound = read_video(path)
+            kept = sound[: int(CUT_TO * SAMPLING_RATE)] if len(sound) > LONG * SAMPLING_RATE else sound
+            clips[path] = Clip(len(sound) / SAMPLING_RATE, len(kept) / SAMPLING_RATE, encode_flac(kept))
+    return clips
+
+
+def choose_clip(row: Row, paths: Sequence[Path], clips: Mapping[Path, Clip], report: ReleaseReport) -> Clip | None:
+    """Return the clip of a row, of two that which lasts about as long as the row says.
+
+    None where none of its `paths` could be read; which is a difference from the release, unless it is known.
+    """
+    if not clips:
         if paths and row.id not in WITHOUT_CLIP:
             report.differ(f"{row.id}: no sound can be read from {paths[0].name}")
         return None
-    used = min(sounds, key=lambda path: abs(len(sounds[path]) / SAMPLING_RATE - row.seconds))
+    used = min(clips, key=lambda path: abs(clips[path].seconds - row.seconds))
     if len(paths) > 1 or used.name.startswith("final_videos_test"):
         report.add("rows with a final_videos_test clip, and which is used", f"{row.id}: {used.name}")
-    return sounds[used]
+    return clips[used]
 
 
 def inspect(row: Row, seconds: float, report: ReleaseReport) -> None:
@@ -186,21 +202,17 @@ def read_utterances(
     """Yield the rows of the classes `labels` that have a clip, or all of them where `clips` is None."""
     chosen = [row for row in rows if row.emotion in labels]
     left_out = []
-    for row in chosen:
+    paths = [[] if clips is None else clips[row.id] for row in chosen]
+    found = repeat({}, len(chosen)) if clips is None else map_in_processes(read_clips, paths)
+    for row, own, sounds in zip(chosen, paths, found, strict=True):
         recording = {"audio": None, "path": None, "duration": row.seconds}
         if clips is not None:
-            sound = read_clip(row, clips[row.id], report)
-            if sound is None:
-                left_out.append(f"{row.id}: {'damaged' if clips[row.id] else 'missing'}")
+            clip = choose_clip(row, own, sounds, report)
+            if clip is None:
+                left_out.append(f"{row.id}: {'damaged' if own else 'missing'}")
                 continue
-            inspect(row, len(sound) / SAMPLING_RATE, report)
-            if len(sound) > LONG * SAMPLING_RATE:
-                sound = sound[: int(CUT_TO * SAMPLING_RATE)]
-            recording = {
-                "audio": encode_flac(sound),
-                "path": f"{row.id}.flac",
-                "duration": len(sound) / SAMPLING_RATE,
-            }
+            inspect(row, clip.seconds, report)
+            recording = {"audio": clip.flac, "path": f"{row.id}.flac", "duration": clip.kept_seconds}
         yield Utterance(
             id=row.id,
             **recording,

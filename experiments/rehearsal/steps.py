@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 # How the commands say what is wrong.
 SENTENCE = re.compile(r"^(?:train\.py|m4ser|error): .+$", re.MULTILINE)
@@ -21,8 +22,8 @@ class Step:
     """A command, and what is expected of it.
 
     Args:
-        command: as it is typed. copies: so many are started at once. killed_at: the first copy is killed as soon as so
-            many results.json are below the folder `output`. refused: it is to end with an error.
+        command: as it is typed. copies: so many are started at once. killed_at: the first copy is killed, and started
+            again, as soon as so many results.json are below the folder `output`. refused: it is to end with an error.
     """
 
     command: str
@@ -51,23 +52,12 @@ def run(step: Step, stage: Path, environment: Mapping[str, str], log: Path) -> O
     """Run a step in the folder `stage`; what it prints goes to `log`."""
     before, started = files_of(stage), time.monotonic()
     with log.open("w", encoding="utf-8") as output:
-        copies = [
-            subprocess.Popen(
-                step.command,
-                shell=True,
-                executable="/bin/bash",
-                cwd=stage,
-                env=dict(environment),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            for _ in range(step.copies)
-        ]
+        copies = [_start(step, stage, environment, output) for _ in range(step.copies)]
         if step.killed_at is not None:
             folder, wanted = stage / step.output, step.killed_at
             _wait(copies[0], lambda: len(list(folder.rglob("results.json"))) >= wanted)
             _kill(copies.pop(0))
+            copies.append(_start(step, stage, environment, output))  # typed again, as its user would
         codes = [_wait(copy) for copy in copies]
     text = log.read_text(encoding="utf-8", errors="replace")
     written = sizes_written(before, files_of(stage))
@@ -112,6 +102,19 @@ def last_line(text: str) -> str:
     """Return the last line that holds something, of a progress bar its last state."""
     lines = [line.split("\r")[-1].strip() for line in text.splitlines()]
     return next((line for line in reversed(lines) if line), "")
+
+
+def _start(step: Step, stage: Path, environment: Mapping[str, str], output: TextIO) -> subprocess.Popen:
+    return subprocess.Popen(
+        step.command,
+        shell=True,
+        executable="/bin/bash",
+        cwd=stage,
+        env=dict(environment),
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def _wait(process: subprocess.Popen, condition: Callable[[], bool] = lambda: False) -> int | None:

@@ -96,9 +96,7 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
     if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
         raise ValueError("fp16 needs a GPU; on a CPU, train with --mixed_precision bf16 or no.")
     if accelerator.mixed_precision == "bf16" and accelerator.device.type == "cpu" and not multiplies_bfloat16():
-        warnings.warn(
-            "This processor does not multiply bf16: --mixed_precision no is faster here.", stacklevel=2
-        )
+        warnings.warn("This processor does not multiply bf16: --mixed_precision no is faster here.", stacklevel=2)
     if accelerator.state.dynamo_plugin.use_regional_compilation:
         # accelerate takes the list of a weight's parametrizations, which HuBERT's position embedding has, for layers.
         raise ValueError("HuBERT cannot be compiled region by region; leave --dynamo_use_regional_compilation out.")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.fake_releases import CLIP_RATE, VIDEO_SIZE, tone, write_video
-from m4ser.data.builders.builder_cli import read_video
+from m4ser.data.builders.builder_cli import map_in_processes, read_video
 from m4ser.data.schema import DataError
 from m4ser.model.audio_m4ser import AudioError
 
@@ -67,3 +67,16 @@ def test_missing_pyav_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(DataError, match=r"pip install m4ser\[video\]"):
         read_video(tmp_path / "clip.mp4")
+
+
+def square(number):
+    if number < 0:
+        raise AudioError("below zero")
+    return number**2
+
+
+def test_results_come_in_order_and_errors_through():
+    numbers = list(range(1100))  # several blocks
+    assert list(map_in_processes(square, numbers)) == [number**2 for number in numbers]
+    with pytest.raises(AudioError, match="below zero"):
+        list(map_in_processes(square, [1, -1]))

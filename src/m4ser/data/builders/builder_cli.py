@@ -3,9 +3,11 @@
 import argparse
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import soundfile
@@ -17,6 +19,9 @@ from m4ser.model.audio_m4ser import AudioError, load_audio
 from m4ser.processes import fail
 from m4ser.progress import hide_bars_of_libraries
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+ITEMS_PER_BLOCK, ITEMS_PER_CALL = 512, 16
 # Formats that soundfile reads everywhere; others become FLAC.
 KEPT_FORMATS = {"FLAC", "WAV", "OGG", "MP3"}
 
@@ -139,3 +144,15 @@ def encode_flac(audio: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, audio, SAMPLING_RATE, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
+
+
+def map_in_processes(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Yield a function's result for each item, in order, computed on all cores; no more than a block ahead.
+
+    Args:
+        function: of a module, so that other processes find it.
+    """
+    blocks = [items[start : start + ITEMS_PER_BLOCK] for start in range(0, len(items), ITEMS_PER_BLOCK)]
+    with ProcessPoolExecutor() as pool:
+        for block in blocks:
+            yield from pool.map(function, block, chunksize=ITEMS_PER_CALL)
