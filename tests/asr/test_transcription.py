@@ -212,12 +212,13 @@ class Counted(list):
         return super().__getitem__(index)
 
 
-def test_each_recording_is_loaded_once_and_progress_counts_recordings(tiny_whisper, tmp_path, capsys):
+def test_each_recording_is_loaded_once_and_progress_counts_recordings(tiny_whisper, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("m4ser.progress.SECONDS_PER_LINE", 0)
     long = {"id": "long", "audio": {"array": noise(9, 5 * WINDOW_SECONDS), "sampling_rate": 16000}}
     rows = Counted([*recordings(3), long])
     transcribe(rows, tiny_whisper, tmp_path / "hypotheses.jsonl", batch_size=2, cache_dir=tmp_path / "cache")
     assert rows.taken == 4
-    assert "4/4" in capsys.readouterr().err.split("\r")[-1]
+    assert "Transcribing: 4 of 4 recordings" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_memory_holds_few_recordings_at_once():

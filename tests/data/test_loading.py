@@ -25,7 +25,8 @@ def test_missing_split_names_those_that_exist(corpus):
 
 def test_missing_dataset_says_what_to_do(tmp_path):
     with pytest.raises(
-        DataError, match=r"There is no dataset .*gone: build it with datasets_builders, or check its Hub"
+        DataError,
+        match=r"There is no dataset .*gone: no such folder. Build it with datasets_builders, or check its Hub",
     ):
         load_dataset(tmp_path / "gone")
 
@@ -33,7 +34,7 @@ def test_missing_dataset_says_what_to_do(tmp_path):
 def test_damaged_file_is_data_error(tmp_path):
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "train.parquet").write_bytes(b"not Parquet")
-    with pytest.raises(DataError, match=r"There is no dataset .*corpus"):
+    with pytest.raises(DataError, match=r"The dataset .*corpus cannot be loaded: "):
         load_dataset(tmp_path / "corpus")
 
 
