@@ -344,5 +344,6 @@ def refuse_unknown_fields(config: PreTrainedConfig, fields: Mapping[str, Any]) -
             hint = f"; did you mean {nearest[0]}?" if nearest else "."
             raise ValueError(f"{type(config).__name__} has no field {name}{hint}")
         nested = getattr(config, name, None)
-        if isinstance(nested, PreTrainedConfig) and isinstance(value, Mapping):
+        # What names its own type is a whole config, which may be another type's with fields of that.
+        if isinstance(nested, PreTrainedConfig) and isinstance(value, Mapping) and "model_type" not in value:
             refuse_unknown_fields(nested, value)
