@@ -125,6 +125,13 @@ def test_temperature_goes_with_its_weights(calibrated, tmp_path, caplog):
     assert (changed.calibration_temperature, changed.calibrated_weights) == (1, None)
 
 
+def test_weights_without_a_temperature_are_not_hashed(tiny_run, tmp_path, monkeypatch):
+    model = AutoModel.from_pretrained(tiny_run)
+    monkeypatch.setattr(type(model), "fingerprint", None)
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").is_file()
+
+
 def test_temperature_of_other_weights_is_refused(calibrated, tmp_path):
     run, _ = calibrated
     shutil.copytree(run, tmp_path / "run")

@@ -133,7 +133,9 @@ class EmotionModel(PreTrainedModel):
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """Save as transformers does; a temperature that was fitted to other weights is dropped, with a warning."""
-        if self.config.calibrated_weights not in (None, self.fingerprint()):
+        fitted = self.config.calibrated_weights
+        # Only then: weights that are sharded over devices have no fingerprint.
+        if fitted is not None and fitted != self.fingerprint():
             logger.warning("The weights changed after calibration: the temperature is dropped; calibrate again.")
             self.config.calibration_temperature, self.config.calibrated_weights = 1.0, None
         super().save_pretrained(*args, **kwargs)
