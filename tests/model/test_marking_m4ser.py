@@ -48,11 +48,11 @@ def test_word_with_an_edited_piece_is_marked_whole():
 
 def test_bert_tokens_are_marked_whole(bert_folder):
     tokenizer = AutoTokenizer.from_pretrained(bert_folder)
-    text = "the recogniser's unfathomability"
+    text = "the recognizer's unfathomability"
     pieces = tokenizer.tokenize(text)
     assert any(piece.startswith("##") for piece in pieces)
     tags = [KEEP, *(CHANGE if piece.startswith("##") else KEEP for piece in pieces), KEEP]
-    assert mark_errors(tokenizer, text, tags) == "the [recogniser's unfathomability]"
+    assert mark_errors(tokenizer, text, tags) == "the [recognizer's unfathomability]"
 
 
 def test_correction_begins_with_a_word():
