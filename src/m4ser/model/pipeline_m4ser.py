@@ -268,27 +268,10 @@ class M4SERPipeline(WindowedClassificationPipeline):
         return recordings
 
     def _load(self, source: Any) -> LoadedRecording:
-        audio, text, name = split_source(source)
-        try:
-            if not isinstance(text, (str, type(None))):
-                raise AudioError(f"{name}: its text is a {type(text).__name__}; give a string.")
-            if text is not None and not text.strip():
-                self._warn_once("A text is empty")
-            if text is not None and not self._takes_speech and not has_audio(audio):
-                return LoadedRecording(np.zeros(1, np.float32), text)
-            waveform = load_audio(audio, self._rate, target_sampling_rate=self._rate, max_seconds=MAX_SECONDS)
-            return LoadedRecording(waveform, text, warning=self._no_speech(waveform))
-        except AudioError as error:
-            # A batch goes on without this recording; a moment of silence keeps its index.
-            return LoadedRecording(np.zeros(1, np.float32), "", str(error))
-
-    def _no_speech(self, waveform: np.ndarray) -> str | None:
-        """Return why no voice can be in a recording, where speech counts."""
-        if not self._takes_speech:
-            return None
-        if len(waveform) < MIN_SECONDS * self._rate:
-            return f"shorter than {MIN_SECONDS:g} s"
-        return "silent" if np.ptp(waveform) < SILENCE else None
+        recording = load_recording(source, self._rate, self._takes_speech)
+        if recording.text is not None and not recording.text.strip() and recording.error is None:
+            self._warn_once("A text is empty")
+        return recording
 
     def _transcribe(self, waveforms: list[np.ndarray], batch_size: int) -> list[str]:
         """Transcribe each waveform; the texts are empty where there is no ASR model."""
@@ -362,6 +345,33 @@ class M4SERPipeline(WindowedClassificationPipeline):
         if warning is not None:
             warnings.warn(f"A recording is {warning}: its scores mean nothing.", stacklevel=2)
         return output["scores"]
+
+
+def load_recording(source: Any, rate: int, takes_speech: bool = True) -> LoadedRecording:
+    """Load one input of the pipeline; what is wrong with it becomes its `error`.
+
+    Args:
+        source: as [`M4SERPipeline`] takes one recording. rate: Hz of the samples. takes_speech: whether the network
+            has a speech encoder; one without takes a text that has no recording, too.
+    """
+    audio, text, name = split_source(source)
+    try:
+        if not isinstance(text, (str, type(None))):
+            raise AudioError(f"{name}: its text is a {type(text).__name__}; give a string.")
+        if text is not None and not takes_speech and not has_audio(audio):
+            return LoadedRecording(np.zeros(1, np.float32), text)
+        waveform = load_audio(audio, rate, target_sampling_rate=rate, max_seconds=MAX_SECONDS)
+        return LoadedRecording(waveform, text, warning=_no_speech(waveform, rate) if takes_speech else None)
+    except AudioError as error:
+        # A batch goes on without this recording; a moment of silence keeps its index.
+        return LoadedRecording(np.zeros(1, np.float32), "", str(error))
+
+
+def _no_speech(waveform: np.ndarray, rate: int) -> str | None:
+    """Return why no voice can be in a recording."""
+    if len(waveform) < MIN_SECONDS * rate:
+        return f"shorter than {MIN_SECONDS:g} s"
+    return "silent" if np.ptp(waveform) < SILENCE else None
 
 
 def _check_calibration(model: Any) -> None:

@@ -1,7 +1,7 @@
 """Every fold and every seed of an experiment, one run each: finished ones are kept, cut ones resume.
 
 Several commands started at once on one output folder, on one machine or on several that share it, share the runs: each
-takes the next one that nobody has (`m4ser.training.claims`), also one whose process has died, until all are finished.
+takes the next one that nobody has (`m4ser.claims`), also one whose process has died, until all are finished.
 """
 
 import json
@@ -24,7 +24,7 @@ from m4ser.evaluation.protocols import fold_count
 from m4ser.processes import connect
 from m4ser.run_folder import MEASURES
 from m4ser.training.arguments import Arguments
-from m4ser.training.claims import ABANDONED_SECONDS, Claim, Observer
+from m4ser.claims import ABANDONED_SECONDS, Claim, Observer
 from m4ser.training.loop import train
 from m4ser.training.setup import MUTABLE_ON_RESUME
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from m4ser.training import claims
-from m4ser.training.claims import Observer
+from m4ser import claims
+from m4ser.claims import Observer
 
 WORKERS = 4
 

@@ -1,6 +1,6 @@
-"""Which process has a run: no two train into one folder, and a run whose process has died is free again.
+"""Which process has a folder: no two work on a run or a shard, and that of a process that has died is free again.
 
-A claim is a file in the run's folder, `.claim-1`. Creating a file that must not exist yet is atomic on shared file
+A claim is a file in the folder, `.claim-1`. Creating a file that must not exist yet is atomic on shared file
 systems, too, so one of several processes gets it. Its holder locks the file (flock) and counts up in it every few
 seconds. Another process takes it for abandoned
 
@@ -45,7 +45,7 @@ class Holder:
 
 
 class Claim:
-    """A run's folder that this process has: a context that gives it back at its end.
+    """A folder that this process has: a context that gives it back at its end.
 
     Args:
         path: of the claim's file. descriptor: of that file, just created. made_folder: whether its folder was made for
@@ -70,7 +70,7 @@ class Claim:
         self._thread.start()
 
     def release(self) -> None:
-        """Give the run back."""
+        """Give the folder back."""
         self._ended.set()
         if self._count:
             self._thread.join()
@@ -115,13 +115,13 @@ class Claim:
 
 
 class Observer:
-    """Claims runs for this process, and keeps in mind since when the claims of others have stood still."""
+    """Claims folders for this process, and keeps in mind since when the claims of others have stood still."""
 
     def __init__(self) -> None:
         self._seen: dict[Path, tuple[Holder | None, float]] = {}
 
     def claim(self, folder: Path) -> Claim | None:
-        """Claim a run's folder, which is made if need be; None where another process has it or may have it."""
+        """Claim a folder, which is made if need be; None where another process has it or may have it."""
         made = not folder.is_dir()
         folder.mkdir(parents=True, exist_ok=True)
         others = _claims(folder)
