@@ -26,8 +26,8 @@ import torch
 
 from benchmarks.synthetic_inputs import noise, random_model
 from benchmarks.timing import report, resident_memory
-from datasets_builders.manifest import read_manifest
 from m4ser import M4SERPipeline
+from m4ser.corpora.manifest import read_manifest
 from m4ser.data.labels import add_labels
 from m4ser.data.schema import SAMPLING_RATE
 from m4ser.evaluation.report.figures import MARKERS, PALETTE
@@ -149,7 +149,7 @@ def load_manifest(folder, rows):
 def fresh_processes():
     """Return a pool that runs each call in a new process with the imports already done."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["m4ser.data.labels", "datasets_builders.manifest"])
+    context.set_forkserver_preload(["m4ser.data.labels", "m4ser.corpora.manifest"])
     return ProcessPoolExecutor(max_workers=1, mp_context=context, max_tasks_per_child=1)
 
 

@@ -17,7 +17,7 @@ import av
 import numpy as np
 import soundfile
 
-from datasets_builders import iemocap, meld, ravdess
+from m4ser.corpora import iemocap, meld, ravdess
 
 FRIENDS = ("Chandler", "Joey", "Monica", "Phoebe", "Rachel", "Ross")
 UTTERANCES_A_DIALOGUE = 10

@@ -57,7 +57,13 @@ def demo(
 
 @app.command()
 def predict(
-    paths: Annotated[list[str], typer.Argument(help="Recordings, folders of them, addresses, or - for a piped one.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Recordings, folders of them, addresses, or - for a piped one; with --output also lists (CSV, TSV, "
+            "JSON lines with a column path), Parquet files and datasets."
+        ),
+    ],
     model: Annotated[str, typer.Option(help="Folder of a run, or Hub id.")],
     text: Annotated[str | None, typer.Option(help="The hypothesis, one for all of them.")] = None,
     hypotheses: Annotated[
@@ -68,8 +74,11 @@ def predict(
         typer.Option(help="ASR model, where there is no text: folder or Hub id; the model's own by default."),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings or windows at once.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--batch_size", "--batch-size", min=1, help="Recordings or windows at once: 1; with --output 16."
+        ),
+    ] = None,
     abstain_below: Annotated[
         float | None,
         typer.Option(
@@ -90,22 +99,112 @@ def predict(
         typer.Option(help="auto is the model's own; bfloat16 is fast where the processor computes in it."),
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a recording.")] = False,
+    device: Annotated[str | None, typer.Option(help="As cuda:1 or cpu; the first GPU by default.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a table instead: a folder of Parquet files for any number of recordings, which several "
+            "processes share and the same command goes on with; or a .csv, .jsonl or .parquet file."
+        ),
+    ] = None,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="In the table, the network's embedding, too.")
+    ] = False,
+    num_workers: Annotated[
+        int, typer.Option("--num_workers", "--num-workers", min=0, help="Processes that decode, with --output.")
+    ] = 1,
+    shard_size: Annotated[
+        int, typer.Option("--shard_size", "--shard-size", min=1, help="Recordings of a Parquet file of the folder.")
+    ] = 1000,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="ray: on a Ray cluster, that of RAY_ADDRESS or one of this machine."),
+    ] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Processes of the engine ray that have the model.")] = 1,
 ) -> None:
-    """Predict the emotion of each recording; exit code 1 if one of them could not be used."""
+    """Predict the emotion of each recording; exit code 1 if one of them could not be used.
+
+    With --output DIR any number of recordings: killed and typed again, it goes on; several commands, or processes of
+    `accelerate launch -m m4ser_cli predict ...`, share the work.
+    """
+    if output is not None:
+        if timeline or window is not None or hop is not None or as_json:
+            raise ValueError("A table has a row a recording: leave --timeline, --window, --hop and --json out.")
+        from m4ser.inference.bulk import Job, ScoringOptions, score_inputs
+
+        options = ScoringOptions(correct, embeddings, abstain_below or 0.0, batch_size or 16, num_workers)
+        job = Job(model, backend, dtype, device, asr, options)
+        score_inputs(job, inputs, output, text, hypotheses, shard_size, workers if engine == "ray" else None)
+        return
+    if embeddings or engine == "ray":
+        raise ValueError("--embeddings and --engine are of a table: add --output.")
     from m4ser.inference.predicting import WINDOW, find_recordings, load_pipeline, predict_rows, read_texts
     from m4ser.inference.printing import print_rows
 
-    recordings = find_recordings(paths)
+    recordings = find_recordings(inputs)
     if hypotheses is not None and (text is not None or timeline):
         raise ValueError("--hypotheses gives each recording one text: leave --text and --timeline out.")
     texts = text if hypotheses is None else read_texts(hypotheses, recordings)
     if not timeline and (window is not None or hop is not None):
         raise ValueError("--window and --hop are of a timeline: add --timeline.")
     windows = {"window": WINDOW if window is None else window, "hop": hop} if timeline else None
-    options = {"batch_size": batch_size, "abstain_below": abstain_below}
-    classify = load_pipeline(model, backend, dtype, asr)
-    rows = predict_rows(classify, recordings, texts, windows, correct, **options)
+    classify = load_pipeline(model, backend, dtype, asr, device)
+    rows = predict_rows(
+        classify, recordings, texts, windows, correct, batch_size=batch_size or 1, abstain_below=abstain_below
+    )
     raise typer.Exit(int(print_rows(rows, len(recordings), as_json)))
+
+
+@app.command()
+def serve(
+    model: Annotated[str, typer.Option(help="Folder of a run, or Hub id.")],
+    asr: Annotated[str | None, typer.Option(help="ASR model: folder or Hub id; the model's own by default.")] = None,
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everywhere.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    device: Annotated[str | None, typer.Option(help="As cuda:1 or cpu; the first GPU by default.")] = None,
+    batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 8,
+    max_megabytes: Annotated[
+        float, typer.Option("--max_megabytes", "--max-megabytes", min=0, help="Of an upload.")
+    ] = 25,
+    max_seconds: Annotated[
+        float, typer.Option("--max_seconds", "--max-seconds", min=0, help="Of a recording that is transcribed.")
+    ] = 600,
+    max_requests: Annotated[
+        int, typer.Option("--max_requests", "--max-requests", min=1, help="That wait; more are told to try again.")
+    ] = 64,
+) -> None:
+    """Serve a model over HTTP: /predict, and /v1/audio/transcriptions in the shape of OpenAI's API, with emotions."""
+    from m4ser.serving.server import run_server
+
+    run_server(model, asr, device, batch_size, (max_megabytes, max_seconds, max_requests), host, port)
+
+
+# The options of these are not typer's: what is behind the name goes on as it is.
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=PASSED_ON)
+def build(context: typer.Context) -> None:
+    """Build a dataset: m4ser build NAME --help, where NAME is manifest (your own recordings), iemocap, meld ..."""
+    from m4ser.corpora import build as build_corpus
+
+    build_corpus(context.args)
+
+
+@app.command(context_settings=PASSED_ON)
+def transcribe(context: typer.Context) -> None:
+    """Transcribe a dataset or a folder of recordings into a hypotheses file."""
+    from m4ser.asr.command import main as transcribe_all
+
+    transcribe_all(context.args)
+
+
+@app.command(context_settings=PASSED_ON)
+def train(context: typer.Context) -> None:
+    """Train a system: m4ser train CONFIG ... --dataset DATASET --output_dir RUN, as train.py does."""
+    from m4ser.training.main import main as train_runs
+
+    train_runs(context.args)
 
 
 @app.command()
@@ -251,3 +350,7 @@ def doctor(
 
     for name, finding in findings(model):
         print(f"{name}: {finding}")
+
+
+if __name__ == "__main__":
+    main()

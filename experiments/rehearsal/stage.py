@@ -15,9 +15,9 @@ import numpy as np
 import soundfile
 import yaml
 
-from datasets_builders import meld
 from experiments.fake_releases import tone, write_iemocap, write_meld, write_meld_csvs, write_ravdess
 from experiments.rehearsal.published import HEADS, WIDTH
+from m4ser.corpora import meld
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ("configs", "datasets_builders", "experiments", "hub_scripts", "model_card.md", "README.md", "train.py")

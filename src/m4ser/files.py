@@ -12,16 +12,24 @@ from safetensors import SafetensorError
 BYTES_PER_READ = 1 << 20
 
 
-def write_whole(path: str | Path, text: str) -> None:
-    """Write a text file completely, or leave the one that is there as it is."""
-    # A name of its own: several processes may write the same file, and the last one's stays.
-    unfinished = Path(f"{path}.{uuid4().hex}.tmp")
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Give a path to write to, whose file replaces that of `path` at the end; on an error that one stays as it is."""
+    # A name of its own: several processes may write the same file, and the last one's stays. The dot hides it from
+    # what reads all files of a folder.
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
-        with unfinished.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
+        yield unfinished
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, text: str) -> None:
+    """Write a text file completely, or leave the one that is there as it is."""
+    with whole_file(path) as unfinished, unfinished.open("x", encoding="utf-8", newline="") as file:
+        file.write(text)
 
 
 @contextmanager

@@ -12,13 +12,13 @@ import torch
 import yaml
 from transformers import AutoModel, BertModel, HubertModel
 
-from datasets_builders import meld, ravdess
 from experiments.fake_releases import write_meld_csvs, write_ravdess
 from experiments.rehearsal.commands import LEFT_OUT, steps
 from experiments.rehearsal.page import page
 from experiments.rehearsal.published import bert, hubert
 from experiments.rehearsal.stage import SENTENCES, TAGS, change_config, first_dialogues, with_tags
 from experiments.rehearsal.steps import Outcome, Step, run, sizes_written
+from m4ser.corpora import meld, ravdess
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("accelerate", "m4ser", "make", "python", "sbatch", "torchrun")

@@ -12,10 +12,10 @@ from statistics import mean, stdev
 
 import pytest
 
+from m4ser.claims import Observer
 from m4ser.data.builders.writing import write_dataset
 from m4ser.data.schema import DataError
 from m4ser.training.arguments import parse_arguments
-from m4ser.claims import Observer
 from m4ser.training.loop import train
 from m4ser.training.runs import runs, train_all, train_one
 from tests.tiny_corpus import LABELS, SMALL, sessions, write_sessions

@@ -12,7 +12,8 @@ import torch
 from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.environment import multiplies_bfloat16
 from m4ser.export import OnnxPipeline
-from m4ser.model.audio_m4ser import AUDIO_SUFFIXES, AudioError
+from m4ser.inference.recordings import files_in, is_list
+from m4ser.model.audio_m4ser import AudioError
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 from m4ser.model.windowing_m4ser import aggregate
 from m4ser.progress import track
@@ -32,28 +33,36 @@ def find_recordings(paths: Sequence[str]) -> list[str]:
     Raises:
         ValueError: there is none.
     """
-    recordings = [recording for path in paths for recording in _recordings_of(path)]
+    for path in paths:
+        if is_list(path):
+            raise ValueError(f"{path} is a list or a dataset of recordings: say where its scores go, --output DIR.")
+    recordings = [
+        recording for path in paths for recording in (files_in(Path(path)) if Path(path).is_dir() else [path])
+    ]
     if not recordings:
         raise ValueError(f"There is no recording in {', '.join(paths)}.")
     logger.info("%d recordings", len(recordings))
     return recordings
 
 
-def load_pipeline(model: str, backend: str = "torch", dtype: str = "auto", asr: str | None = None) -> M4SERPipeline:
+def load_pipeline(
+    model: str, backend: str = "torch", dtype: str = "auto", asr: str | None = None, device: str | None = None
+) -> M4SERPipeline:
     """Load the pipeline of a model.
 
     Args:
         model: folder or Hub id. backend: "torch", "onnx" for the model's own graph, or an ONNX file.
         dtype: of the backend torch. asr: folder or Hub id of an ASR model, instead of the model's own.
+        device: of the backend torch, as "cuda:1"; the first one that there is by default.
 
     Raises:
-        ValueError: there is no such model or file, or a dtype was given for ONNX.
+        ValueError: there is no such model or file, or a dtype or device was given for ONNX.
     """
     refuse_missing(model, "model")
     if asr is not None:
         refuse_missing(asr, "ASR model")
     if backend == "torch":
-        classify = M4SERPipeline.from_pretrained(model, dtype=dtype, asr=asr)
+        classify = M4SERPipeline.from_pretrained(model, dtype=dtype, asr=asr, device=device)
         if classify.dtype == torch.bfloat16 and classify.device.type == "cpu" and not multiplies_bfloat16():
             warnings.warn("This processor does not multiply bfloat16: --dtype float32 is faster here.", stacklevel=2)
         return classify
@@ -119,12 +128,6 @@ def predict_rows(
         outputs = (_predict_timeline(classify, source, **windows, **options) for source in inputs)
     for recording, output in zip(recordings, outputs, strict=True):
         yield _row(recording, output)
-
-
-def _recordings_of(path: str) -> list[str]:
-    if Path(path).is_dir():
-        return sorted(str(file) for file in Path(path).rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
-    return [path]
 
 
 def _source(recording: str) -> dict[str, Any]:

@@ -244,6 +244,11 @@ class M4SERPipeline(WindowedClassificationPipeline):
         forward = {name: value for name, value in returned.items() if name in FORWARD_OPTIONS}
         return {}, forward, {**postprocess, **returned}
 
+    @property
+    def has_asr(self) -> bool:
+        """Whether recordings without a text are transcribed."""
+        return bool(self._transcriber)
+
     def check_model_type(self, supported_models: Any) -> None:
         """Accept any model: transformers' list has its own only, and it would log an error that M4SER is not on it."""
 
@@ -262,7 +267,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         """Load inputs; those without a text are transcribed, `batch_size` at once."""
         recordings = [self._load(item) for item in inputs]
         without_text = [recording for recording in recordings if recording.text is None]
-        texts = self._transcribe([recording.waveform for recording in without_text], batch_size)
+        texts = self.transcribe([recording.waveform for recording in without_text], batch_size)
         for recording, text in zip(without_text, texts, strict=True):
             recording.text = text
         return recordings
@@ -273,8 +278,8 @@ class M4SERPipeline(WindowedClassificationPipeline):
             self._warn_once("A text is empty")
         return recording
 
-    def _transcribe(self, waveforms: list[np.ndarray], batch_size: int) -> list[str]:
-        """Transcribe each waveform; the texts are empty where there is no ASR model."""
+    def transcribe(self, waveforms: Sequence[np.ndarray], batch_size: int = 1) -> list[str]:
+        """Transcribe waveforms (samples,) at the model's rate; the texts are empty where there is no ASR model."""
         if waveforms and not self._transcriber:
             self._warn_once("No text and no ASR model were given")
         return self._transcriber.transcribe(waveforms, batch_size) if self._transcriber else [""] * len(waveforms)

@@ -14,6 +14,7 @@ from m4ser.evaluation.protocols import PROTOCOLS
 from m4ser.losses import WEIGHT_SYMBOLS
 from m4ser.model.configuration_m4ser import MODALITIES, PRESETS
 from m4ser.systems import SYSTEMS
+from m4ser.training.config_files import config_file
 
 MADE_ANEW = ("preset", "speech_encoder", "text_encoder")  # what a network is made of that is not a trained one's
 TRACKERS = ("tensorboard", "trackio")
@@ -252,7 +253,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     known = {item.name for group in GROUPS for item in fields(group)}
     values: dict[str, Any] = {}
     for path in given.configs:
-        values = _merge(values, read_config(Path(path), known))
+        values = _merge(values, read_config(config_file(path), known))
     if given.init_from is not None:  # on top of the files, instead of what they make a network of
         values = {name: value for name, value in values.items() if name not in MADE_ANEW}
     for name in MAPPINGS:

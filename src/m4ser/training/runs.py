@@ -18,13 +18,13 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from m4ser import run_folder
+from m4ser.claims import ABANDONED_SECONDS, Claim, Observer
 from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.evaluation.protocols import fold_count
 from m4ser.processes import connect
 from m4ser.run_folder import MEASURES
 from m4ser.training.arguments import Arguments
-from m4ser.claims import ABANDONED_SECONDS, Claim, Observer
 from m4ser.training.loop import train
 from m4ser.training.setup import MUTABLE_ON_RESUME
 

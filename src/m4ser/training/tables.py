@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from m4ser.training.arguments import MAPPINGS, Arguments, parse_arguments
+from m4ser.training.config_files import config_file
 from m4ser.training.runs import train_groups
 
 ROW_NAME = re.compile(r"[\w.+-]+")
@@ -39,7 +40,7 @@ def rows(table: str | Path, argv: Sequence[str]) -> dict[str, Arguments]:
         ValueError: no such table or config file, a row that cannot be read, or an option that a row changes.
     """
     files, options = _split(argv)
-    table = Path(table)
+    table = config_file(table)
     found: dict[str, Arguments] = {}
     for name, additions in read_table(table).items():
         try:

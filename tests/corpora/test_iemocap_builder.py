@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets_builders import iemocap
 from experiments.fake_releases import replace, tone, write_dialogue, write_iemocap
+from m4ser.corpora import iemocap
 from m4ser.data.builders.hypotheses import Hypotheses
 from m4ser.data.builders.release import ReleaseReport
 from m4ser.data.schema import DataError

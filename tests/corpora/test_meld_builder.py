@@ -8,8 +8,8 @@ import datasets
 import numpy as np
 import pytest
 
-from datasets_builders import meld
 from experiments.fake_releases import CLIP_RATE, tone, write_video
+from m4ser.corpora import meld
 from m4ser.data.builders.hypotheses import Hypotheses
 from m4ser.data.builders.release import ReleaseReport
 from m4ser.data.schema import DataError

@@ -5,7 +5,7 @@ from collections import Counter
 import datasets
 import pytest
 
-from datasets_builders.cross_corpus import main
+from m4ser.corpora.cross_corpus import main
 from m4ser.data.builders.builder_cli import encode_flac
 from m4ser.data.builders.writing import write_dataset
 from m4ser.data.schema import DataError, Utterance

@@ -1,0 +1,1 @@
+"""A model behind HTTP: what waits is scored together, and what is too much is refused."""

@@ -1,0 +1,122 @@
+"""Scoring as a whole: to files and folders, killed and typed again, by several processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from m4ser.data.schema import DataError
+from m4ser.inference.bulk import Job, ScoringOptions, Summary, score
+from m4ser.inference.recordings import list_recordings
+
+SHARD_SIZE = 10
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Forty recordings, one of which is none."""
+    folder, rng = tmp_path_factory.mktemp("clips"), np.random.default_rng(0)
+    for index in range(40):
+        samples = 0.3 * rng.standard_normal(int(16000 * rng.uniform(0.2, 1)))
+        soundfile.write(folder / f"{index:02d}.wav", samples, 16000)
+    (folder / "17.wav").write_text("no audio")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(clips, tiny_folder, tmp_path_factory):
+    """The table of all of them, scored without an interruption."""
+    output = tmp_path_factory.mktemp("whole") / "scores"
+    summary = score(Job(str(tiny_folder), device="cpu"), list_recordings([str(clips)]), output, SHARD_SIZE)
+    assert summary == Summary(40, 1)
+    return pd.read_parquet(output)
+
+
+def command(tiny_folder, clips, output, *options):
+    predict = [sys.executable, "-m", "m4ser_cli", "predict", str(clips), "--model", str(tiny_folder)]
+    return [*predict, "--output", str(output), "--shard_size", str(SHARD_SIZE), *options]
+
+
+def start(arguments):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(
+        arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for_shard(output, process):
+    while process.poll() is None and not list(output.glob("shard-*")):
+        time.sleep(0.01)
+
+
+def test_table_is_in_order(clips, whole):
+    assert whole["id"].tolist() == sorted(str(path) for path in clips.iterdir())
+    assert whole["error"].notna().tolist() == [index == 17 for index in range(40)]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_file_holds_the_same_rows(clips, tiny_folder, whole, tmp_path, suffix):
+    output = tmp_path / "new" / f"scores{suffix}"
+    assert score(Job(str(tiny_folder), device="cpu"), list_recordings([str(clips)]), output) == Summary(40, 1)
+    read = {".csv": pd.read_csv, ".jsonl": lambda path: pd.read_json(path, lines=True), ".parquet": pd.read_parquet}
+    table = read[suffix](output)
+    assert list(table.columns) == list(whole.columns)
+    pd.testing.assert_series_equal(table["id"], whole["id"])
+    for name in (column for column in whole.columns if column.startswith("score_")):
+        np.testing.assert_allclose(table[name], whole[name], rtol=1e-5)
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
+
+
+def test_csv_has_no_embeddings(clips, tiny_folder, tmp_path):
+    job = Job(str(tiny_folder), device="cpu", options=ScoringOptions(embeddings=True))
+    with pytest.raises(DataError, match="no column for embeddings"):
+        score(job, list_recordings([str(clips)]), tmp_path / "scores.csv")
+
+
+def test_killed_and_typed_again_it_goes_on(clips, tiny_folder, whole, tmp_path):
+    output = tmp_path / "scores"
+    killed = start(command(tiny_folder, clips, output))
+    wait_for_shard(output, killed)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    done = {path: path.stat().st_mtime_ns for path in output.glob("shard-*")}
+    again = start(command(tiny_folder, clips, output))
+    _, said = again.communicate(timeout=120)
+    assert again.returncode == 1 and said.endswith(
+        f"m4ser: 1 of 40 recordings could not be used: see the column error in {output}.\n"
+    )
+    assert done and {path: path.stat().st_mtime_ns for path in done} == done  # nothing twice
+    pd.testing.assert_frame_equal(pd.read_parquet(output), whole)
+
+
+def test_processes_share_and_take_over(clips, tiny_folder, whole, tmp_path):
+    output = tmp_path / "scores"
+    both = [start(command(tiny_folder, clips, output, "--num_workers", "0")) for _ in range(2)]
+    wait_for_shard(output, both[0])
+    os.killpg(both[0].pid, signal.SIGKILL)
+    for process in both:
+        process.communicate(timeout=120)
+    assert both[1].returncode == 1
+    pd.testing.assert_frame_equal(pd.read_parquet(output), whole)
+
+
+@pytest.mark.slow
+def test_launched_processes_share(clips, tiny_folder, whole, tmp_path):
+    output = tmp_path / "scores"
+    launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "m4ser_cli"]
+    arguments = command(tiny_folder, clips, output)
+    launched = start([arguments[0], *launch, *arguments[3:]])
+    launched.communicate(timeout=200)
+    assert launched.returncode == 1
+    pd.testing.assert_frame_equal(pd.read_parquet(output), whole)
+
+
+def test_several_processes_need_a_folder(clips, tiny_folder, tmp_path):
+    with pytest.raises(DataError, match="one file, which one process writes"):
+        score(Job(str(tiny_folder)), list_recordings([str(clips)]), tmp_path / "scores.csv", ray_workers=2)

@@ -1,0 +1,168 @@
+"""The server as its users meet it: OpenAI's own client, many at once, bad uploads, and an end without a loss."""
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.request import urlopen
+
+import numpy as np
+import openai
+import pytest
+import soundfile
+
+from m4ser import M4SERPipeline
+from tests.tiny_whisper import save_tiny_whisper
+
+ROUTE = "/v1/audio/transcriptions"
+MAX_REQUESTS = 16
+
+
+def recording(seconds, seed=0):
+    buffer = io.BytesIO()
+    samples = 0.3 * np.random.default_rng(seed).standard_normal(int(16000 * seconds))
+    soundfile.write(buffer, samples, 16000, format="WAV")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whisper")
+    save_tiny_whisper(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def start(tiny_folder):
+    """start(*options) -> (process, address), once it listens."""
+    processes = []
+
+    def serve(*options):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "m4ser_cli", "serve", "--model", str(tiny_folder), "--port", str(port)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+        process = subprocess.Popen([*command, *map(str, options)], env=environment, stderr=subprocess.PIPE, text=True)
+        processes.append(process)
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                urlopen(f"{address}/health", timeout=5)
+                return process, address
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError(process.stderr.read())
+
+    yield serve
+    for process in processes:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def client(start, whisper):
+    _, address = start("--asr", whisper, "--max_megabytes", 1, "--max_seconds", 10, "--max_requests", MAX_REQUESTS)
+    return openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
+
+
+def transcribe(client, data, name="a.wav", **options):
+    return client.audio.transcriptions.create(file=(name, data), model="m4ser", **options)
+
+
+def predict(client, data, **form):
+    address = str(client.base_url).removesuffix("/v1/")
+    return client.post(
+        f"{address}/predict",
+        cast_to=object,
+        body=form,
+        files={"file": ("a.wav", data)},
+        options={"headers": {"Content-Type": "multipart/form-data"}},
+    )
+
+
+def test_openai_client_gets_text_and_emotion(client):
+    answer = transcribe(client, recording(1))
+    scores = answer.model_extra["scores"]
+    assert isinstance(answer.text, str) and sum(scores.values()) == pytest.approx(1, abs=1e-4)
+    assert answer.model_extra["emotion"] == max(scores, key=scores.get)
+    assert isinstance(transcribe(client, recording(1), response_format="text"), str)
+
+
+def test_segments_have_times_and_emotions(client):
+    answer = transcribe(client, recording(7), response_format="verbose_json")
+    assert answer.duration == 7 and [(one.start, one.end) for one in answer.segments] == [(0, 5), (5, 7)]
+    assert all(one.model_extra["emotion"] in one.model_extra["scores"] for one in answer.segments)
+
+
+def test_predict_is_the_pipelines_prediction(client, tiny_folder):
+    data = recording(1)
+    answer = predict(client, data, text="so heart")
+    expected = M4SERPipeline.from_pretrained(tiny_folder)({"bytes": data, "text": "so heart"})
+    assert answer["scores"] == pytest.approx({item["label"]: item["score"] for item in expected}, abs=1e-5)
+    assert (answer["label"], answer["transcript"]) == (expected[0]["label"], "so heart")
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "sentence"),
+    [
+        (b"<html>Not found</html>", 400, "a.wav"),
+        (b"", 400, "a.wav"),
+        (recording(11), 400, "longer than 10 s"),
+        (recording(60), 413, "The upload is larger than 1 MB."),
+    ],
+)
+def test_bad_uploads_are_refused_in_a_sentence(client, data, status, sentence):
+    with pytest.raises(openai.APIStatusError, match=sentence) as refused:
+        transcribe(client, data)
+    assert refused.value.status_code == status
+
+
+def test_missing_and_unknown_fields(client):
+    with pytest.raises(openai.APIStatusError, match="response_format") as refused:
+        transcribe(client, recording(1), response_format="srt")
+    assert refused.value.status_code == 422
+
+
+def test_many_at_once_are_answered_or_told_to_try_again(client):
+    """As many as may wait are all answered; what others sent meanwhile is refused, and counted."""
+
+    def ask(seed):
+        try:
+            return predict(client, recording(0.5, seed), text="so heart")["label"]
+        except openai.APIStatusError as error:
+            return error.status_code
+
+    with ThreadPoolExecutor(4 * MAX_REQUESTS) as pool:
+        answers = list(pool.map(ask, range(4 * MAX_REQUESTS)))
+    assert all(isinstance(answer, str) or answer == 503 for answer in answers)
+    assert sum(isinstance(answer, str) for answer in answers) >= MAX_REQUESTS
+    metrics = urlopen(str(client.base_url).removesuffix("v1/") + "metrics").read().decode()
+    assert 'm4ser_requests_total{path="/predict",status="200"}' in metrics
+    assert f'm4ser_requests_total{{path="{ROUTE}",status="413"}}' in metrics
+    assert "m4ser_waiting 0.0" in metrics
+
+
+def test_terminated_it_answers_what_it_accepted(start):
+    process, address = start("--max_requests", 64)
+    client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
+    with ThreadPoolExecutor(16) as pool:
+        waiting = [pool.submit(predict, client, recording(5, seed), text="so heart") for seed in range(16)]
+        while "m4ser_waiting 0.0" in urlopen(f"{address}/metrics").read().decode():
+            time.sleep(0.005)
+        time.sleep(0.2)  # the others are accepted, too
+        process.send_signal(signal.SIGTERM)
+        answers = [future.result() for future in waiting]
+    assert all(answer["label"] for answer in answers)
+    assert process.wait(30) == 0
+
+
+def test_without_an_asr_model_it_says_so(start):
+    _, address = start()
+    client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
+    with pytest.raises(openai.BadRequestError, match="start it with m4ser serve --asr ID"):
+        transcribe(client, recording(1))
