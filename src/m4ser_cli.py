@@ -15,6 +15,50 @@ app = typer.Typer(
 )
 logger = logging.getLogger("m4ser")
 
+Model = Annotated[str, typer.Option(help="Folder of a run, or Hub id.")]
+Asr = Annotated[
+    str | None,
+    typer.Option(help="ASR model, where there is no text: folder or Hub id; the model's own by default."),
+]
+Device = Annotated[str | None, typer.Option(help="As cuda:1 or cpu; the first GPU by default.")]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        help="Recordings, folders of them, addresses, or - for a piped one; with --output also lists (CSV, TSV, JSON "
+        "lines with a column path), Parquet files and datasets."
+    ),
+]
+TextsFile = Annotated[Path | None, typer.Option(help="JSON lines of `m4ser transcribe`, instead of one text.")]
+PredictBatchSize = Annotated[
+    int | None,
+    typer.Option("--batch_size", "--batch-size", min=1, help="Recordings or windows at once: 1; with --output 16."),
+]
+Timeline = Annotated[bool, typer.Option("--timeline", help="The emotions over time, in recordings of any length.")]
+NumWorkers = Annotated[
+    int, typer.Option("--num_workers", "--num-workers", min=0, help="Processes that decode, with --output.")
+]
+ShardSize = Annotated[
+    int, typer.Option("--shard_size", "--shard-size", min=1, help="Recordings of a Parquet file of the folder.")
+]
+AbstainBelow = Annotated[
+    float | None,
+    typer.Option("--abstain_below", "--abstain-below", min=0, max=1, help="No label where the best score is lower."),
+]
+Backend = Annotated[
+    str, typer.Option(help="torch; onnx, for the model's own model.onnx; or an ONNX file of `m4ser export`.")
+]
+Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    typer.Option(help="auto is the model's own; bfloat16 is fast where the processor computes in it."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write a table instead: a folder of Parquet files for any number of recordings, which several processes "
+        "share and the same command goes on with; or a .csv, .jsonl or .parquet file."
+    ),
+]
+
 
 def main() -> None:
     """Run a command; an error that the user can correct becomes one sentence and exit code 1."""
@@ -57,69 +101,29 @@ def demo(
 
 @app.command()
 def predict(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            help="Recordings, folders of them, addresses, or - for a piped one; with --output also lists (CSV, TSV, "
-            "JSON lines with a column path), Parquet files and datasets."
-        ),
-    ],
-    model: Annotated[str, typer.Option(help="Folder of a run, or Hub id.")],
+    inputs: Inputs,
+    model: Model,
     text: Annotated[str | None, typer.Option(help="The hypothesis, one for all of them.")] = None,
-    hypotheses: Annotated[
-        Path | None, typer.Option(help="JSON lines of hub_scripts/transcribe.py, instead of one text.")
-    ] = None,
-    asr: Annotated[
-        str | None,
-        typer.Option(help="ASR model, where there is no text: folder or Hub id; the model's own by default."),
-    ] = None,
+    hypotheses: TextsFile = None,
+    asr: Asr = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(
-            "--batch_size", "--batch-size", min=1, help="Recordings or windows at once: 1; with --output 16."
-        ),
+        typer.Option("--batch_size", "--batch-size", min=1, help="At once: 1 by default, with --output 16."),
     ] = None,
-    abstain_below: Annotated[
-        float | None,
-        typer.Option(
-            "--abstain_below", "--abstain-below", min=0, max=1, help="No label where the best score is lower."
-        ),
-    ] = None,
-    timeline: Annotated[
-        bool, typer.Option("--timeline", help="The emotions over time, in recordings of any length.")
-    ] = False,
+    abstain_below: AbstainBelow = None,
+    timeline: Timeline = False,
     window: Annotated[float | None, typer.Option(help="Seconds of a window of the timeline; 5 by default.")] = None,
     hop: Annotated[float | None, typer.Option(help="Seconds from window to window, if they are to overlap.")] = None,
     correct: Annotated[bool, typer.Option("--correct", help="The corrected hypothesis, too.")] = False,
-    backend: Annotated[
-        str, typer.Option(help="torch; onnx, for the model's own model.onnx; or an ONNX file of `m4ser export`.")
-    ] = "torch",
-    dtype: Annotated[
-        Literal["auto", "float32", "bfloat16"],
-        typer.Option(help="auto is the model's own; bfloat16 is fast where the processor computes in it."),
-    ] = "auto",
+    backend: Backend = "torch",
+    dtype: Dtype = "auto",
+    device: Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a recording.")] = False,
-    device: Annotated[str | None, typer.Option(help="As cuda:1 or cpu; the first GPU by default.")] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write a table instead: a folder of Parquet files for any number of recordings, which several "
-            "processes share and the same command goes on with; or a .csv, .jsonl or .parquet file."
-        ),
-    ] = None,
-    embeddings: Annotated[
-        bool, typer.Option("--embeddings", help="In the table, the network's embedding, too.")
-    ] = False,
-    num_workers: Annotated[
-        int, typer.Option("--num_workers", "--num-workers", min=0, help="Processes that decode, with --output.")
-    ] = 1,
-    shard_size: Annotated[
-        int, typer.Option("--shard_size", "--shard-size", min=1, help="Recordings of a Parquet file of the folder.")
-    ] = 1000,
-    engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option(help="ray: on a Ray cluster, that of RAY_ADDRESS or one of this machine."),
-    ] = "local",
+    output: Output = None,
+    embeddings: Annotated[bool, typer.Option("--embeddings", help="In the table, the embedding, too.")] = False,
+    num_workers: NumWorkers = 1,
+    shard_size: ShardSize = 1000,
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="ray: a cluster, of RAY_ADDRESS or new.")] = "local",
     workers: Annotated[int, typer.Option(min=1, help="Processes of the engine ray that have the model.")] = 1,
 ) -> None:
     """Predict the emotion of each recording; exit code 1 if one of them could not be used.
@@ -157,11 +161,11 @@ def predict(
 
 @app.command()
 def serve(
-    model: Annotated[str, typer.Option(help="Folder of a run, or Hub id.")],
-    asr: Annotated[str | None, typer.Option(help="ASR model: folder or Hub id; the model's own by default.")] = None,
-    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everywhere.")] = "127.0.0.1",
+    model: Model,
+    asr: Asr = None,
+    host: Annotated[str, typer.Option(help="Address of this machine; 0.0.0.0 for all of them.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
-    device: Annotated[str | None, typer.Option(help="As cuda:1 or cpu; the first GPU by default.")] = None,
+    device: Device = None,
     batch_size: Annotated[int, typer.Option("--batch_size", "--batch-size", min=1, help="Recordings at once.")] = 8,
     max_megabytes: Annotated[
         float, typer.Option("--max_megabytes", "--max-megabytes", min=0, help="Of an upload.")
@@ -170,7 +174,7 @@ def serve(
         float, typer.Option("--max_seconds", "--max-seconds", min=0, help="Of a recording that is transcribed.")
     ] = 600,
     max_requests: Annotated[
-        int, typer.Option("--max_requests", "--max-requests", min=1, help="That wait; more are told to try again.")
+        int, typer.Option("--max_requests", "--max-requests", min=1, help="At once; more get status 503.")
     ] = 64,
 ) -> None:
     """Serve a model over HTTP: /predict, and /v1/audio/transcriptions in the shape of OpenAI's API, with emotions."""

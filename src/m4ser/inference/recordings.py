@@ -1,4 +1,4 @@
-"""What is to be scored: files, folders, addresses, lists and datasets, to one row a recording."""
+"""Recordings to score: files, folders, addresses, lists and datasets, to one row a recording."""
 
 import csv
 from collections.abc import Iterator, Sequence

@@ -31,7 +31,7 @@ Window = list[tuple[Recording, LoadedRecording]]
 
 @dataclass(frozen=True)
 class ScoringOptions:
-    """What goes into the table besides label and scores, and how it is computed.
+    """Columns of the table besides label and scores, and how it is computed.
 
     Args:
         correct: the corrected hypothesis. embeddings: the input of the emotion head (eq. 17).
@@ -86,7 +86,7 @@ class Scorer:
 
     @property
     def weights(self) -> str:
-        """What tells the model's weights from any others."""
+        """A fingerprint of the model's weights."""
         model = self.model
         return model.fingerprint() if hasattr(model, "fingerprint") else str(model.weights_digest)
 

@@ -31,7 +31,7 @@ WINDOW = 5.0  # seconds, of segments where the ASR model gives none
 
 @dataclass(frozen=True)
 class Limits:
-    """What is too much: bytes of an upload, seconds of a recording, requests that wait or are being answered."""
+    """Megabytes of an upload, seconds of a recording to transcribe, and requests at once: more is refused."""
 
     megabytes: float = 25
     seconds: float = 600
@@ -39,15 +39,15 @@ class Limits:
 
 
 class Metrics:
-    """What Prometheus reads."""
+    """Counts and times for Prometheus."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "m4ser_requests", "Answers by path and status", ["path", "status"], registry=self.registry
+            "m4ser_requests", "Responses by path and status", ["path", "status"], registry=self.registry
         )
-        self.seconds = Histogram("m4ser_request_seconds", "From request to answer", ["path"], registry=self.registry)
-        self.waiting = Gauge("m4ser_waiting", "Requests that are being answered", registry=self.registry)
+        self.seconds = Histogram("m4ser_request_seconds", "From request to response", ["path"], registry=self.registry)
+        self.waiting = Gauge("m4ser_waiting", "Requests without a response yet", registry=self.registry)
 
 
 def create_app(classify: M4SERPipeline, scorer: Scorer, limits: Limits = Limits()) -> FastAPI:
@@ -61,11 +61,11 @@ def create_app(classify: M4SERPipeline, scorer: Scorer, limits: Limits = Limits(
     @asynccontextmanager
     async def closing(_: FastAPI) -> AsyncIterator[None]:
         yield
-        batcher.close()  # after the last answer
+        batcher.close()  # after the last response
 
     app = FastAPI(title="m4ser", description=__doc__, lifespan=closing)
     app.add_middleware(BodyLimit, max_bytes=int(limits.megabytes * 2**20))
-    answer = Answers(classify, batcher, limits)
+    endpoints = Endpoints(classify, batcher, limits)
     admitted = [Depends(admission(metrics, limits))]
 
     @app.middleware("http")
@@ -85,8 +85,8 @@ def create_app(classify: M4SERPipeline, scorer: Scorer, limits: Limits = Limits(
     def read_metrics() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    app.post("/predict", dependencies=admitted)(answer.predict)
-    app.post("/v1/audio/transcriptions", dependencies=admitted, response_model=None)(answer.transcribe)
+    app.post("/predict", dependencies=admitted)(endpoints.predict)
+    app.post("/v1/audio/transcriptions", dependencies=admitted, response_model=None)(endpoints.transcribe)
     app.exception_handler(StarletteHTTPException)(http_error)
     app.exception_handler(RequestValidationError)(validation_error)
     app.exception_handler(AudioError)(audio_error)
@@ -94,7 +94,7 @@ def create_app(classify: M4SERPipeline, scorer: Scorer, limits: Limits = Limits(
 
 
 def admission(metrics: Metrics, limits: Limits) -> Callable[[], AsyncIterator[None]]:
-    """Return the dependency that refuses a request while too many are being answered."""
+    """Return the dependency that refuses a request while too many have no response yet."""
     waiting = 0
 
     async def admit() -> AsyncIterator[None]:
@@ -112,8 +112,8 @@ def admission(metrics: Metrics, limits: Limits) -> Callable[[], AsyncIterator[No
     return admit
 
 
-class Answers:
-    """The answers to recordings; each is made in a thread of its own, which waits for the network."""
+class Endpoints:
+    """The responses to recordings; each is made in a thread of its own, which waits for the network."""
 
     def __init__(self, classify: M4SERPipeline, batcher: Batcher, limits: Limits):
         self._classify, self._batcher, self._limits = classify, batcher, limits
@@ -142,7 +142,7 @@ class Answers:
         """Transcribe a recording in segments, each with its emotion."""
         if not self._classify.has_asr:
             raise HTTPException(
-                400, "This server has no ASR model: start it with m4ser serve --asr ID, or ask /predict."
+                400, "This server has no ASR model: start it with m4ser serve --asr ID, or use /predict."
             )
         samples = load_audio(
             file.file.read(), target_sampling_rate=self._rate, name=file.filename, max_seconds=self._limits.seconds
@@ -152,10 +152,10 @@ class Answers:
         if response_format == "text":
             return PlainTextResponse(text)
         whole = aggregate([{**one, "scores": ranked(one["scores"])} for one in segments], 0.0)
-        answer = {"text": text, "emotion": whole["label"], "scores": by_label(whole["scores"])}
+        body = {"text": text, "emotion": whole["label"], "scores": by_label(whole["scores"])}
         if response_format == "verbose_json":
-            answer |= {"task": "transcribe", "duration": len(samples) / self._rate, "segments": segments}
-        return JSONResponse(answer)
+            body |= {"task": "transcribe", "duration": len(samples) / self._rate, "segments": segments}
+        return JSONResponse(body)
 
     def _segments(self, samples: Any) -> Iterator[dict[str, Any]]:
         source = {"raw": samples, "sampling_rate": self._rate}

@@ -70,6 +70,6 @@ class Batcher:
                 table = self.scorer.score_window([(Recording(""), loaded) for loaded, _ in batch])
             for (_, future), row in zip(batch, table.to_pylist(), strict=True):
                 future.set_result(row)
-        except Exception as error:  # each of those who wait is told, and the next batch is scored
+        except Exception as error:  # goes to each of those who wait, and the next batch is scored
             for _, future in batch:
                 future.set_exception(error)

@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BodyLimit:
-    """ASGI middleware that ends the reading of a body which is too long with an answer of 413.
+    """ASGI middleware that stops reading a body that is too long: status 413.
 
     Args:
         max_bytes: of a body.

@@ -1,4 +1,6 @@
-"""The process that serves: the model, the application, and an end that loses no accepted request."""
+"""The process that serves: the model, the application, and a shutdown that loses no accepted request."""
+
+import signal
 
 import uvicorn
 
@@ -16,7 +18,7 @@ def run_server(
     host: str,
     port: int,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; what was accepted before is answered.
+    """Serve until SIGTERM or Ctrl-C; what was accepted before gets its response.
 
     Args:
         model, asr, device: as of [`load_pipeline`]. limits: as of [`Limits`].
@@ -26,4 +28,6 @@ def run_server(
     """
     classify = load_pipeline(model, asr=asr, device=device)
     scorer = Scorer(classify, ScoringOptions(batch_size=batch_size))
+    # uvicorn raises the signal again when all have their responses, and the end of a server is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     uvicorn.run(create_app(classify, scorer, Limits(*limits)), host=host, port=port, log_level="warning")
