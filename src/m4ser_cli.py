@@ -34,6 +34,10 @@ PredictBatchSize = Annotated[
     typer.Option("--batch_size", "--batch-size", min=1, help="Recordings or windows at once: 1; with --output 16."),
 ]
 Timeline = Annotated[bool, typer.Option("--timeline", help="The emotions over time, in recordings of any length.")]
+Rttm = Annotated[
+    Path | None, typer.Option(help="Who speaks when, of a diarization tool: the timeline is cut by speaker.")
+]
+Srt = Annotated[Path | None, typer.Option(help="Write the timeline of one recording as subtitles, too.")]
 NumWorkers = Annotated[
     int, typer.Option("--num_workers", "--num-workers", min=0, help="Processes that decode, with --output.")
 ]
@@ -114,6 +118,8 @@ def predict(
     timeline: Timeline = False,
     window: Annotated[float | None, typer.Option(help="Seconds of a window of the timeline; 5 by default.")] = None,
     hop: Annotated[float | None, typer.Option(help="Seconds from window to window, if they are to overlap.")] = None,
+    rttm: Rttm = None,
+    srt: Srt = None,
     correct: Annotated[bool, typer.Option("--correct", help="The corrected hypothesis, too.")] = False,
     backend: Backend = "torch",
     dtype: Dtype = "auto",
@@ -131,32 +137,31 @@ def predict(
     With --output DIR any number of recordings: killed and typed again, it goes on; several commands, or processes of
     `accelerate launch -m m4ser_cli predict ...`, share the work.
     """
+    windows = {"window": window, "hop": hop, "rttm": rttm, "srt": srt}
     if output is not None:
-        if timeline or window is not None or hop is not None or as_json:
-            raise ValueError("A table has a row a recording: leave --timeline, --window, --hop and --json out.")
         from m4ser.inference.bulk import Job, ScoringOptions, score_inputs
 
+        if timeline or as_json or any(value is not None for value in windows.values()):
+            raise ValueError("A table has a row a recording: leave out --json and what is of a timeline.")
         options = ScoringOptions(correct, embeddings, abstain_below or 0.0, batch_size or 16, num_workers)
         job = Job(model, backend, dtype, device, asr, options)
         score_inputs(job, inputs, output, text, hypotheses, shard_size, workers if engine == "ray" else None)
         return
     if embeddings or engine == "ray":
         raise ValueError("--embeddings and --engine are of a table: add --output.")
-    from m4ser.inference.predicting import WINDOW, find_recordings, load_pipeline, predict_rows, read_texts
+    from m4ser.inference.predicting import find_recordings, load_pipeline, predict_rows, read_texts, timeline_options
     from m4ser.inference.printing import print_rows
 
     recordings = find_recordings(inputs)
-    if hypotheses is not None and (text is not None or timeline):
+    cut = timeline_options(recordings, timeline, **windows)
+    if hypotheses is not None and (text is not None or cut):
         raise ValueError("--hypotheses gives each recording one text: leave --text and --timeline out.")
     texts = text if hypotheses is None else read_texts(hypotheses, recordings)
-    if not timeline and (window is not None or hop is not None):
-        raise ValueError("--window and --hop are of a timeline: add --timeline.")
-    windows = {"window": WINDOW if window is None else window, "hop": hop} if timeline else None
     classify = load_pipeline(model, backend, dtype, asr, device)
     rows = predict_rows(
-        classify, recordings, texts, windows, correct, batch_size=batch_size or 1, abstain_below=abstain_below
+        classify, recordings, texts, cut, correct, batch_size=batch_size or 1, abstain_below=abstain_below
     )
-    raise typer.Exit(int(print_rows(rows, len(recordings), as_json)))
+    raise typer.Exit(int(print_rows(rows, len(recordings), as_json, srt)))
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.environment import multiplies_bfloat16
 from m4ser.export import OnnxPipeline
 from m4ser.inference.recordings import files_in, is_list
+from m4ser.inference.speakers import Turn, predict_turns, read_rttm, turns_of
 from m4ser.model.audio_m4ser import AudioError
 from m4ser.model.pipeline_m4ser import M4SERPipeline
-from m4ser.model.windowing_m4ser import aggregate
+from m4ser.model.windowing_m4ser import aggregate, check_window
 from m4ser.progress import track
 from m4ser.sources import refuse_missing
 
@@ -91,6 +92,37 @@ def read_texts(hypotheses: Path, recordings: Sequence[str]) -> list[str | None]:
     return texts
 
 
+def timeline_options(
+    recordings: Sequence[str],
+    timeline: bool = False,
+    window: float | None = None,
+    hop: float | None = None,
+    rttm: Path | None = None,
+    srt: Path | None = None,
+) -> dict[str, Any] | None:
+    """Return how timelines are cut, by the options of the command line; None for no timeline.
+
+    Raises:
+        ValueError: options that contradict each other. DataError: as of [`read_rttm`], or a recording has no turns.
+    """
+    if not (timeline or rttm or srt):
+        if window is not None or hop is not None:
+            raise ValueError("--window and --hop are of a timeline: add --timeline.")
+        return None
+    if srt is not None and len(recordings) > 1:
+        raise ValueError(f"--srt is one recording's subtitles, not those of {len(recordings)}.")
+    window = WINDOW if window is None else window
+    if rttm is None:
+        return {"window": window, "hop": hop}
+    if hop is not None:
+        raise ValueError("The turns of --rttm are not cut into windows that overlap: leave --hop out.")
+    check_window(window, hop)
+    turns = read_rttm(rttm)
+    for recording in recordings:
+        turns_of(recording, turns)
+    return {"window": window, "turns": turns}
+
+
 def predict_rows(
     classify: M4SERPipeline,
     recordings: Sequence[str],
@@ -104,7 +136,7 @@ def predict_rows(
     Args:
         recordings: paths, addresses, or "-" for standard input.
         text: the hypothesis of all of them, or one for each; None where it is to be transcribed.
-        windows: `window` and `hop` of the pipeline, for a timeline. correct: correct the texts.
+        windows: as of [`timeline_options`], for a timeline. correct: correct the texts.
         options: of the pipeline.
 
     Yields:
@@ -136,14 +168,26 @@ def _source(recording: str) -> dict[str, Any]:
     return {"path": recording}
 
 
-def _predict_timeline(classify: M4SERPipeline, source: dict[str, Any], **options: Any) -> dict[str, Any]:
+def _predict_timeline(
+    classify: M4SERPipeline,
+    source: dict[str, Any],
+    window: float,
+    hop: float | None = None,
+    turns: Mapping[str, Sequence[Turn]] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
     """Predict one recording's timeline, with progress in its seconds."""
     entries = []
     try:
+        if turns is None:
+            timeline = classify.timeline(source, window, hop, **options)
+        else:
+            own = {name: value for name, value in source.items() if name != "text"}
+            timeline = predict_turns(classify, own, turns_of(source["path"], turns), window, **options)
         with track(None, "second", source["path"]) as progress:
-            for entry in classify.timeline(source, **options):
+            for entry in timeline:
                 entries.append(entry)
-                progress.update(round(entry["end"] - progress.n))
+                progress.update(max(0, round(entry["end"] - progress.n)))
         return {**aggregate(entries, options["abstain_below"]), "timeline": entries}
     except AudioError as error:
         return {"error": str(error)}

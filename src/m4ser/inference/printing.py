@@ -3,21 +3,26 @@
 import json
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from m4ser.files import write_whole
+from m4ser.inference.subtitles import to_srt
 from m4ser.progress import track
 
 
-def print_rows(rows: Iterable[dict[str, Any]], count: int, as_json: bool = False) -> bool:
+def print_rows(rows: Iterable[dict[str, Any]], count: int, as_json: bool = False, srt: Path | None = None) -> bool:
     """Print each row as it comes, errors for people on stderr; return whether there was an error.
 
     Args:
-        rows: of [`predict_rows`]. count: how many they are.
+        rows: of [`predict_rows`]. count: how many they are. srt: a file for the timeline as subtitles.
     """
     failed = False
     with track(count, "recording", "Predicting") as progress:  # what is printed goes above a bar
         for row in rows:
             failed |= "error" in row
+            if srt is not None and "timeline" in row:
+                write_whole(srt, to_srt(row["timeline"]))
             progress.write(
                 json.dumps(row) if as_json else format_row(row),
                 file=sys.stderr if "error" in row and not as_json else sys.stdout,
@@ -35,7 +40,8 @@ def format_row(row: dict[str, Any]) -> str:
     for entry in row.get("timeline", ()):
         times = f"{entry['start']:.2f}\t{entry['end']:.2f}"
         text = _format_correction(entry) or f"\t{entry['text']}"
-        lines.append(f"{row['path']}\t{times}\t{_format_scores(entry)}{text}")
+        speaker = f"\t{entry['speaker']}" if "speaker" in entry else ""
+        lines.append(f"{row['path']}\t{times}{speaker}\t{_format_scores(entry)}{text}")
     return "\n".join(lines)
 
 
