@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -137,7 +137,7 @@ def predict(
     With --output DIR any number of recordings: killed and typed again, it goes on; several commands, or processes of
     `accelerate launch -m m4ser_cli predict ...`, share the work.
     """
-    windows = {"window": window, "hop": hop, "rttm": rttm, "srt": srt}
+    windows: dict[str, Any] = {"window": window, "hop": hop, "rttm": rttm, "srt": srt}
     if output is not None:
         from m4ser.inference.bulk import Job, ScoringOptions, score_inputs
 

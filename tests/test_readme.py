@@ -36,6 +36,7 @@ def folder(tmp_path_factory, tiny_run):
     tone = 0.1 * np.sin(np.arange(32_000) / 20)
     for name in ("speech.wav", "meeting.flac", "a.wav", "b.flac", "recordings/one.wav"):
         soundfile.write(folder / name, tone, 16_000)
+    (folder / "meeting.rttm").write_text("SPEAKER meeting 1 0.5 1 <NA> <NA> ann <NA> <NA>\n")
     return folder
 
 

@@ -140,6 +140,7 @@ def using() -> list[Step]:
         Step("m4ser predict recordings/ --model runs/ravdess --correct --json"),
         Step("m4ser predict recordings/ --model runs/ravdess --dtype bfloat16"),
         Step("m4ser predict meeting.flac --model runs/ravdess --timeline"),
+        Step("m4ser predict meeting.flac --model runs/ravdess --rttm meeting.rttm --srt meeting.srt"),
         Step("m4ser predict a.wav --model runs/nowhere", refused=True),
         Step("m4ser predict recordings/ --model runs/ravdess --output scores"),
         Step("m4ser predict recordings.csv --model runs/mine --output scores", refused=True),

@@ -138,3 +138,5 @@ def write_recordings(stage: Path) -> None:
     (stage / "recordings.csv").write_text("\n".join(rows) + "\n")
     for name, seconds in (("speech.wav", 2), ("a.wav", 3), ("b.flac", 1), ("meeting.flac", 60)):
         soundfile.write(stage / name, tone(seconds, 44_100), 44_100)
+    turn = "SPEAKER meeting 1 {} 20 <NA> <NA> speaker{} <NA> <NA>\n"
+    (stage / "meeting.rttm").write_text(turn.format(0, 0) + turn.format(19, 1))

@@ -1,7 +1,7 @@
 """A model on Hugging Face Inference Endpoints: copy this file and requirements.txt beside the model's files.
 
-The body is an audio file (Content-Type: audio/wav, audio/flac, audio/mpeg, audio/ogg), or JSON with "inputs", the file in
-base64, and optionally "parameters": the pipeline's, such as {"text": "the ASR hypothesis", "top_k": 2}.
+The body is an audio file (Content-Type: audio/wav, audio/flac, audio/mpeg, audio/ogg), or JSON with "inputs", the file
+in base64, and optionally "parameters": the pipeline's, such as {"text": "the ASR hypothesis", "top_k": 2}.
 
 https://huggingface.co/docs/inference-endpoints/guides/custom_handler
 """

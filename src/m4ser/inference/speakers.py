@@ -1,6 +1,7 @@
 """Who speaks when, as diarization tools write it (RTTM), and a long recording cut by it.
 
-A line of RTTM is `SPEAKER FILE CHANNEL START DURATION <NA> <NA> NAME <NA> <NA>`, in seconds; other lines are passed over.
+A line of RTTM is `SPEAKER FILE CHANNEL START DURATION <NA> <NA> NAME <NA> <NA>`, in seconds; other lines are
+passed over.
 https://catalog.ldc.upenn.edu/docs/LDC2004T12/RTTM-format-v13.pdf
 """
 
@@ -23,7 +24,7 @@ FEWEST_FIELDS = 8
 
 @dataclass(frozen=True, order=True)
 class Turn:
-    """What one speaker says without a stop, from `start` to `end` in seconds."""
+    """A span in which one speaker speaks, from `start` to `end` in seconds."""
 
     start: float
     end: float
