@@ -5,8 +5,9 @@ import pytest
 import soundfile
 
 from m4ser import M4SERPipeline
+from m4ser.inference.preparing import batches_by_length
 from m4ser.inference.recordings import Recording
-from m4ser.inference.scorer import SCORE, Scorer, ScoringOptions, batches_by_length
+from m4ser.inference.scorer import SCORE, Scorer, ScoringOptions
 
 
 @pytest.fixture(scope="module")
@@ -88,5 +89,5 @@ def test_model_that_cannot_correct_is_named(classify, monkeypatch):
 
 def test_batches_are_of_like_length_and_bounded():
     seconds = [1.0, 100.0, 2.0, 90.0, 3.0, 80.0]
-    batches = list(batches_by_length(range(6), seconds.__getitem__, ScoringOptions(batch_size=3)))
+    batches = list(batches_by_length(range(6), seconds.__getitem__, 3))
     assert batches == [[1, 3], [5, 4, 2], [0]]  # three of up to 100 s would be 300 s

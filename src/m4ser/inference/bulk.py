@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from m4ser.claims import Observer
+from m4ser.claims import Claim, Observer
 from m4ser.data.schema import DataError
 from m4ser.files import whole_file
 from m4ser.inference.predicting import load_pipeline
 from m4ser.inference.recordings import Recording, list_recordings, with_hypotheses
-from m4ser.inference.scorer import Scorer, ScoringOptions, ignore
+from m4ser.inference.scorer import Scorer, ScoringOptions
 from m4ser.inference.shards import ShardFolder, write_table
 from m4ser.processes import connect, disconnect, fail
 from m4ser.progress import track
@@ -140,36 +140,44 @@ def score_shards(scorer: Scorer, shards: ShardFolder, is_main: bool = True) -> S
     Returns:
         Of all shards, those that were written before included.
     """
-    observer, left = Observer(), [shard for shard in range(len(shards)) if not shards.is_written(shard)]
-    total = sum(map(shards.size, left))
-    with track(total, "recording", "Scoring", disable=not is_main) as progress:
-        while left:
-            shard = next(
-                (shard for shard in left if score_shard(scorer, shards, shard, observer, progress.update)), None
-            )
-            by_others = [other for other in left if other != shard and shards.is_written(other)]
-            progress.update(sum(map(shards.size, by_others)))
-            left = [other for other in left if other != shard and other not in by_others]
-            if shard is None and left:
-                time.sleep(POLL_SECONDS)
+    observer, held = Observer(), dict[int, Claim]()
+    left = [shard for shard in range(len(shards)) if not shards.is_written(shard)]
+
+    def claimed() -> Iterator[tuple[int, list[Recording]]]:
+        for shard in left:
+            if shard not in held and not shards.is_written(shard) and (claim := observer.claim(shards.claimed(shard))):
+                held[shard] = claim
+                if shards.is_written(shard):  # while it was claimed
+                    held.pop(shard).release()
+                else:
+                    yield shard, shards.read(shard)
+
+    with track(sum(map(shards.size, left)), "recording", "Scoring", disable=not is_main) as progress:
+        try:
+            while left:
+                done = []
+                for shard, table in scorer.score_all(claimed(), progress.update):
+                    shards.write(shard, table)
+                    held.pop(shard).release()
+                    done.append(shard)
+                by_others = [shard for shard in left if shard not in done and shards.is_written(shard)]
+                progress.update(sum(map(shards.size, by_others)))
+                left = [shard for shard in left if shard not in done and shard not in by_others]
+                if left and not done:
+                    time.sleep(POLL_SECONDS)
+        finally:
+            for claim in held.values():
+                claim.release()
     return Summary(shards.recordings, shards.errors())
 
 
-def score_shard(
-    scorer: Scorer,
-    shards: ShardFolder,
-    shard: int,
-    observer: Observer,
-    on_scored: Callable[[int], Any] = ignore,
-) -> bool:
-    """Score and write a shard, unless it is written or another process has it; tell whether it was done here."""
+def score_shard(scorer: Scorer, shards: ShardFolder, shard: int, observer: Observer) -> None:
+    """Score and write a shard, unless it is written or another process has it."""
     if shards.is_written(shard) or (claim := observer.claim(shards.claimed(shard))) is None:
-        return False
+        return
     with claim:
-        if shards.is_written(shard):  # while it was claimed
-            return False
-        shards.write(shard, scorer.score(shards.read(shard), on_scored))
-    return True
+        if not shards.is_written(shard):  # while it was claimed
+            shards.write(shard, scorer.score(shards.read(shard)))
 
 
 def score_to_file(scorer: Scorer, recordings: Iterable[Recording], path: Path) -> Summary:

@@ -1,32 +1,30 @@
 """A table of scores: recordings are decoded in other processes while the network runs, and batched by length."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import torch
+from transformers import BatchFeature
 
+from m4ser.inference.preparing import Prepared, Preparer, initialize, prepare
 from m4ser.inference.recordings import Recording
 from m4ser.model.marking_m4ser import decode_words
-from m4ser.model.pipeline_m4ser import LoadedRecording, M4SERPipeline, load_recording
+from m4ser.model.pipeline_m4ser import LoadedRecording, M4SERPipeline
 
 SCORE = "score_"  # before the name of an emotion
 WINDOW_BATCHES = 8  # that are sorted by length together
-# A batch of the longest recordings is smaller: attention takes memory by the square of the length.
-MAX_BATCH_SECONDS = 240
 NOT_FINITE = "The model's scores are not finite: its weights are damaged, or overflow in this dtype."
+
+Key = TypeVar("Key")
 
 
 def ignore(_: int) -> None:
     """Take no notice of progress."""
-
-
-Window = list[tuple[Recording, LoadedRecording]]
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,8 @@ class Scorer:
         self.options = options
         self.labels: list[str] = [self.model.config.id2label[index] for index in range(self.model.config.num_labels)]
         self._classify = classify
-        self._rate: int = self.processor.feature_extractor.sampling_rate
-        self._takes_speech = "speech" in self.model.config.modalities
+        takes_speech = "speech" in self.model.config.modalities
+        self._preparer = Preparer(self.processor, takes_speech, options.batch_size)
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Scorer":
@@ -108,65 +106,103 @@ class Scorer:
         Args:
             on_scored: called with how many more are done.
         """
-        size = WINDOW_BATCHES * self.options.batch_size
-        windows = [recordings[start : start + size] for start in range(0, len(recordings), size)]
-        tables = []
-        for window in self._load(windows):
-            tables.append(self.score_window(window))
-            on_scored(len(window))
-        return pa.concat_tables([self.schema.empty_table(), *tables])
+        ((_, table),) = self.score_all([(None, recordings)], on_scored)
+        return table
 
-    def _load(self, windows: Sequence[Sequence[Recording]]) -> Iterator[Window]:
-        """Yield the windows with their recordings decoded, by the workers as many windows ahead as there are."""
-        settings = self._rate, self._takes_speech
-        if not self.options.num_workers or (self._pool is None and len(windows) == 1):  # not worth the start
-            yield from (load_window(window, *settings) for window in windows)
-            return
+    def score_all(
+        self, groups: Iterable[tuple[Key, Sequence[Recording]]], on_scored: Callable[[int], Any] = ignore
+    ) -> Iterator[tuple[Key, pa.Table]]:
+        """Score groups of recordings, the first of the next one being decoded while the last of this one are scored.
+
+        Args:
+            groups: keys and recordings; taken as late as that allows.
+
+        Yields:
+            A key, and the table of its recordings.
+        """
+        tables = [self.schema.empty_table()]
+        for key, is_last, window in self._prepared(groups):
+            tables.append(self._score_window(window))
+            on_scored(len(window.recordings))
+            if is_last:
+                yield key, pa.concat_tables(tables)
+                tables = [self.schema.empty_table()]
+
+    def batches(self, recordings: Sequence[Recording]) -> Iterator[BatchFeature]:
+        """Yield the network's inputs for recordings that have texts, in the batches that they are scored in."""
+        for _, _, window in self._prepared([(None, recordings)]):
+            for _, inputs in window.batches:
+                yield self._on_device(inputs)
+
+    def _prepared(self, groups: Iterable[tuple[Key, Sequence[Recording]]]) -> Iterator[tuple[Key, bool, Prepared]]:
+        """Yield windows of the groups, with their key and whether they are its last, prepared by workers ahead."""
+        size = WINDOW_BATCHES * self.options.batch_size
+        ahead: deque[tuple[Key, bool, Future[Prepared]]] = deque()
+        for key, recordings in groups:
+            starts = range(0, max(1, len(recordings)), size)
+            for start in starts:
+                window, is_last = recordings[start : start + size], start == starts[-1]
+                if not self._uses_workers(len(starts)):
+                    yield key, is_last, self._preparer.prepare(window)
+                    continue
+                ahead.append((key, is_last, self._workers().submit(prepare, window)))
+                if len(ahead) > self.options.num_workers + 1:
+                    key_of, last_of, future = ahead.popleft()
+                    yield key_of, last_of, future.result()
+        while ahead:
+            key_of, last_of, future = ahead.popleft()
+            yield key_of, last_of, future.result()
+
+    def _uses_workers(self, windows: int) -> bool:
+        """Tell whether workers are there, or worth the seconds of their start."""
+        return self.options.num_workers > 0 and (self._pool is not None or windows > 1)
+
+    def _workers(self) -> ProcessPoolExecutor:
         if self._pool is None:
             # Not forked: the threads and devices of PyTorch do not survive it.
-            self._pool = ProcessPoolExecutor(self.options.num_workers, get_context("spawn"))
-        ahead: deque[Future[Window]] = deque()
-        for window in windows:
-            ahead.append(self._pool.submit(load_window, window, *settings))
-            if len(ahead) > self.options.num_workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+            spawn = get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.options.num_workers, spawn, initialize, (self._preparer,))
+        return self._pool
 
-    def score_window(self, window: Window) -> pa.Table:
-        self._transcribe([loaded for _, loaded in window])
-        columns: dict[str, list[Any]] = {name: [None] * len(window) for name in self.schema.names}
-        for index, (recording, loaded) in enumerate(window):
+    def score_loaded(self, loaded: Sequence[LoadedRecording]) -> pa.Table:
+        """Score recordings that are loaded already; return a row each, in their order, without ids."""
+        batches = [] if any(one.text is None for one in loaded) else self._preparer.batches(loaded)
+        return self._score_window(Prepared([Recording("")] * len(loaded), list(loaded), batches))
+
+    def _score_window(self, window: Prepared) -> pa.Table:
+        """Score recordings that are loaded; return a row each, in their order."""
+        if window.without_text:
+            self._transcribe(window.without_text)
+            window.batches = self._preparer.batches(window.loaded)
+        columns: dict[str, list[Any]] = {name: [None] * len(window.loaded) for name in self.schema.names}
+        for index, (recording, loaded) in enumerate(zip(window.recordings, window.loaded, strict=True)):
             columns["id"][index] = recording.id
             columns["warning"][index], columns["error"][index] = loaded.warning, loaded.error
             columns["transcript"][index] = recording.text if loaded.error else loaded.text
-        usable = [index for index, (_, loaded) in enumerate(window) if loaded.error is None]
-        for batch in batches_by_length(
-            usable, lambda index: len(window[index][1].waveform) / self._rate, self.options
-        ):
-            for name, values in self._score_batch([window[index][1] for index in batch]).items():
+        for batch, inputs in window.batches:
+            for name, values in self._score_batch(self._on_device(inputs)).items():
                 for index, value in zip(batch, values, strict=True):
                     columns[name][index] = value
         return pa.table(columns, self.schema)
 
     def _transcribe(self, recordings: Sequence[LoadedRecording]) -> None:
-        without = [recording for recording in recordings if recording.text is None]
-        texts = self._classify.transcribe([recording.waveform for recording in without], self.options.batch_size)
-        for recording, text in zip(without, texts, strict=True):
+        texts = self._classify.transcribe([recording.waveform for recording in recordings], self.options.batch_size)
+        for recording, text in zip(recordings, texts, strict=True):
             recording.text = text
 
+    def _on_device(self, inputs: Mapping[str, Any]) -> BatchFeature:
+        tensors = {name: torch.from_numpy(values) for name, values in inputs.items()}
+        return BatchFeature(tensors).to(self.model.device, self.model.dtype)
+
     @torch.inference_mode()
-    def _score_batch(self, batch: Sequence[LoadedRecording]) -> Mapping[str, Sequence[Any]]:
+    def _score_batch(self, inputs: BatchFeature) -> Mapping[str, Sequence[Any]]:
         """Return the columns of a batch."""
-        waveforms = [recording.waveform for recording in batch] if self._takes_speech else None
-        features = self.processor(waveforms, [recording.text for recording in batch], sampling_rate=self._rate)
-        inputs = features.to(self.model.device, self.model.dtype)
         output = self.model(**inputs)
         logits = output.logits.float() / self.model.config.calibration_temperature
         finite = logits.isfinite().all(-1).tolist()
         scores = logits.softmax(-1).cpu().numpy()
         best = [self.labels[row.argmax()] if row.max() >= self.options.abstain_below else None for row in scores]
-        columns: dict[str, Sequence[Any]] = {"label": best, "calibrated": [self._is_calibrated] * len(batch)}
+        columns: dict[str, Sequence[Any]] = {"label": best, "calibrated": [self._is_calibrated] * len(best)}
         columns |= {SCORE + label: scores[:, index].tolist() for index, label in enumerate(self.labels)}
         if self.options.correct:
             corrections = self.model.correct(
@@ -184,32 +220,6 @@ class Scorer:
     def _is_calibrated(self) -> bool:
         config = self.model.config
         return config.calibrated_weights is not None or config.calibration_temperature != 1
-
-
-def load_window(recordings: Sequence[Recording], rate: int, takes_speech: bool) -> Window:
-    """Decode recordings; the samples of what cannot be used, or is not needed, are left out."""
-    window = []
-    for recording in recordings:
-        loaded = load_recording(recording.load(), rate, takes_speech)
-        if not takes_speech and loaded.text is not None:
-            loaded = replace(loaded, waveform=np.zeros(1, np.float32))
-        window.append((recording, loaded))
-    return window
-
-
-def batches_by_length(
-    indices: Sequence[int], seconds: Callable[[int], float], options: ScoringOptions
-) -> Iterator[list[int]]:
-    """Yield batches of like lengths, of at most `batch_size` and, when padded, `MAX_BATCH_SECONDS`; longest first."""
-    batch: list[int] = []
-    for index in sorted(indices, key=lambda index: -seconds(index)):
-        longest = seconds(batch[0]) if batch else 0.0
-        if batch and (len(batch) == options.batch_size or longest * (len(batch) + 1) > MAX_BATCH_SECONDS):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
 
 
 def _where(kept: Sequence[bool], values: Sequence[Any]) -> Sequence[Any]:

@@ -6,7 +6,6 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from m4ser.inference.recordings import Recording
 from m4ser.inference.scorer import Scorer
 from m4ser.model.pipeline_m4ser import LoadedRecording
 
@@ -67,7 +66,7 @@ class Batcher:
     def _score(self, batch: list[Waiting]) -> None:
         try:
             with self._network:
-                table = self.scorer.score_window([(Recording(""), loaded) for loaded, _ in batch])
+                table = self.scorer.score_loaded([loaded for loaded, _ in batch])
             for (_, future), row in zip(batch, table.to_pylist(), strict=True):
                 future.set_result(row)
         except Exception as error:  # goes to each of those who wait, and the next batch is scored

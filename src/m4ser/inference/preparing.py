@@ -1,0 +1,92 @@
+"""The part of scoring that other processes do: recordings decoded, and made into batches of like lengths."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from m4ser.inference.recordings import Recording
+from m4ser.model.pipeline_m4ser import LoadedRecording, load_recording
+from m4ser.model.processing_m4ser import M4SERProcessor
+
+# A batch of the longest recordings is smaller: attention takes memory by the square of the length.
+MAX_BATCH_SECONDS = 240
+NOTHING = np.zeros(0, np.float32)
+
+Batch = tuple[list[int], dict[str, Any]]  # which recordings, and the processor's arrays of them
+
+
+@dataclass
+class Prepared:
+    """Recordings that are loaded, in their order, and their batches; no batches where some are to be transcribed."""
+
+    recordings: Sequence[Recording]
+    loaded: list[LoadedRecording]
+    batches: list[Batch] = field(default_factory=list)
+
+    @property
+    def without_text(self) -> list[LoadedRecording]:
+        """Those that are to be transcribed."""
+        return [recording for recording in self.loaded if recording.text is None]
+
+
+class Preparer:
+    """Loads recordings and makes the network's inputs of them, in any process.
+
+    Args:
+        processor: the model's. takes_speech: whether the network has a speech encoder. batch_size: of recordings.
+    """
+
+    def __init__(self, processor: M4SERProcessor, takes_speech: bool, batch_size: int):
+        self._processor, self._takes_speech, self._batch_size = processor, takes_speech, batch_size
+        self._rate: int = processor.feature_extractor.sampling_rate
+
+    def prepare(self, recordings: Sequence[Recording]) -> Prepared:
+        """Load recordings, and batch them where all have texts."""
+        loaded = [load_recording(recording.load(), self._rate, self._takes_speech) for recording in recordings]
+        prepared = Prepared(recordings, loaded)
+        if not prepared.without_text:
+            prepared.batches = self.batches(loaded)
+            for recording in loaded:
+                recording.waveform = NOTHING  # it is in the batches
+        return prepared
+
+    def batches(self, loaded: Sequence[LoadedRecording]) -> list[Batch]:
+        """Return the batches of those that can be used; all of these have texts."""
+        usable = [index for index, recording in enumerate(loaded) if recording.error is None]
+        grouped = batches_by_length(usable, lambda index: len(loaded[index].waveform) / self._rate, self._batch_size)
+        return [(batch, self._process([loaded[index] for index in batch])) for batch in grouped]
+
+    def _process(self, batch: Sequence[LoadedRecording]) -> dict[str, Any]:
+        waveforms = [recording.waveform for recording in batch] if self._takes_speech else None
+        texts = [recording.text for recording in batch]
+        return dict(self._processor(waveforms, texts, sampling_rate=self._rate, return_tensors="np"))
+
+
+def batches_by_length(indices: Sequence[int], seconds: Callable[[int], float], batch_size: int) -> Iterator[list[int]]:
+    """Yield batches of like lengths, of at most `batch_size` and, when padded, `MAX_BATCH_SECONDS`; longest first."""
+    batch: list[int] = []
+    for index in sorted(indices, key=lambda index: -seconds(index)):
+        longest = seconds(batch[0]) if batch else 0.0
+        if batch and (len(batch) == batch_size or longest * (len(batch) + 1) > MAX_BATCH_SECONDS):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+_preparer: Preparer | None = None  # of a worker's process
+
+
+def initialize(preparer: Preparer) -> None:
+    """Give a worker's process what it prepares with."""
+    global _preparer
+    _preparer = preparer
+
+
+def prepare(recordings: Sequence[Recording]) -> Prepared:
+    """Prepare recordings in a worker's process."""
+    assert _preparer is not None
+    return _preparer.prepare(recordings)
