@@ -3,10 +3,10 @@
     python -m benchmarks.bulk [--rows 100000]
 
 Scores a list of recordings of 0.3 to 1 s, which names 1,000 files over and over, to a folder of shards of 1,000 rows,
-with one process that decodes. Every tenth shard the bare network runs on that shard's own batches, prepared before, so that
-other load on the machine slows both; the figure is the median of the ratios of their times. Memory is resident memory
-after each shard, that of the last shards minus that of the tenth. Uses the tiny preset with random weights: a larger
-network takes longer for the same recordings, and less of the time is left for what is around it. Prints JSON.
+with one process that decodes. Every tenth shard the bare network runs on that shard's own batches, prepared before, so
+that other load on the machine slows both; the figure is the median of the ratios of their times. Memory is resident
+memory after each shard, that of the last shard minus that of the tenth. Uses the tiny preset with random weights: a
+larger network takes longer for the same recordings, and less of the time is left for what is around it. Prints JSON.
 """
 
 import argparse

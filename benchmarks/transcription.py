@@ -120,7 +120,7 @@ def transcribed(folder, clips, batch_size, rounds):
     rows = [
         {"id": str(row), "audio": {"array": clip, "sampling_rate": SAMPLING_RATE}} for row, clip in enumerate(clips)
     ]
-    pieces = [piece for loaded in load_recordings(rows, whisper.window) for piece in loaded.pieces]
+    pieces = load_recordings(rows, range(len(rows)), whisper.window).pieces
 
     def transcribe(size):
         for batch in make_batches(pieces, size):

@@ -6,13 +6,17 @@ import random
 import signal
 import time
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 
-from m4ser.asr.transcription import cut_points, load_recordings, make_batches, transcribe
+from m4ser.asr import transcription
+from m4ser.asr.transcription import Work, cut_points, load_recordings, make_batches, plan_batches, transcribe
 from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.data.schema import DataError
+from m4ser.model.audio_m4ser import load_audio
 from tests.asr.conftest import noise, recordings
 from tests.tiny_whisper import WINDOW_SECONDS
 
@@ -185,45 +189,42 @@ def test_foreign_output_file_raises_and_is_unchanged(tiny_whisper, tmp_path, tex
 
 def test_batches_are_of_like_length_longest_first():
     rows = recordings(9)
-    pieces = [piece for loaded in load_recordings(rows, WINDOW) for piece in loaded.pieces]
+    pieces = load_recordings(rows, range(9), WINDOW).pieces
     batches = make_batches(pieces, 4)
     assert [len(batch) for batch in batches] == [4, 4, 1]
     lengths = [piece.stop - piece.start for batch in batches for piece in batch]
     assert lengths == sorted((len(row["audio"]["array"]) for row in rows), reverse=True)
-    other_way = [piece for loaded in load_recordings(rows[::-1], WINDOW) for piece in loaded.pieces]
     keys = [[piece.key for piece in batch] for batch in batches]
+    other_way = load_recordings(rows, range(8, -1, -1), WINDOW).pieces
     assert [[piece.key for piece in batch] for batch in make_batches(other_way, 4)] == keys
 
 
-class Counted(list):
-    """Recordings that count how often each is taken."""
-
-    def __init__(self, rows):
-        super().__init__(rows)
-        self.taken = 0
-
-    def __iter__(self):
-        for row in super().__iter__():
-            self.taken += 1
-            yield row
-
-    def __getitem__(self, index):
-        self.taken += 1
-        return super().__getitem__(index)
+def test_recordings_are_planned_by_their_headers(tmp_path):
+    seconds = {"a": 3, "b": 1, "c": 2, "d": 1}
+    rows = []
+    for name, length in seconds.items():
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(16000 * length), 16000)
+        rows.append({"id": name, "audio": {"bytes": None, "path": str(tmp_path / f"{name}.wav")}})
+    rows.append({"id": "broken", "audio": {"bytes": b"no audio", "path": "broken.wav"}})
+    rows.append({"id": "text", "audio": None})
+    assert list(plan_batches(rows, 2)) == [[0, 2], [1, 3], [4, 5]]
+    assert list(plan_batches(rows, 2, planned_seconds=3)) == [[0], [2, 1], [3, 4], [5]]
 
 
-def test_each_recording_is_loaded_once_and_progress_counts_recordings(tiny_whisper, tmp_path, monkeypatch, capsys):
+def test_each_recording_is_decoded_once_and_progress_counts_recordings(tiny_whisper, tmp_path, monkeypatch, capsys):
+    decoded = []
+    monkeypatch.setattr(transcription, "load_audio", lambda audio: decoded.append(audio) or load_audio(audio))
     monkeypatch.setattr("m4ser.progress.SECONDS_PER_LINE", 0)
     long = {"id": "long", "audio": {"array": noise(9, 5 * WINDOW_SECONDS), "sampling_rate": 16000}}
-    rows = Counted([*recordings(3), long])
+    rows = [*recordings(3), long]
     transcribe(rows, tiny_whisper, tmp_path / "hypotheses.jsonl", batch_size=2, cache_dir=tmp_path / "cache")
-    assert rows.taken == 4
+    assert len(decoded) == 4
     assert "Transcribing: 4 of 4 recordings" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_memory_holds_few_recordings_at_once():
-    rows = recordings(9, longest=1)
-    parts = list(load_recordings(rows, WINDOW, held_seconds=1))
-    assert len(parts) > 2
-    assert [piece.id for part in parts for piece in part.pieces] == [row["id"] for row in rows]
-    assert all(sum(map(len, part.samples.values())) < 2 * 16000 for part in parts)
+def test_process_decodes_its_own_share_alone():
+    rows = recordings(7)
+    workers = [Work(None, None, set(), 2, SimpleNamespace(num_processes=2, process_index=index)) for index in (0, 1)]
+    batches = list(enumerate(plan_batches(rows, 2)))
+    shares = [{row for number, batch in batches if work.takes(number) for row in batch} for work in workers]
+    assert shares[0] | shares[1] == set(range(7)) and not shares[0] & shares[1]

@@ -1,7 +1,7 @@
 """From recordings to a hypotheses file: loaded, cut, batched, transcribed, guarded, written.
 
-Each recording is decoded once. Those that together last about an hour are held in memory, batched by their lengths and
-transcribed before the next ones are loaded.
+Recordings that together last about an hour are batched by the lengths that their headers name; each batch is decoded
+and transcribed by one process, which holds no other in memory.
 
 The file that is written does not depend on how often the run was killed, nor on the number of its processes. Batches
 are made before the cache is looked up, because a log-probability's last digits, and with them now and then a word,
@@ -9,6 +9,7 @@ depend on the rest of the batch. A batch that was cut off is computed again as i
 """
 
 import hashlib
+import io
 import json
 import logging
 import os
@@ -22,7 +23,9 @@ from typing import Any
 
 import datasets
 import numpy as np
+import soundfile
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from huggingface_hub import cached_assets_path
 
 from m4ser.asr.cache import TranscriptCache
@@ -39,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 # How long one process may wait for the others: their shares are the same number of batches, not of hours.
 PATIENCE = timedelta(days=7)
-HELD_SECONDS = 3600  # of audio, 230 MB, and the rest of the last recording
+PLANNED_SECONDS = 3600  # of audio, whose batches are made together; and the most of a batch, 230 MB
 
 
 @dataclass(frozen=True)
@@ -114,98 +117,120 @@ def transcribe(
 
 @dataclass
 class Work:
-    """An ASR model and its cache, whose keys are `done`, in one of several processes.
-
-    `batches` counts those that are not in the cache, of all processes.
-    """
+    """An ASR model and its cache, whose keys are `done`, in one of several processes."""
 
     whisper: Whisper
     cache: TranscriptCache
     done: set[str]
     batch_size: int
     state: PartialState
-    batches: int = 0
 
-    def take(self) -> bool:
-        """Count a batch; tell whether it is this process's turn."""
-        self.batches += 1
-        return (self.batches - 1) % self.state.num_processes == self.state.process_index
+    def takes(self, batch: int) -> bool:
+        """Tell whether a batch, by its number, is this process's."""
+        return batch % self.state.num_processes == self.state.process_index
 
 
 @dataclass
 class Loaded:
-    """Recordings in memory: the pieces of those that can be loaded, the samples by a piece's key, {id: why} of others.
-
-    `stop` is the row after the last one.
-    """
+    """Recordings in memory: the pieces of those that can be loaded, samples by a piece's key, {row: why} of others."""
 
     pieces: list[Piece] = field(default_factory=list)
     samples: dict[str, np.ndarray] = field(default_factory=dict)
-    unreadable: dict[str, str] = field(default_factory=dict)
-    stop: int = 0
+    unreadable: dict[int, str] = field(default_factory=dict)
 
 
 def transcribe_all(
     recordings: Sequence[Mapping[str, Any]] | datasets.Dataset, work: Work
 ) -> tuple[list[Piece], dict[str, str]]:
-    """Transcribe what is not in the cache; return all recordings' pieces and {id: why} of those not loaded."""
+    """Transcribe what is not in the cache; return all pieces in order, and {id: why} of recordings not loaded."""
     pieces: list[Piece] = []
-    unreadable: dict[str, str] = {}
-    batched: set[str] = set()
+    unreadable: dict[int, tuple[str, str]] = {}
     quiet = not work.state.is_main_process
     with track(len(recordings), "recording", "Transcribing", disable=quiet) as progress:
-        for loaded in load_recordings(recordings, work.whisper.window):
-            new = [piece for piece in loaded.pieces if piece.key not in batched]
-            keys_by_row = [{piece.key for piece in group} for _, group in groupby(new, key=lambda piece: piece.row)]
-            first = progress.n
-            for batch in make_batches(new, work.batch_size):
-                if not transcribe_batch(batch, loaded.samples, work):
-                    continue
-                progress.update(first + sum(keys <= work.done for keys in keys_by_row) - progress.n)
-            progress.update(loaded.stop - progress.n)  # with those of other processes, and the unreadable ones
-            batched.update(piece.key for piece in new)
-            pieces += loaded.pieces
-            unreadable |= loaded.unreadable
-    return pieces, unreadable
+        for number, rows in enumerate(plan_batches(recordings, work.batch_size)):
+            if work.takes(number):
+                loaded = load_recordings(recordings, rows, work.whisper.window)
+                for batch in make_batches(loaded.pieces, work.batch_size):
+                    transcribe_batch(batch, loaded.samples, work)
+                pieces += loaded.pieces
+                unreadable |= {row: (recordings[row]["id"], loaded.unreadable[row]) for row in loaded.unreadable}
+            progress.update(len(rows))  # those of other processes, too, which are about as far
+    pieces = sorted(gather_object(pieces), key=lambda piece: (piece.row, piece.start))
+    return pieces, dict(reason for _, reason in sorted(gather_object(list(unreadable.items()))))
 
 
-def transcribe_batch(batch: Sequence[Piece], samples: Mapping[str, np.ndarray], work: Work) -> bool:
-    """Transcribe a batch that is not in the cache, and add it; return False where there is nothing to do here."""
-    if all(piece.key in work.done for piece in batch) or not work.take():
-        return False
+def transcribe_batch(batch: Sequence[Piece], samples: Mapping[str, np.ndarray], work: Work) -> None:
+    """Transcribe a batch, and add it to the cache, unless all of it is there."""
+    if all(piece.key in work.done for piece in batch):
+        return
     transcribed = zip(batch, work.whisper.transcribe_batch([samples[piece.key] for piece in batch]), strict=True)
     work.cache.append({piece.key: transcription for piece, transcription in transcribed if piece.key not in work.done})
     work.done.update(piece.key for piece in batch)
     logger.debug("Transcribed %d pieces of at most %.1f s", len(batch), max(piece.seconds for piece in batch))
-    return True
+
+
+def plan_batches(
+    recordings: Sequence[Mapping[str, Any]] | datasets.Dataset,
+    batch_size: int,
+    planned_seconds: float = PLANNED_SECONDS,
+) -> Iterator[list[int]]:
+    """Yield the rows of recordings of like length, by their headers, the longest first; nothing is decoded.
+
+    A batch has at most `batch_size` of them, and of long ones fewer: about `planned_seconds` together.
+    """
+    planned: dict[int, float] = {}
+    for row in range(len(recordings)):
+        planned[row] = announced_seconds(recordings[row]["audio"])
+        if sum(planned.values()) >= planned_seconds:
+            yield from _batches(planned, batch_size, planned_seconds)
+            planned = {}
+    yield from _batches(planned, batch_size, planned_seconds)
+
+
+def _batches(planned: Mapping[int, float], batch_size: int, most_seconds: float) -> Iterator[list[int]]:
+    batch: list[int] = []
+    for row in sorted(planned, key=lambda row: (-planned[row], row)):
+        if batch and (len(batch) == batch_size or sum(planned[one] for one in batch) >= most_seconds):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def announced_seconds(audio: Any) -> float:
+    """Return how long a recording is, as its header has it; 0 where that cannot be read."""
+    try:
+        if audio.get("array") is not None:
+            return len(audio["array"]) / audio["sampling_rate"]
+        source = audio["path"] if audio.get("bytes") is None else io.BytesIO(audio["bytes"])
+        return float(soundfile.info(source).duration)
+    except (AttributeError, KeyError, TypeError, ZeroDivisionError, OSError, soundfile.SoundFileError):
+        return 0.0  # whoever loads it says what is wrong
 
 
 def load_recordings(
-    recordings: Sequence[Mapping[str, Any]] | datasets.Dataset, window: int, held_seconds: float = HELD_SECONDS
-) -> Iterator[Loaded]:
-    """Load each recording once, in order; yield those that together last `held_seconds`, and at the end the rest.
+    recordings: Sequence[Mapping[str, Any]] | datasets.Dataset, rows: Iterable[int], window: int
+) -> Loaded:
+    """Load recordings, and cut them into pieces.
 
     Args:
-        window: the most samples of a piece.
+        rows: which ones. window: the most samples of a piece.
     """
-    loaded, held = Loaded(), 0
-    for row, recording in enumerate(recordings):
-        loaded.stop = row + 1
+    loaded = Loaded()
+    for row in rows:
+        recording = recordings[row]
         try:
             samples = load_audio(recording["audio"])
         except AudioError as error:
-            loaded.unreadable[recording["id"]] = str(error)
+            loaded.unreadable[row] = str(error)
             continue
         for start, stop in pairwise(cut_points(samples, window)):
             piece = samples[start:stop]
             key = hashlib.sha256(piece.tobytes()).hexdigest()
             loaded.pieces.append(Piece(row, recording["id"], start, stop, key, loudest_level(piece)))
             loaded.samples[key] = piece
-        held += len(samples)
-        if held >= held_seconds * SAMPLING_RATE:
-            yield loaded
-            loaded, held = Loaded(stop=row + 1), 0
-    yield loaded
+    return loaded
 
 
 def cut_points(samples: np.ndarray, window: int) -> list[int]:
