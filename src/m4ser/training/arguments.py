@@ -137,6 +137,10 @@ class TrainingArguments:
         default=None,
         metadata={"help": 'of single parts, as JSON: {"speech_encoder": 1e-5, "text_encoder": 0}; 0 freezes a part'},
     )
+    lora_rank: int = field(
+        default=0,
+        metadata={"help": "of adapters trained instead of the encoders (LoRA), merged when saved; needs peft"},
+    )
     schedule: str = field(default="constant", metadata={"help": "of both optimizers; a name of transformers"})
     warmup_steps: int = 0
     weight_decay: float = 0.0
@@ -178,6 +182,8 @@ class TrainingArguments:
         for name in ("epochs", "batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} is at least 1, not {getattr(self, name)}.")
+        if self.lora_rank < 0:
+            raise ValueError(f"--lora_rank is at least 1, or 0 for no adapters, not {self.lora_rank}.")
         if self.overwrite and self.resume:
             raise ValueError("--resume keeps the run that is there, --overwrite begins anew: leave one of them out.")
         _choose("selection_metric", self.selection_metric, SELECTION_METRICS)

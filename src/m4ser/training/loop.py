@@ -24,6 +24,7 @@ from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.model.speech_encoder_m4ser import SpeechEncoder
 from m4ser.run_folder import CHECKPOINTS, discard_run, holds_run, is_finished, write_predictions
 from m4ser.systems import SYSTEMS
+from m4ser.training.adapters import merge_adapters
 from m4ser.training.arguments import LAST_EPOCH, Arguments, TrainingArguments
 from m4ser.training.discriminator import invariant_probability
 from m4ser.training.loaders import Loaders, to_device
@@ -134,7 +135,7 @@ def keep_best(
     if score <= state.progress.best_score:
         return
     state.progress.best_score, state.progress.best_epoch = score, state.progress.epoch
-    weights = accelerator.get_state_dict(state.model)
+    weights = merge_adapters(accelerator.get_state_dict(state.model))
     if accelerator.is_main_process:
         network = accelerator.unwrap_model(state.model, keep_torch_compile=False)
         with weights_written_to(output_dir):

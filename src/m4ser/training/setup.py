@@ -32,6 +32,7 @@ from m4ser.model.configuration_m4ser import MODALITIES, EmotionConfig, refuse_un
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.sources import refuse_missing
 from m4ser.systems import SYSTEMS
+from m4ser.training.adapters import add_adapters
 from m4ser.training.arguments import Arguments, DataArguments
 from m4ser.training.features import add_speech_states, check_cacheable
 from m4ser.training.initial import initial_model, initial_processor
@@ -304,6 +305,8 @@ def build_model(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, labels
         raise ValueError(f"The config has {model.config.num_labels} emotions, the dataset {len(labels)}.")
     if model.speech_encoder is not None:
         _freeze_unused(model.speech_encoder.encoder)
+    if arguments.training.lora_rank:
+        add_adapters(model, arguments.training.lora_rank)
     if arguments.training.gradient_checkpointing:
         # Transformers renames it.
         enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)

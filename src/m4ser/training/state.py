@@ -1,7 +1,7 @@
 """The state of a run, saved and resumed as one."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from transformers import get_scheduler
 
 from m4ser.data.schema import DataError
 from m4ser.model.base_m4ser import EmotionModel
-from m4ser.training.arguments import Arguments, TrainingArguments
+from m4ser.training.arguments import GROUPS, Arguments, TrainingArguments
 from m4ser.training.checkpoints import read_checkpoint, write_checkpoint
 from m4ser.training.discriminator import ModalityDiscriminator
 
@@ -197,7 +197,9 @@ def _plain(optimizer: Any) -> torch.optim.Optimizer:
 
 
 def _check_identity(folder: Path, written: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    differing = [name for name in own if written.get(name) != own[name]]
+    # A run that was begun before there was an argument had its default.
+    defaults = {item.name: item.default for group in GROUPS for item in fields(group)}
+    differing = [name for name in own if written.get(name, defaults.get(name)) != own[name]]
     if differing:
         name = differing[0]
         raise DataError(
