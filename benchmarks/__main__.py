@@ -1,6 +1,6 @@
 """Run the benchmarks that take minutes, and print a table of every figure that has a goal.
 
-    python -m benchmarks [overhead startup training transcription throughput growth] [--table]
+    python -m benchmarks [overhead startup training transcription throughput growth bulk serving] [--table]
 
 Each benchmark runs in its own process and writes its report to benchmarks/results. --table runs nothing and prints the
 reports that exist. Throughput includes SpeechBrain and FunASR if `make bench-peers` has set up their environment.
@@ -22,6 +22,8 @@ QUICK = {
     "transcription": ["--recordings", "16", "--batch_size", "8", "--rounds", "2"],
     "throughput": ["--clips", "24", "--batches", "1", "--modes", "m4ser fp32", "m4ser bf16", "m4ser int8"],
     "growth": ["--rounds", "2", "--figure", "docs/figures/growth.png"],
+    "bulk": ["--rows", "100000"],
+    "serving": ["--seconds", "120"],
 }
 
 

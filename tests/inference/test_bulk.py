@@ -8,12 +8,15 @@ import time
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 from m4ser.data.schema import DataError
 from m4ser.inference.bulk import Job, ScoringOptions, Summary, score
 from m4ser.inference.recordings import list_recordings
+from tests.loopback_hub import LoopbackHub
 
 SHARD_SIZE = 10
 
@@ -115,6 +118,28 @@ def test_launched_processes_share(clips, tiny_folder, whole, tmp_path):
     launched.communicate(timeout=200)
     assert launched.returncode == 1
     pd.testing.assert_frame_equal(pd.read_parquet(output), whole)
+
+
+def test_dataset_of_the_hub(clips, tiny_folder, whole, tmp_path):
+    paths = sorted(clips.iterdir())[:3]
+    audio = [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.table({"id": [str(path) for path in paths], "audio": audio}), buffer)
+    predict = [sys.executable, "-m", "m4ser_cli", "predict", "org/clips", "--model", str(tiny_folder)]
+    with LoopbackHub() as hub:
+        files = {"data/train-00000-of-00001.parquet": buffer.getvalue().to_pybytes()}
+        hub.repositories["datasets", "org/clips"] = [("c0ffee" * 6 + "c0ff", files)]
+        result = subprocess.run(
+            [*predict, "--output", tmp_path / "scores"],
+            env=os.environ | hub.environment(tmp_path / "home") | {"CUDA_VISIBLE_DEVICES": ""},
+            capture_output=True,
+            text=True,
+        )
+    assert result.returncode == 0, result.stderr
+    scores = pd.read_parquet(tmp_path / "scores")
+    assert scores["id"].tolist() == whole["id"].tolist()[:3]
+    columns = [name for name in whole.columns if name.startswith("score_")]
+    np.testing.assert_allclose(scores[columns], whole[columns][:3], atol=1e-5)
 
 
 def test_several_processes_need_a_folder(clips, tiny_folder, tmp_path):
