@@ -54,6 +54,15 @@ def test_workers_change_nothing(classify, recordings):
     assert tables[0].equals(tables[1])
 
 
+def test_killed_worker_is_one_sentence(classify, recordings):
+    with Scorer(classify, ScoringOptions(batch_size=1, num_workers=1)) as scorer:
+        scorer.score(recordings)
+        (worker,) = scorer._pool._processes.values()
+        worker.kill()
+        with pytest.raises(OSError, match="was killed, as where memory is short"):
+            scorer.score(recordings)
+
+
 def test_progress_is_reported(classify, recordings):
     done = []
     with Scorer(classify, ScoringOptions(batch_size=1)) as scorer:

@@ -87,7 +87,7 @@ def test_negative_rank_is_refused(corpus, source, tmp_path):
 
 
 def test_encoder_with_other_names_is_refused():
-    with pytest.raises(ValueError, match="(?i)target"):
+    with pytest.raises(ValueError, match=r"(?i)target"):
         inject_adapter_in_model(
             LoraConfig(r=2, target_modules=TARGETS), torch.nn.Sequential(torch.nn.Linear(2, 2)), NAME
         )

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any, TypeVar
@@ -119,14 +120,23 @@ class Scorer:
 
         Yields:
             A key, and the table of its recordings.
+
+        Raises:
+            OSError: a worker was killed.
         """
         tables = [self.schema.empty_table()]
-        for key, is_last, window in self._prepared(groups):
-            tables.append(self._score_window(window))
-            on_scored(len(window.recordings))
-            if is_last:
-                yield key, pa.concat_tables(tables)
-                tables = [self.schema.empty_table()]
+        try:
+            for key, is_last, window in self._prepared(groups):
+                tables.append(self._score_window(window))
+                on_scored(len(window.recordings))
+                if is_last:
+                    yield key, pa.concat_tables(tables)
+                    tables = [self.schema.empty_table()]
+        except BrokenProcessPool as error:
+            raise OSError(
+                "A process that decodes recordings was killed, as where memory is short: lower --num_workers or "
+                "--batch_size, and type the command again."
+            ) from error
 
     def batches(self, recordings: Sequence[Recording]) -> Iterator[BatchFeature]:
         """Yield the network's inputs for recordings that have texts, in the batches that they are scored in."""

@@ -90,6 +90,7 @@ def create_app(classify: M4SERPipeline, scorer: Scorer, limits: Limits = Limits(
     app.exception_handler(StarletteHTTPException)(http_error)
     app.exception_handler(RequestValidationError)(validation_error)
     app.exception_handler(AudioError)(audio_error)
+    app.exception_handler(Exception)(unknown_error)
     return app
 
 
@@ -193,6 +194,10 @@ async def http_error(_: Request, error: Any) -> JSONResponse:
 async def validation_error(_: Request, error: Any) -> JSONResponse:
     problems = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
     return error_response(422, problems)
+
+
+async def unknown_error(_: Request, error: Exception) -> JSONResponse:
+    return error_response(500, f"{type(error).__name__}: see the server's log.")
 
 
 async def audio_error(_: Request, error: Exception) -> JSONResponse:
