@@ -15,6 +15,11 @@ app = typer.Typer(
 )
 logger = logging.getLogger("m4ser")
 
+# What brings a library, and the others that the command needs.
+EXTRAS = {
+    **dict.fromkeys(("uvicorn", "fastapi", "prometheus_client", "python_multipart"), "'m4ser[serve]'"),
+    **dict.fromkeys(("sklearn", "scipy", "matplotlib"), "'m4ser[report]'"),
+}
 Model = Annotated[str, typer.Option(help="Folder of a run, or Hub id.")]
 Asr = Annotated[
     str | None,
@@ -73,7 +78,8 @@ def main() -> None:
         if logger.isEnabledFor(logging.DEBUG):
             raise
         if isinstance(error, ModuleNotFoundError):
-            sys.exit(f"m4ser: this command needs {error.name}: pip install {error.name}")
+            needed = EXTRAS.get(error.name or "", error.name)
+            sys.exit(f"m4ser: this command needs {error.name}: pip install {needed}")
         sys.exit(f"m4ser: {' '.join(str(error).split())}")
 
 
@@ -205,6 +211,7 @@ def transcribe(context: typer.Context) -> None:
     """Transcribe a dataset or a folder of recordings into a hypotheses file."""
     from m4ser.asr.command import main as transcribe_all
 
+    sys.argv[0] = "m4ser transcribe"
     transcribe_all(context.args)
 
 
@@ -213,6 +220,7 @@ def train(context: typer.Context) -> None:
     """Train a system: m4ser train CONFIG ... --dataset DATASET --output_dir RUN, as train.py does."""
     from m4ser.training.main import main as train_runs
 
+    sys.argv[0] = "m4ser train"
     train_runs(context.args)
 
 

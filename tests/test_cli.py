@@ -24,6 +24,10 @@ TEXT = "ask not what your country can do for you"
 COMMANDS = [
     "demo",
     "predict",
+    "serve",
+    "build",
+    "transcribe",
+    "train",
     "evaluate",
     "calibrate",
     "export",
@@ -319,7 +323,7 @@ def test_baselines_and_latency_print_json(m4ser, tiny_run, tmp_path):
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_of_every_command(m4ser, command):
     result = m4ser(*command.split(), "--help")
-    assert result.returncode == 0 and f"Usage: m4ser {command}".strip() in result.stdout
+    assert result.returncode == 0 and f"usage: m4ser {command}".strip() in result.stdout.lower()
 
 
 def test_user_errors_are_one_sentence(m4ser, tiny_run, recordings, tmp_path):
@@ -361,3 +365,26 @@ def test_installed_command_debugs_on_stderr(tmp_path):
 def test_usage_errors_exit_with_two(m4ser, tiny_run, recordings):
     assert m4ser("predict", recordings).returncode == 2
     assert m4ser("predict", recordings, "--model", tiny_run, "--batch-size", "0").returncode == 2
+
+
+def test_missing_library_names_what_brings_it(m4ser, tiny_run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "m4ser.serving.server", raising=False)
+    assert (
+        error_sentence(m4ser("serve", "--model", tiny_run))
+        == "m4ser: this command needs uvicorn: pip install 'm4ser[serve]'"
+    )
+
+
+def test_unknown_builder_is_one_sentence(m4ser):
+    assert error_sentence(m4ser("build", "timit")).startswith(
+        "m4ser: There is no builder 'timit': choose from cross_corpus, iemo"
+    )
+
+
+def test_table_and_timeline_contradict(m4ser, tiny_run, recordings, tmp_path):
+    result = m4ser("predict", recordings, "--model", tiny_run, "--timeline", "--output", tmp_path / "scores")
+    said = error_sentence(result)
+    assert said == "m4ser: A table has a row a recording: leave out --json and what is of a timeline."
+    said = error_sentence(m4ser("predict", recordings, "--model", tiny_run, "--embeddings"))
+    assert said == "m4ser: --embeddings and --engine are of a table: add --output."

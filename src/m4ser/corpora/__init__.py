@@ -19,7 +19,7 @@ def build(arguments: Sequence[str]) -> None:
     """
     name, *options = arguments or ("--help",)
     if name in ("--help", "-h"):
-        print(f"m4ser build NAME ...: {', '.join(NAMES)}; each has --help.")
+        print(f"Usage: m4ser build NAME ...\n\nNAME is {', '.join(NAMES)}; each has --help.")
         return
     if name not in NAMES:
         raise DataError(f"There is no builder {name!r}: choose from {', '.join(NAMES)}.")

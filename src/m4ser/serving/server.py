@@ -2,6 +2,7 @@
 
 import signal
 
+import python_multipart  # noqa: F401  # without it FastAPI fails later, and with more than a sentence
 import uvicorn
 
 from m4ser.inference.predicting import load_pipeline
