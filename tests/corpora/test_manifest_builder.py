@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hub_scripts.transcribe import load_rows
+from m4ser.asr.command import load_rows
 from m4ser.model.audio_m4ser import load_audio
 
 

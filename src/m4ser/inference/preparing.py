@@ -12,6 +12,7 @@ from m4ser.model.processing_m4ser import M4SERProcessor
 
 # A batch of the longest recordings is smaller: attention takes memory by the square of the length.
 MAX_BATCH_SECONDS = 240
+MASKS = ("attention_mask", "text_attention_mask")
 NOTHING = np.zeros(0, np.float32)
 
 Batch = tuple[list[int], dict[str, Any]]  # which recordings, and the processor's arrays of them
@@ -61,7 +62,9 @@ class Preparer:
     def _process(self, batch: Sequence[LoadedRecording]) -> dict[str, Any]:
         waveforms = [recording.waveform for recording in batch] if self._takes_speech else None
         texts = [recording.text for recording in batch]
-        return dict(self._processor(waveforms, texts, sampling_rate=self._rate, return_tensors="np"))
+        inputs = dict(self._processor(waveforms, texts, sampling_rate=self._rate, return_tensors="np"))
+        # In bytes: as it is, the samples' mask is as large as the samples on the way from another process.
+        return {name: values.astype(np.uint8) if name in MASKS else values for name, values in inputs.items()}
 
 
 def batches_by_length(indices: Sequence[int], seconds: Callable[[int], float], batch_size: int) -> Iterator[list[int]]:

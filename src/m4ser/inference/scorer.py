@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 from transformers import BatchFeature
 
-from m4ser.inference.preparing import Prepared, Preparer, initialize, prepare
+from m4ser.inference.preparing import MASKS, Prepared, Preparer, initialize, prepare
 from m4ser.inference.recordings import Recording
 from m4ser.model.marking_m4ser import decode_words
 from m4ser.model.pipeline_m4ser import LoadedRecording, M4SERPipeline
@@ -202,6 +202,7 @@ class Scorer:
 
     def _on_device(self, inputs: Mapping[str, Any]) -> BatchFeature:
         tensors = {name: torch.from_numpy(values) for name, values in inputs.items()}
+        tensors |= {name: tensors[name].long() for name in MASKS if name in tensors}
         return BatchFeature(tensors).to(self.model.device, self.model.dtype)
 
     @torch.inference_mode()
