@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import torch
 from transformers import BatchFeature
@@ -180,20 +181,35 @@ class Scorer:
         return self._score_window(Prepared([Recording("")] * len(loaded), list(loaded), batches))
 
     def _score_window(self, window: Prepared) -> pa.Table:
-        """Score recordings that are loaded; return a row each, in their order."""
         if window.without_text:
             self._transcribe(window.without_text)
             window.batches = self._preparer.batches(window.loaded)
-        columns: dict[str, list[Any]] = {name: [None] * len(window.loaded) for name in self.schema.names}
-        for index, (recording, loaded) in enumerate(zip(window.recordings, window.loaded, strict=True)):
-            columns["id"][index] = recording.id
-            columns["warning"][index], columns["error"][index] = loaded.warning, loaded.error
-            columns["transcript"][index] = recording.text if loaded.error else loaded.text
+        loaded, count = window.loaded, len(window.loaded)
+        scores = np.full((count, len(self.labels)), np.nan, np.float32)  # stays so where there is an error
+        extra: dict[str, list[Any]] = {name: [None] * count for name in ("correction", "embedding")}
         for batch, inputs in window.batches:
-            for name, values in self._score_batch(self._on_device(inputs)).items():
+            scores[batch], found = self._score_batch(self._on_device(inputs))
+            for name, values in found.items():
                 for index, value in zip(batch, values, strict=True):
-                    columns[name][index] = value
-        return pa.table(columns, self.schema)
+                    extra[name][index] = value
+        good = np.asarray(np.isfinite(scores).all(axis=1))
+        sure = good & (scores.max(axis=1) >= self.options.abstain_below)
+        columns = {
+            "id": [recording.id for recording in window.recordings],
+            "label": pa.array(np.array(self.labels, object)[scores.argmax(axis=1)], pa.string(), mask=~sure),
+            "calibrated": pa.array(np.full(count, self._is_calibrated), mask=~good),
+            "transcript": [
+                recording.text if one.error else one.text
+                for recording, one in zip(window.recordings, loaded, strict=True)
+            ],
+            "warning": [one.warning for one in loaded],
+            "error": [
+                one.error or (None if is_good else NOT_FINITE) for one, is_good in zip(loaded, good, strict=True)
+            ],
+            **{SCORE + label: pa.array(scores[:, index], mask=~good) for index, label in enumerate(self.labels)},
+            **{name: [value if ok else None for value, ok in zip(extra[name], good, strict=True)] for name in extra},
+        }
+        return pa.table({name: columns[name] for name in self.schema.names}, self.schema)
 
     def _transcribe(self, recordings: Sequence[LoadedRecording]) -> None:
         texts = self._classify.transcribe([recording.waveform for recording in recordings], self.options.batch_size)
@@ -206,32 +222,21 @@ class Scorer:
         return BatchFeature(tensors).to(self.model.device, self.model.dtype)
 
     @torch.inference_mode()
-    def _score_batch(self, inputs: BatchFeature) -> Mapping[str, Sequence[Any]]:
-        """Return the columns of a batch."""
+    def _score_batch(self, inputs: BatchFeature) -> tuple[np.ndarray, dict[str, Sequence[Any]]]:
+        """Return the scores of a batch (B, e), and the columns that were asked for besides."""
         output = self.model(**inputs)
         logits = output.logits.float() / self.model.config.calibration_temperature
-        finite = logits.isfinite().all(-1).tolist()
-        scores = logits.softmax(-1).cpu().numpy()
-        best = [self.labels[row.argmax()] if row.max() >= self.options.abstain_below else None for row in scores]
-        columns: dict[str, Sequence[Any]] = {"label": best, "calibrated": [self._is_calibrated] * len(best)}
-        columns |= {SCORE + label: scores[:, index].tolist() for index, label in enumerate(self.labels)}
+        found: dict[str, Sequence[Any]] = {}
         if self.options.correct:
             corrections = self.model.correct(
                 inputs["input_ids"], inputs["text_attention_mask"], output.text_hidden_states
             )
-            columns["correction"] = [decode_words(self.processor.tokenizer, one.token_ids) for one in corrections]
+            found["correction"] = [decode_words(self.processor.tokenizer, one.token_ids) for one in corrections]
         if self.options.embeddings:
-            columns["embedding"] = output.embeddings.float().tolist()
-        if not all(finite):
-            columns = {name: _where(finite, values) for name, values in columns.items()}
-            columns["error"] = [None if ok else NOT_FINITE for ok in finite]
-        return columns
+            found["embedding"] = output.embeddings.float().tolist()
+        return logits.softmax(-1).cpu().numpy(), found
 
     @property
     def _is_calibrated(self) -> bool:
         config = self.model.config
         return config.calibrated_weights is not None or config.calibration_temperature != 1
-
-
-def _where(kept: Sequence[bool], values: Sequence[Any]) -> Sequence[Any]:
-    return [value if keep else None for keep, value in zip(kept, values, strict=True)]
