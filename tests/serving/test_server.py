@@ -129,7 +129,7 @@ def test_missing_and_unknown_fields(client):
 
 
 def test_many_at_once_are_answered_or_told_to_try_again(client):
-    """Of 64 clients, each eighth with a bad upload: as many as may wait are answered, others get 503, all is counted."""
+    """Of 64 clients, each eighth with a bad upload: as many as may wait are answered, others get 503; all counted."""
 
     def ask(seed):
         try:
