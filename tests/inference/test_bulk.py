@@ -19,6 +19,7 @@ from m4ser.inference.recordings import list_recordings
 from tests.loopback_hub import LoopbackHub
 
 SHARD_SIZE = 10
+TIMEOUT = 400  # seconds, on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_killed_and_typed_again_it_goes_on(clips, tiny_folder, whole, tmp_path):
     killed.communicate()
     done = {path: path.stat().st_mtime_ns for path in output.glob("shard-*")}
     again = start(command(tiny_folder, clips, output))
-    _, said = again.communicate(timeout=120)
+    _, said = again.communicate(timeout=TIMEOUT)
     assert again.returncode == 1 and said.endswith(
         f"m4ser: 1 of 40 recordings could not be used: see the column error in {output}.\n"
     )
@@ -104,7 +105,7 @@ def test_processes_share_and_take_over(clips, tiny_folder, whole, tmp_path):
     wait_for_shard(output, both[0])
     os.killpg(both[0].pid, signal.SIGKILL)
     for process in both:
-        process.communicate(timeout=120)
+        process.communicate(timeout=TIMEOUT)
     assert both[1].returncode == 1
     pd.testing.assert_frame_equal(pd.read_parquet(output), whole)
 
@@ -115,7 +116,7 @@ def test_launched_processes_share(clips, tiny_folder, whole, tmp_path):
     launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "m4ser_cli"]
     arguments = command(tiny_folder, clips, output)
     launched = start([arguments[0], *launch, *arguments[3:]])
-    launched.communicate(timeout=200)
+    launched.communicate(timeout=TIMEOUT)
     assert launched.returncode == 1
     pd.testing.assert_frame_equal(pd.read_parquet(output), whole)
 

@@ -223,7 +223,7 @@ class Scorer:
 
     @torch.inference_mode()
     def _score_batch(self, inputs: BatchFeature) -> tuple[np.ndarray, dict[str, Sequence[Any]]]:
-        """Return the scores of a batch (B, e), and the columns that were asked for besides."""
+        """Return the scores of a batch (B, e), and the other columns that the options name."""
         output = self.model(**inputs)
         logits = output.logits.float() / self.model.config.calibration_temperature
         found: dict[str, Sequence[Any]] = {}
