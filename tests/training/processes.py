@@ -15,6 +15,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import get_scheduler
 
+from m4ser.processes import disconnect
 from m4ser.training.arguments import Arguments, DataArguments, ModelArguments, ObjectiveArguments, TrainingArguments
 from m4ser.training.discriminator import ModalityDiscriminator
 from m4ser.training.loop import train_step
@@ -113,3 +114,4 @@ def watch_gradients(state, gradients, accelerator):
 
 if __name__ == "__main__":
     main()
+    disconnect()  # as the commands do: otherwise a process is aborted as it ends, now and then
