@@ -6,7 +6,7 @@ PEERS := .venv-peers
 # Which lines of src the tests run; `make test COVERAGE=` does without.
 COVERAGE ?= --cov
 
-.PHONY: demo test test-native test-browser rehearsal quality style bench bench-peers clean
+.PHONY: demo test test-native test-browser soak rehearsal quality style bench bench-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/m4ser demo
@@ -22,6 +22,10 @@ test-native: $(VENV)/installed
 # Needs chromium: apt-get install chromium
 test-browser: $(VENV)/browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/hub_scripts
+
+# The attacks of docs/reliability.md that take long; about 20 minutes.
+soak: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m soak --durations=0
 
 # Every command of the README on a twentieth of IEMOCAP and MELD; made-up recordings.
 rehearsal: $(VENV)/installed
