@@ -20,7 +20,10 @@ TOKEN = "hf_loopback"
 
 
 class LoopbackHub(ThreadingHTTPServer):
-    """`repositories` maps ("models", "org/name") to its commits, each (sha, {path: bytes}), the last one first."""
+    """`repositories` maps ("models", "org/name") to its commits, each (sha, {path: bytes}), the last one first.
+
+    While `open_for_uploads` is not set, a large file's upload waits for it, and `is_uploading` is set.
+    """
 
     daemon_threads = True
 
@@ -28,6 +31,8 @@ class LoopbackHub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repositories = {}
         self.large_files = {}
+        self.open_for_uploads, self.is_uploading = threading.Event(), threading.Event()
+        self.open_for_uploads.set()
         self.lock = threading.Lock()
 
     @property
@@ -98,6 +103,9 @@ class Handler(BaseHTTPRequestHandler):
             writes = self.command == "POST" and handle in (self.create, self.commit)
             if writes and self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 raise Refusal(401, "Unauthorized")
+            if handle == self.store_large_file and not self.server.open_for_uploads.is_set():
+                self.server.is_uploading.set()
+                self.server.open_for_uploads.wait()
             with self.server.lock:
                 handle(**fields)
         except Refusal as refusal:

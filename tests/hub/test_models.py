@@ -6,7 +6,7 @@ import shutil
 import pytest
 from huggingface_hub import ModelCard
 
-from m4ser.hub.models import without_local_paths, write_card
+from m4ser.hub.models import without_private, write_card
 from m4ser.run_folder import read_results
 from tests.conftest import ROOT
 
@@ -63,7 +63,7 @@ def test_local_paths_are_removed():
         "unk_token": "/",
         "versions": {"torch": "2.13.0+cpu"},
     }
-    assert without_local_paths(settings) == {
+    assert without_private(settings) == {
         "command": "train.py configs/x.yaml --dataset my corpus --output_dir=x --seed 1 /",
         "config": {
             "data": {"dataset": "my corpus", "asr_model_id": "whisper"},
@@ -72,6 +72,37 @@ def test_local_paths_are_removed():
         "unk_token": "/",
         "versions": {"torch": "2.13.0+cpu"},
     }
+
+
+PRIVATE = "hf_abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.mark.parametrize(
+    ("text", "pushed"),
+    [
+        (
+            f'train.py --config {{"dataset": "/home/bob/x.csv"}} --token {PRIVATE}',
+            'train.py --config {"dataset": "x.csv"} --token <token>',
+        ),
+        ("file:///home/bob/run", "run"),
+        ("read (~bob/a/b.json), then ../c/d", "read (b.json), then d"),
+        (r"C:\Users\bob\corpus", "corpus"),
+        ("https://huggingface.co/org/name and 3/4, WA / UA", "https://huggingface.co/org/name and 3/4, WA / UA"),
+        ("org/m4ser-x", "org/m4ser-x"),
+    ],
+)
+def test_texts_lose_paths_and_tokens(text, pushed):
+    assert without_private({"command": text, text: [text]}) == {"command": pushed, pushed: [pushed]}
+
+
+def test_labels_and_names_are_no_markup(run):
+    results = read_results(run)
+    results["labels"][0] = "<script>alert(1)</script>|"
+    (run / "results.json").write_text(json.dumps(results))
+    write_card(run, "org/m4ser-x", TEMPLATE, dataset="![x](http://tracker)")
+    card = (run / "README.md").read_text().partition("\n---\n")[2]
+    assert "<script" not in card and "![x]" not in card
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\\|" in card
 
 
 def test_card_names_corpus_by_folder_name_or_hub_id(run, tiny_run):

@@ -13,6 +13,7 @@ from transformers import AutoProcessor
 
 from m4ser import M4SERModel, M4SERPipeline
 from m4ser.data.synthetic import synthesize
+from tests.conftest import ROOT
 from tests.isolated_process import logits_here, predict_isolated
 
 REPO_ID = "org/m4ser-x"
@@ -114,6 +115,47 @@ def test_pushed_model_reloads_by_revision(hub, pushed, push, tiny_run, recording
         != [expected, expected]
     )
     assert predict_isolated(REPO_ID, *recording, tmp_path / "old", first, **remote)["logits"] == [expected, expected]
+
+
+def test_private_things_stay_here(hub, push, tiny_run, tmp_path):
+    """Whatever lies in a run's folder, and wherever a path, a name or a token stands in its records."""
+    run, home, token = tmp_path / "run", "/home/a-user", "hf_abcdefghijklmnopqrstuvwxyz"
+    shutil.copytree(tiny_run, run)
+    secret = f"{home}/a b/data:{token} on host-7:/net/host-7/x"
+    results = json.loads((run / "results.json").read_text())
+    results["command"] += f' --config \'{{"x": "{home}/c.json"}}\' --token {token} --dataset /net/host-7/data'
+    results["notes"] = {secret: [f"read {home}/x and file:///net/host-7/y", f"{home}/a b"]}
+    (run / "results.json").write_text(json.dumps(results))
+    for name in ("config.json", "processor_config.json", "tokenizer_config.json"):
+        settings = json.loads((run / name).read_text())
+        (run / name).write_text(json.dumps(settings | {"_name_or_path": f"{home}/bert", "made_of": secret}))
+    (run / "latency.json").write_text(json.dumps({"dataset": f"{home}/corpus"}))
+    for name in ("secrets.json", "train.log", "upload.py", "optimizer.safetensors", "predictions.csv"):
+        (run / name).write_text(secret)
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "state.json").write_text(secret)
+    result = push("push_model", run, "org/private")
+    assert result.returncode == 0, result.stderr
+    files = hub.files("org/private")
+    assert {"results.json", "latency.json", "config.json", "model.safetensors"} <= set(files)
+    assert not {"secrets.json", "train.log", "upload.py", "optimizer.safetensors", "predictions.csv"} & set(files)
+    for name, content in files.items():
+        for private in ("a-user", token, "/net/", str(tmp_path), str(tiny_run.parent)):
+            assert private.encode() not in content, (name, private)
+
+
+def test_push_that_is_killed_changes_nothing(hub, pushed, tiny_run, recording, tmp_path):
+    copy, before = tmp_path / "copy", list(hub.repositories["models", REPO_ID])
+    shutil.copytree(tiny_run, copy)
+    tune(copy, recording)
+    hub.open_for_uploads.clear()
+    command = [sys.executable, "hub_scripts/push_model.py", str(copy), "--repo_id", REPO_ID]
+    environment = os.environ | hub.environment(tmp_path / "home")
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+        assert hub.is_uploading.wait(120)
+        process.kill()
+    hub.open_for_uploads.set()
+    assert hub.repositories["models", REPO_ID] == before
 
 
 def test_unfinished_run_is_refused(hub, refusal, tiny_folder):

@@ -1,20 +1,40 @@
 """Models on the Hub: a run's folder as it was saved, with a card of what was measured."""
 
 import json
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from m4ser.cells import markdown_cell
 from m4ser.hub.upload import upload
-from m4ser.run_folder import CONFUSION_MATRIX, MEASURES, RESULTS, read_tested_results
+from m4ser.run_folder import CONFUSION_MATRIX, LATENCY, MEASURES, RESULTS, ROBUSTNESS, read_tested_results
 
-RUN_FILES = ["*.safetensors", "*.json", "*.py", "README.md", CONFUSION_MATRIX]
+# What a model is, and what was measured with it; whatever else lies in the folder is not for the Hub.
+WEIGHTS_AND_CODE = ("model*.safetensors", "model.safetensors.index.json", "*_m4ser.py")
+VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "*.model")
 # Files of settings, in which a path of this machine may stand.
-SETTINGS = ("config.json", "processor_config.json", "tokenizer_config.json", RESULTS)
+SETTINGS = (
+    "config.json",
+    "generation_config.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    RESULTS,
+    LATENCY,
+    ROBUSTNESS,
+)
+RUN_FILES = (*WEIGHTS_AND_CODE, *VOCABULARY, *SETTINGS, "README.md", CONFUSION_MATRIX)
+
+# Where it begins in a text, a path that means nothing elsewhere: absolute, out of the working folder, or file://.
+IN_PATH = r"""[^\s"'`,;)\]}>]"""
+LOCAL_PATH = re.compile(rf"""(?:^|(?<=[\s=,:;"'`(\[{{]))(?:file:/+|(?:\.\.|~\w*)?/(?!/)|[A-Za-z]:\\){IN_PATH}+""")
+# Access tokens of the Hub.
+TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
 
 
 def write_card(
@@ -38,7 +58,7 @@ def write_card(
         ValueError: the run is not finished; a model without an evaluation has no card.
     """
     measured = read_tested_results(run)
-    results = without_local_paths(measured)
+    results = without_private(measured)
     scores = results["splits"]["test"]
     dataset = dataset or _corpus_name(measured["config"]["data"]["dataset"])
     data = ModelCardData(
@@ -64,9 +84,9 @@ def write_card(
         data,
         template_path=str(template),
         repo_id=repo_id,
-        dataset=dataset,
+        dataset=markdown_cell(dataset),
         license=license,
-        results=results,
+        results=results | {"labels": list(map(markdown_cell, results["labels"]))},
         scores=scores,
         figure=CONFUSION_MATRIX if (Path(run) / CONFUSION_MATRIX).is_file() else None,
     )
@@ -89,42 +109,47 @@ def push(
     """
     write_card(run, repo_id, template, license, dataset)
     settings = {name: Path(run) / name for name in SETTINGS if (Path(run) / name).is_file()}
-    neutral = {name: without_local_paths(json.loads(path.read_text())) for name, path in settings.items()}
+    neutral = {name: without_private(json.loads(path.read_text())) for name, path in settings.items()}
     contents = {name: json.dumps(content, indent=2).encode() for name, content in neutral.items()}
     return upload(run, repo_id, "model", RUN_FILES, private, contents)
 
 
-def without_local_paths(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings as JSON holds them, with the last name of each path that means nothing elsewhere.
+def without_private(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON holds them, with the last name of each path that means nothing elsewhere, and no token.
 
-    Those are absolute paths and those that lead out of the working folder, such as "../data", as values and in
-    "command".
+    Those are absolute paths, those that lead out of the working folder, such as "../data", and addresses of files, as
+    whole texts, which may have spaces in them, and within texts, such as a command line.
     """
-    paths = sorted(set(_local_paths(settings)), key=len, reverse=True)
-    return _replace(settings, {path: Path(path).name for path in paths})
+    whole = {text for text in _texts(settings) if LOCAL_PATH.match(text) and _last_name(text)}
+    return _neutral(settings, sorted(whole, key=len, reverse=True))
 
 
-def _local_paths(value: Any, name: str | None = None) -> list[str]:
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if name != "command":  # a command line is no path, though it may begin like one
+                yield from _texts(item)
+
+
+def _neutral(value: Any, paths: Sequence[str]) -> Any:
     if isinstance(value, dict):
-        return [path for key, item in value.items() for path in _local_paths(item, key)]
+        return {_neutral(name, paths): _neutral(item, paths) for name, item in value.items()}
     if isinstance(value, list):
-        return [path for item in value for path in _local_paths(item)]
+        return [_neutral(item, paths) for item in value]
     if not isinstance(value, str):
-        return []
-    # A command line is no path, though it may begin like one.
-    found = re.findall(r"(?:^|(?<=[\s=]))(?:\.\.|~)?/\S+", value) if name == "command" else [value]
-    return [path for path in found if Path(path).name and (os.path.isabs(path) or path.startswith(("../", "~/")))]
+        return value
+    for path in paths:  # and what lies below it
+        value = re.sub(rf"{re.escape(path)}(?:/{IN_PATH}*)?(?!{IN_PATH})", lambda found: _last_name(found[0]), value)
+    return TOKEN.sub("<token>", LOCAL_PATH.sub(lambda found: _last_name(found[0]), value))
 
 
-def _replace(value: Any, names: Mapping[str, str], key: str | None = None) -> Any:
-    if isinstance(value, dict):
-        return {key: _replace(item, names, key) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_replace(item, names) for item in value]
-    if key == "command":
-        for path, name in names.items():  # the longest first: a path may begin another
-            value = value.replace(path, name)
-    return names.get(value, value) if isinstance(value, str) else value
+def _last_name(path: str) -> str:
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
 
 
 def _corpus_name(dataset: str) -> str:

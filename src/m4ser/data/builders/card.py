@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import yaml
 
+from m4ser.cells import markdown_cell
 from m4ser.data.alignment import CHANGE, DELETE, KEEP
 from m4ser.data.labels import LabelStatistics
 from m4ser.data.schema import Utterance
@@ -77,7 +78,7 @@ def dataset_card(
     tables = _tables(labels, statistics)
     parts = [
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---",
-        f"# {title}",
+        f"# {markdown_cell(title)}",
         description,
         *tables,
         "Word error rate (WER): of `hypothesis` against `transcript`, as `m4ser wer` counts it.",
@@ -106,7 +107,7 @@ def _tables(labels: Sequence[str], statistics: Mapping[str, SplitStatistics]) ->
     normalize = corpus_normalizer(text for one in statistics.values() for text in one.transcripts)
     tables = [
         _table(
-            ["split", *labels, "utterances", "minutes", "speakers", "hypotheses", "WER"],
+            ["split", *map(markdown_cell, labels), "utterances", "minutes", "speakers", "hypotheses", "WER"],
             [
                 [split, *_entries(split_statistics, labels, normalize)]
                 for split, split_statistics in statistics.items()
@@ -151,6 +152,8 @@ def _findings(findings: Mapping[str, Sequence[str]]) -> str:
     """Return a line a kind: how many there are, and the first of them."""
     lines = []
     for kind, items in findings.items():
-        first = ", ".join(items[:FINDINGS_NAMED]) + (", ..." if len(items) > FINDINGS_NAMED else "")
+        first = ", ".join(map(markdown_cell, items[:FINDINGS_NAMED])) + (
+            ", ..." if len(items) > FINDINGS_NAMED else ""
+        )
         lines.append(f"- {kind}: {len(items)}" + (f" ({first})" if items else ""))
     return "\n".join(lines)

@@ -1,0 +1,53 @@
+"""Strangers' texts in tables: what a spreadsheet computes, and what Markdown draws."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from m4ser.cells import FORMULA, csv_cell, markdown_cell, read_csv_cell
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=cmd|'/C calc'!A0", "'=cmd|'/C calc'!A0"),
+        ("@SUM(A1:A9)", "'@SUM(A1:A9)"),
+        ("-2+3", "'-2+3"),
+        ("\t=1+1", "'\t=1+1"),
+        ("'tis", "''tis"),
+        ("so heart", "so heart"),
+        ("", ""),
+    ],
+)
+def test_formulas_are_text(text, cell):
+    assert csv_cell(text) == cell and read_csv_cell(cell) == text
+
+
+def test_numbers_stay_numbers():
+    assert csv_cell(-0.5) == -0.5 and csv_cell(None) is None
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",))))
+def test_every_text_comes_back_from_a_file(text):
+    file = io.StringIO(newline="")
+    csv.writer(file).writerow([csv_cell(text)])
+    (row,) = csv.reader(io.StringIO(file.getvalue(), newline=""))
+    assert not FORMULA.match(row[0]) and read_csv_cell(row[0]) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("![x](http://tracker/x.png)", r"!\[x\](http://tracker/x.png)"),
+        ("a | b\n| c", r"a \| b \| c"),
+        ("`rm` & \\", r"\`rm\` &amp; \\"),
+        ("\x1b[31mred\x00", r"\[31mred"),
+        ("Ärger 😀 غضب", "Ärger 😀 غضب"),
+    ],
+)
+def test_markdown_reads_as_the_text(text, cell):
+    assert markdown_cell(text) == cell
