@@ -2,7 +2,8 @@
 
 python hub_scripts/push_dataset.py data/synthetic --repo_id org/m4ser-synthetic
 
-The recordings go with it where the license in the card lets them be passed on; IEMOCAP's and MELD's stay here.
+The recordings go with it where the license in the card lets them be passed on; IEMOCAP's and MELD's stay here. So do
+paths of this machine: in what is pushed, their last names stand for them.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from m4ser.hub.datasets import copy_without_audio, is_redistributable, license_of
+from m4ser.hub.datasets import copy_for_hub, is_private, is_redistributable, license_of
 from m4ser.hub.upload import upload
 
 PATTERNS = ["README.md", "data/*.parquet", "report.json"]
@@ -34,15 +35,17 @@ def main():
 def push(arguments):
     """Upload what may be uploaded; returns the commit's address."""
     license = license_of(arguments.dataset)
-    if arguments.with_audio or (is_redistributable(license) and not arguments.without_audio):
+    with_audio = arguments.with_audio or (is_redistributable(license) and not arguments.without_audio)
+    has_paths = is_private(arguments.dataset)
+    if with_audio and not has_paths:
         return upload(arguments.dataset, arguments.repo_id, "dataset", PATTERNS, arguments.private)
-    if not arguments.without_audio:
+    if not with_audio and not arguments.without_audio:
         print(
             f"The recordings stay here: the license {license!r} is not known to let them be passed on (--with_audio).",
             file=sys.stderr,
         )
     with TemporaryDirectory() as copy:
-        copy_without_audio(arguments.dataset, copy)
+        copy_for_hub(arguments.dataset, copy, with_audio)
         return upload(copy, arguments.repo_id, "dataset", PATTERNS, arguments.private)
 
 

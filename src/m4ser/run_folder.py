@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from m4ser.cells import csv_cell, read_csv_cell
+from m4ser.escaping import escape_csv, unescape_csv
 from m4ser.files import file_digest, write_whole
 
 RESULTS = "results.json"
@@ -178,7 +178,7 @@ def write_predictions(
 ) -> None:
     """Write predictions.csv: what the model predicts on each held-out recording, in the order of their ids.
 
-    Texts as of [`csv_cell`].
+    Texts as of [`escape_csv`].
 
     Args:
         rows_by_split: rows with `id`, and `label` and `prediction` as class indices; with `probabilities` (e,), too,
@@ -189,13 +189,13 @@ def write_predictions(
     probabilistic = any("probabilities" in row for rows in rows_by_split.values() for row in rows)
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    cells = [csv_cell(label) for label in labels]
-    writer.writerow(["id", "split", "label", "prediction", *(cells if probabilistic else ())])
+    names = [escape_csv(label) for label in labels]
+    writer.writerow(["id", "split", "label", "prediction", *(names if probabilistic else ())])
     for split, rows in rows_by_split.items():
         for row in rows:
             probabilities = [round(probability, 6) for probability in row.get("probabilities", ())]
             writer.writerow(
-                [csv_cell(row["id"]), split, cells[row["label"]], cells[row["prediction"]], *probabilities]
+                [escape_csv(row["id"]), split, names[row["label"]], names[row["prediction"]], *probabilities]
             )
     write_whole(Path(folder) / PREDICTIONS, text.getvalue())
 
@@ -218,8 +218,8 @@ def read_predictions(
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row["split"] == split]
-        names = [read_csv_cell(row["id"]) for row in rows]
-        classes = [[index[read_csv_cell(row[name])] for name in ("label", "prediction")] for row in rows]
+        names = [unescape_csv(row["id"]) for row in rows]
+        classes = [[index[unescape_csv(row[name])] for name in ("label", "prediction")] for row in rows]
         found = {name: (label, prediction) for name, (label, prediction) in zip(names, classes, strict=True)}
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a table of predictions ({error!r}); evaluate the run again.") from error

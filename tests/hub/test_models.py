@@ -6,7 +6,7 @@ import shutil
 import pytest
 from huggingface_hub import ModelCard
 
-from m4ser.hub.models import without_private, write_card
+from m4ser.hub.models import write_card
 from m4ser.run_folder import read_results
 from tests.conftest import ROOT
 
@@ -51,48 +51,6 @@ def test_card_shows_matrix_and_calibration(run):
     assert "a temperature of 2.23" in card.text
     assert "is\n0.078, and was\n0.288 before." in card.text
     assert "![Confusion matrix](confusion_matrix.png)" in card.text
-
-
-def test_local_paths_are_removed():
-    settings = {
-        "command": "/else/a/train.py configs/x.yaml --dataset /data/my corpus --output_dir=/else/a/runs/x --seed 1 /",
-        "config": {
-            "data": {"dataset": "/data/my corpus", "asr_model_id": "../models/whisper"},
-            "model": {"speech_encoder": "/else/a/hubert", "text_encoder": "org/bert", "labels": ["/else/a", "sad", 3]},
-        },
-        "unk_token": "/",
-        "versions": {"torch": "2.13.0+cpu"},
-    }
-    assert without_private(settings) == {
-        "command": "train.py configs/x.yaml --dataset my corpus --output_dir=x --seed 1 /",
-        "config": {
-            "data": {"dataset": "my corpus", "asr_model_id": "whisper"},
-            "model": {"speech_encoder": "hubert", "text_encoder": "org/bert", "labels": ["a", "sad", 3]},
-        },
-        "unk_token": "/",
-        "versions": {"torch": "2.13.0+cpu"},
-    }
-
-
-PRIVATE = "hf_abcdefghijklmnopqrstuvwxyz"
-
-
-@pytest.mark.parametrize(
-    ("text", "pushed"),
-    [
-        (
-            f'train.py --config {{"dataset": "/home/bob/x.csv"}} --token {PRIVATE}',
-            'train.py --config {"dataset": "x.csv"} --token <token>',
-        ),
-        ("file:///home/bob/run", "run"),
-        ("read (~bob/a/b.json), then ../c/d", "read (b.json), then d"),
-        (r"C:\Users\bob\corpus", "corpus"),
-        ("https://huggingface.co/org/name and 3/4, WA / UA", "https://huggingface.co/org/name and 3/4, WA / UA"),
-        ("org/m4ser-x", "org/m4ser-x"),
-    ],
-)
-def test_texts_lose_paths_and_tokens(text, pushed):
-    assert without_private({"command": text, text: [text]}) == {"command": pushed, pushed: [pushed]}
 
 
 def test_labels_and_names_are_no_markup(run):

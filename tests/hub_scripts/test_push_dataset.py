@@ -3,6 +3,7 @@
 import io
 import runpy
 import sys
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -91,6 +92,21 @@ def test_license_decides_on_recordings(hub, push_here, restricted, tiny_run):
     assert hub.files("org/said", "datasets")["README.md"] == (restricted / "README.md").read_bytes()
     assert "stay here" not in push_here(tiny_run.parent / "corpus", "org/text", "--without_audio")
     assert "audio" not in columns(hub.files("org/text", "datasets"))
+
+
+def test_paths_stay_here(hub, push_here, refusal, tmp_path):
+    here = [replace(one, asr_model_id="/home/a-user/whisper") for one in utterances()]
+    write_dataset(here, LABELS, tmp_path / "here", title="R", description="D.", license_id="mit")
+    push_here(tmp_path / "here", "org/here")
+    files = hub.files("org/here", "datasets")
+    train = pq.read_table(io.BytesIO(files["data/train-00000-of-00001.parquet"]))
+    assert set(train.column("asr_model_id").to_pylist()) == {"whisper"} and "audio" in train.column_names
+    assert not any(b"a-user" in content for content in files.values())
+    ids = [replace(one, id=f"/home/a-user/{one.id}") for one in utterances()]
+    write_dataset(ids, LABELS, tmp_path / "ids", title="R", description="D.", license_id="mit")
+    said = refusal("push_dataset", tmp_path / "ids", "org/ids")
+    assert "is a path on this machine; build it again with ids of its own." in said
+    assert ("datasets", "org/ids") not in hub.repositories
 
 
 def test_card_has_counts_word_error_rate_and_license(hub, push_here, restricted):

@@ -9,10 +9,12 @@ import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard
 
 from m4ser.data.schema import ROWS_PER_BATCH, DataError
+from m4ser.hub.private import is_local_path, without_private
 
 # Licenses that begin with one of these allow redistribution of content. Those of programs are not among them: MELD's
 # labels are under the GPL, its recordings belong to others.
 OPEN_LICENSES = ("apache-", "bsd", "cc", "cdla-", "mit", "odbl", "odc-", "pddl", "unlicense")
+MODEL_COLUMN = "asr_model_id"
 WITHOUT_AUDIO = (
     "The recordings are not in this repository: the column `audio` is left out. Who has the corpus builds the whole "
     "dataset from it with datasets_builders.\n"
@@ -36,19 +38,49 @@ def is_redistributable(license: str | None) -> bool:
     return license is not None and license.startswith(OPEN_LICENSES)
 
 
-def copy_without_audio(dataset: str | Path, copy: str | Path) -> None:
-    """Copy a dataset's files to another folder without the column `audio`, a batch of rows at a time."""
+def is_private(dataset: str | Path) -> bool:
+    """Tell whether rows name an ASR model by its path on this machine.
+
+    Raises:
+        DataError: ids are paths on this machine.
+    """
+    found = False
+    for path in _parquet_files(dataset):
+        table = pq.read_table(path, columns=["id", MODEL_COLUMN])
+        for id in filter(is_local_path, table.column("id").to_pylist()):
+            raise DataError(f"{dataset}: the id {id!r} is a path on this machine; build it again with ids of its own.")
+        found = found or any(is_local_path(name or "") for name in table.column(MODEL_COLUMN).unique().to_pylist())
+    return found
+
+
+def copy_for_hub(dataset: str | Path, copy: str | Path, with_audio: bool = False) -> None:
+    """Copy a dataset's files to another folder, a batch of rows at a time, and no path on this machine with them.
+
+    Args:
+        with_audio: copy the column `audio`, too.
+    """
     dataset, copy = Path(dataset), Path(copy)
     (copy / "data").mkdir(parents=True)
-    for path in sorted(dataset.glob("data/*.parquet")):
+    for path in _parquet_files(dataset):
         with pq.ParquetFile(path) as rows:
             features = datasets.Features.from_arrow_schema(rows.schema_arrow)
-            features.pop("audio", None)
+            if not with_audio:
+                features.pop("audio", None)
             schema = features.arrow_schema
             with pq.ParquetWriter(copy / "data" / path.name, schema) as writer:
                 for batch in rows.iter_batches(batch_size=ROWS_PER_BATCH, columns=list(features)):
-                    writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+                    writer.write_table(_without_paths(pa.Table.from_batches([batch])).cast(schema))
     if (dataset / "report.json").is_file():
         shutil.copy(dataset / "report.json", copy)
     card = (dataset / "README.md").read_text(encoding="utf-8")
-    (copy / "README.md").write_text(f"{card}\n{WITHOUT_AUDIO}", encoding="utf-8")
+    (copy / "README.md").write_text(card if with_audio else f"{card}\n{WITHOUT_AUDIO}", encoding="utf-8")
+
+
+def _parquet_files(dataset: str | Path) -> list[Path]:
+    return sorted(Path(dataset).glob("data/*.parquet"))
+
+
+def _without_paths(table: pa.Table) -> pa.Table:
+    index = table.column_names.index(MODEL_COLUMN)
+    names = [without_private(name) for name in table.column(index).to_pylist()]
+    return table.set_column(index, table.field(index), pa.array(names, table.field(index).type))

@@ -1,14 +1,12 @@
 """Models on the Hub: a run's folder as it was saved, with a card of what was measured."""
 
 import json
-import re
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from m4ser.cells import markdown_cell
+from m4ser.escaping import escape_markdown
+from m4ser.hub.private import without_private
 from m4ser.hub.upload import upload
 from m4ser.run_folder import CONFUSION_MATRIX, LATENCY, MEASURES, RESULTS, ROBUSTNESS, read_tested_results
 
@@ -29,12 +27,6 @@ SETTINGS = (
     ROBUSTNESS,
 )
 RUN_FILES = (*WEIGHTS_AND_CODE, *VOCABULARY, *SETTINGS, "README.md", CONFUSION_MATRIX)
-
-# Where it begins in a text, a path that means nothing elsewhere: absolute, out of the working folder, or file://.
-IN_PATH = r"""[^\s"'`,;)\]}>]"""
-LOCAL_PATH = re.compile(rf"""(?:^|(?<=[\s=,:;"'`(\[{{]))(?:file:/+|(?:\.\.|~\w*)?/(?!/)|[A-Za-z]:\\){IN_PATH}+""")
-# Access tokens of the Hub.
-TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
 
 
 def write_card(
@@ -84,9 +76,9 @@ def write_card(
         data,
         template_path=str(template),
         repo_id=repo_id,
-        dataset=markdown_cell(dataset),
+        dataset=escape_markdown(dataset),
         license=license,
-        results=results | {"labels": list(map(markdown_cell, results["labels"]))},
+        results=results | {"labels": list(map(escape_markdown, results["labels"]))},
         scores=scores,
         figure=CONFUSION_MATRIX if (Path(run) / CONFUSION_MATRIX).is_file() else None,
     )
@@ -112,44 +104,6 @@ def push(
     neutral = {name: without_private(json.loads(path.read_text())) for name, path in settings.items()}
     contents = {name: json.dumps(content, indent=2).encode() for name, content in neutral.items()}
     return upload(run, repo_id, "model", RUN_FILES, private, contents)
-
-
-def without_private(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings as JSON holds them, with the last name of each path that means nothing elsewhere, and no token.
-
-    Those are absolute paths, those that lead out of the working folder, such as "../data", and addresses of files, as
-    whole texts, which may have spaces in them, and within texts, such as a command line.
-    """
-    whole = {text for text in _texts(settings) if LOCAL_PATH.match(text) and _last_name(text)}
-    return _neutral(settings, sorted(whole, key=len, reverse=True))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            if name != "command":  # a command line is no path, though it may begin like one
-                yield from _texts(item)
-
-
-def _neutral(value: Any, paths: Sequence[str]) -> Any:
-    if isinstance(value, dict):
-        return {_neutral(name, paths): _neutral(item, paths) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_neutral(item, paths) for item in value]
-    if not isinstance(value, str):
-        return value
-    for path in paths:  # and what lies below it
-        value = re.sub(rf"{re.escape(path)}(?:/{IN_PATH}*)?(?!{IN_PATH})", lambda found: _last_name(found[0]), value)
-    return TOKEN.sub("<token>", LOCAL_PATH.sub(lambda found: _last_name(found[0]), value))
-
-
-def _last_name(path: str) -> str:
-    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
 
 
 def _corpus_name(dataset: str) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from m4ser.cells import csv_cell
 from m4ser.claims import Claim, Observer
 from m4ser.data.schema import DataError
+from m4ser.escaping import escape_csv
 from m4ser.files import whole_file
 from m4ser.inference.predicting import load_pipeline
 from m4ser.inference.recordings import Recording, list_recordings, with_hypotheses
@@ -182,7 +182,7 @@ def score_shard(scorer: Scorer, shards: ShardFolder, shard: int, observer: Obser
 
 
 def score_to_file(scorer: Scorer, recordings: Iterable[Recording], path: Path) -> Summary:
-    """Score to one CSV (texts as of [`csv_cell`]), JSON lines or Parquet file, by its suffix, when all is done.
+    """Score to one CSV (texts as of [`escape_csv`]), JSON lines or Parquet file, by its suffix, when all is done.
 
     Raises:
         DataError: no recording, or a CSV that is to hold embeddings.
@@ -213,6 +213,6 @@ def _write(table: pa.Table, path: Path) -> None:
     frame = table.to_pandas()
     with whole_file(path) as unfinished:
         if path.suffix == ".csv":
-            frame.map(csv_cell).to_csv(unfinished, index=False)
+            frame.map(escape_csv).to_csv(unfinished, index=False)
         else:
             frame.to_json(unfinished, orient="records", lines=True, force_ascii=False)

@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 import yaml
 
-from m4ser.cells import markdown_cell
 from m4ser.data.alignment import CHANGE, DELETE, KEEP
 from m4ser.data.labels import LabelStatistics
 from m4ser.data.schema import Utterance
 from m4ser.data.word_errors import corpus_normalizer, count_word_errors
+from m4ser.escaping import escape_markdown
 
 FINDINGS_NAMED = 3  # of each kind, in the card
 
@@ -78,7 +78,7 @@ def dataset_card(
     tables = _tables(labels, statistics)
     parts = [
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---",
-        f"# {markdown_cell(title)}",
+        f"# {escape_markdown(title)}",
         description,
         *tables,
         "Word error rate (WER): of `hypothesis` against `transcript`, as `m4ser wer` counts it.",
@@ -107,7 +107,7 @@ def _tables(labels: Sequence[str], statistics: Mapping[str, SplitStatistics]) ->
     normalize = corpus_normalizer(text for one in statistics.values() for text in one.transcripts)
     tables = [
         _table(
-            ["split", *map(markdown_cell, labels), "utterances", "minutes", "speakers", "hypotheses", "WER"],
+            ["split", *map(escape_markdown, labels), "utterances", "minutes", "speakers", "hypotheses", "WER"],
             [
                 [split, *_entries(split_statistics, labels, normalize)]
                 for split, split_statistics in statistics.items()
@@ -152,7 +152,7 @@ def _findings(findings: Mapping[str, Sequence[str]]) -> str:
     """Return a line a kind: how many there are, and the first of them."""
     lines = []
     for kind, items in findings.items():
-        first = ", ".join(map(markdown_cell, items[:FINDINGS_NAMED])) + (
+        first = ", ".join(map(escape_markdown, items[:FINDINGS_NAMED])) + (
             ", ..." if len(items) > FINDINGS_NAMED else ""
         )
         lines.append(f"- {kind}: {len(items)}" + (f" ({first})" if items else ""))

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from m4ser.cells import csv_cell, markdown_cell
+from m4ser.escaping import escape_csv, escape_markdown
 from m4ser.evaluation.report import result_tables
 from m4ser.evaluation.report.caveats import DEFINITIONS, warnings
 from m4ser.evaluation.report.figures import Plot
@@ -90,17 +90,17 @@ def markdown(content: Mapping[str, Any]) -> str:
     """Return the report as Markdown; its figures are the PNG files in figures/."""
     parts = [f"# {content['title']}\n"]
     if content["warnings"]:
-        read_first = "\n".join(f"- {markdown_cell(text)}" for text in content["warnings"])
+        read_first = "\n".join(f"- {escape_markdown(text)}" for text in content["warnings"])
         parts.append(f"## Read this first\n\n{read_first}\n")
     parts.append("\n".join(f"- **{name}**: {text}" for name, text in content["definitions"].items()) + "\n")
     for table in content["tables"]:
-        notes = [f"{markdown_cell(note)}\n" for note in table.notes]
+        notes = [f"{escape_markdown(note)}\n" for note in table.notes]
         body = "\n".join([markdown_table(table) if table.rows else "", *notes])
         if table.is_published_only:
             body = f"<details><summary>{PUBLISHED_ONLY}</summary>\n\n{body}\n</details>\n"
-        parts.append(f"## {markdown_cell(table.title)}\n\n{body}")
+        parts.append(f"## {escape_markdown(table.title)}\n\n{body}")
     for name, plot in content["plots"]:
-        title, text = markdown_cell(plot.title), markdown_cell(f"{plot.caption} From {', '.join(plot.sources)}.")
+        title, text = escape_markdown(plot.title), escape_markdown(f"{plot.caption} From {', '.join(plot.sources)}.")
         parts.append(f"## {title}\n\n![{title}](figures/{name}.png)\n\n{text}\n")
     return "\n".join(parts)
 
@@ -112,8 +112,8 @@ def markdown_table(table: Table) -> str:
         for index in range(len(table.columns))
     ]
     lines: list[Sequence[str | Entry]] = [table.columns, rule, *table.rows]
-    cells = [[markdown_cell(entry) if isinstance(entry, str) else str(entry) for entry in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+    escaped = [[escape_markdown(entry) if isinstance(entry, str) else str(entry) for entry in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
 
 
 def tidy_csv(tables: Sequence[Table]) -> str:
@@ -127,7 +127,7 @@ def tidy_csv(tables: Sequence[Table]) -> str:
             for column, entry in zip(table.columns, row, strict=True):
                 if isinstance(entry, Entry) and entry.value is not None:
                     numbers = (entry.value, entry.spread, entry.low, entry.high)
-                    writer.writerow(map(csv_cell, [table.key, name, column, *numbers, entry.source]))
+                    writer.writerow(map(escape_csv, [table.key, name, column, *numbers, entry.source]))
     return buffer.getvalue()
 
 

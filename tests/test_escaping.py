@@ -1,4 +1,4 @@
-"""Strangers' texts in tables: what a spreadsheet computes, and what Markdown draws."""
+"""Texts of others in tables: what a spreadsheet computes, and what Markdown draws."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m4ser.cells import FORMULA, csv_cell, markdown_cell, read_csv_cell
+from m4ser.escaping import FORMULA, escape_csv, escape_markdown, unescape_csv
 
 
 @pytest.mark.parametrize(
@@ -23,19 +23,19 @@ from m4ser.cells import FORMULA, csv_cell, markdown_cell, read_csv_cell
     ],
 )
 def test_formulas_are_text(text, cell):
-    assert csv_cell(text) == cell and read_csv_cell(cell) == text
+    assert escape_csv(text) == cell and unescape_csv(cell) == text
 
 
 def test_numbers_stay_numbers():
-    assert csv_cell(-0.5) == -0.5 and csv_cell(None) is None
+    assert escape_csv(-0.5) == -0.5 and escape_csv(None) is None
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",))))
 def test_every_text_comes_back_from_a_file(text):
     file = io.StringIO(newline="")
-    csv.writer(file).writerow([csv_cell(text)])
+    csv.writer(file).writerow([escape_csv(text)])
     (row,) = csv.reader(io.StringIO(file.getvalue(), newline=""))
-    assert not FORMULA.match(row[0]) and read_csv_cell(row[0]) == text
+    assert not FORMULA.match(row[0]) and unescape_csv(row[0]) == text
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_every_text_comes_back_from_a_file(text):
     ],
 )
 def test_markdown_reads_as_the_text(text, cell):
-    assert markdown_cell(text) == cell
+    assert escape_markdown(text) == cell
