@@ -1,5 +1,6 @@
 """The `m4ser` command: the parser only, so that `m4ser --help` does not wait for the import of torch."""
 
+import io
 import json
 import logging
 import os
@@ -72,6 +73,8 @@ Output = Annotated[
 def main() -> None:
     """Run a command; an error that the user can correct becomes one sentence and exit code 1."""
     warnings.formatwarning = lambda message, *_: f"m4ser: {message}\n"
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal cannot show
     try:
         app(prog_name="m4ser")
     except (ValueError, OSError, ModuleNotFoundError) as error:

@@ -1,6 +1,7 @@
 """Scoring as a whole: to files and folders, killed and typed again, by several processes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,6 +76,34 @@ def test_file_holds_the_same_rows(clips, tiny_folder, whole, tmp_path, suffix):
     for name in (column for column in whole.columns if column.startswith("score_")):
         np.testing.assert_allclose(table[name], whole[name], rtol=1e-5)
     assert [path.name for path in output.parent.iterdir()] == [output.name]
+
+
+def test_formulas_are_no_formulas_in_csv(clips, tiny_folder, tmp_path):
+    shutil.copy(clips / "00.wav", tmp_path / "=cmd|' C calc'!A0.wav")
+    (tmp_path / "list.csv").write_text("id,path,hypothesis\n=1+1,=cmd|' C calc'!A0.wav,@SUM(A1:A9)\n")
+    recordings = list_recordings([str(tmp_path / "list.csv")])
+    assert score(Job(str(tiny_folder), device="cpu"), recordings, tmp_path / "scores.csv") == Summary(1, 0)
+    (row,) = pd.read_csv(tmp_path / "scores.csv").to_dict("records")
+    assert (row["id"], row["transcript"]) == ("'=1+1", "'@SUM(A1:A9)")
+
+
+def test_names_need_not_be_unicode(clips, tiny_folder, tmp_path):
+    """Neither a name of a file nor a text from broken JSON stops the others, of folders and lists."""
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    shutil.copy(clips / "00.wav", folder / "a.wav")
+    shutil.copy(clips / "01.wav", os.fsdecode(os.fsencode(folder) + b"/\xff.wav"))
+    (tmp_path / "list.jsonl").write_text('{"id": "\\ud800", "path": "recordings/a.wav", "text": "so \\udfff"}\n')
+    inputs, ids = [str(folder), str(tmp_path / "list.jsonl")], [f"{folder}/a.wav", rf"{folder}/\udcff.wav", r"\ud800"]
+    read = {"scores": pd.read_parquet, "scores.csv": pd.read_csv}
+    for name, read_table in read.items():
+        score(Job(str(tiny_folder), device="cpu"), list_recordings(inputs), tmp_path / name)
+        table = read_table(tmp_path / name)
+        assert table["id"].tolist() == ids and table["error"].isna().all()
+        assert table["transcript"].tolist()[-1] == r"so \udfff"
+    arguments = command(tiny_folder, folder, "")
+    printed, said = start(arguments[: arguments.index("--output")]).communicate(timeout=TIMEOUT)
+    assert "recordings/\\udcff.wav" in printed, said
 
 
 def test_csv_has_no_embeddings(clips, tiny_folder, tmp_path):

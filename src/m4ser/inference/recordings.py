@@ -14,6 +14,7 @@ from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.data.loading import load_dataset
 from m4ser.data.schema import DataError
 from m4ser.model.audio_m4ser import ADDRESSES, AUDIO_SUFFIXES
+from m4ser.model.inputs_m4ser import valid_unicode
 
 LISTS = frozenset({".csv", ".tsv", ".jsonl"})
 PARQUET = ".parquet"
@@ -27,7 +28,7 @@ class Recording:
     """One recording to score.
 
     Args:
-        id: what it is called: its path or address as it was given, or its id in a list or dataset.
+        id: its path or address as it was given, or its id in a list or dataset; valid Unicode.
         source: its path or address; None for a row of a dataset.
         dataset, split, row: of a dataset, its name or Parquet file, and where in it.
         text: its hypothesis; None where it is to be transcribed.
@@ -39,6 +40,11 @@ class Recording:
     split: str | None = None
     row: int | None = None
     text: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", valid_unicode(self.id))
+        if self.text is not None:
+            object.__setattr__(self, "text", valid_unicode(self.text))
 
     def load(self) -> dict[str, Any]:
         """Return it as the pipeline takes it; a dataset's audio is read from the dataset."""

@@ -28,7 +28,9 @@ from m4ser.inference.recordings import Recording
 
 PLAN = ".plan"
 RECORDINGS, SETTINGS = "recordings.parquet", "scoring.json"
-_SCHEMA = pa.schema([(field.name, pa.int64() if field.name == "row" else pa.string()) for field in fields(Recording)])
+# Sources as bytes: a path need not be in UTF-8.
+_TYPES = {"row": pa.int64(), "source": pa.binary()}
+_SCHEMA = pa.schema([(field.name, _TYPES.get(field.name, pa.string())) for field in fields(Recording)])
 
 
 class ShardFolder:
@@ -90,7 +92,8 @@ class ShardFolder:
 
     def read(self, shard: int) -> list[Recording]:
         """Return the recordings of a shard."""
-        return [Recording(**row) for row in self._recordings.read_row_group(shard).to_pylist()]
+        rows = self._recordings.read_row_group(shard).to_pylist()
+        return [Recording(**row | {"source": row["source"] and os.fsdecode(row["source"])}) for row in rows]
 
     def path(self, shard: int) -> Path:
         """Return the file of a shard."""
@@ -129,6 +132,7 @@ def _write_recordings(path: Path, recordings: Iterable[Recording], shard_size: i
         for block in _blocks(recordings, shard_size):
             rows = [asdict(recording) for recording in block]
             digest.update("".join(json.dumps(row) + "\n" for row in rows).encode())
+            rows = [row | {"source": row["source"] and os.fsencode(row["source"])} for row in rows]
             writer.write_table(pa.Table.from_pylist(rows, _SCHEMA), row_group_size=shard_size)
             count += len(rows)
     return count, digest.hexdigest()

@@ -25,6 +25,14 @@ def is_list_of_numbers(inputs: Any) -> bool:
     return isinstance(inputs, list) and bool(inputs) and all(isinstance(item, (int, float)) for item in inputs)
 
 
+def valid_unicode(text: str) -> str:
+    r"""Return a text with its lone surrogates as \\udXXX: no tokenizer takes them, and no file in UTF-8.
+
+    They come from JSON that was cut, and from file names that are not in UTF-8.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def with_options(inputs: Any, sampling_rate: float | None, text: str | Sequence[str] | None) -> Any:
     """Return the input, or each of a list, as a dict with the rate and the text beside it.
 

@@ -21,7 +21,7 @@ from transformers import (
 
 from .asr_m4ser import ASRTranscriber
 from .audio_m4ser import AudioError, has_audio, load_audio
-from .inputs_m4ser import check_options, is_list_of_numbers, with_options
+from .inputs_m4ser import check_options, is_list_of_numbers, valid_unicode, with_options
 from .marking_m4ser import decode_words, mark_errors
 from .windowing_m4ser import MAX_SECONDS, MIN_SECONDS, WindowedClassificationPipeline, split_source
 
@@ -363,6 +363,7 @@ def load_recording(source: Any, rate: int, takes_speech: bool = True) -> LoadedR
     try:
         if not isinstance(text, (str, type(None))):
             raise AudioError(f"{name}: its text is a {type(text).__name__}; give a string.")
+        text = None if text is None else valid_unicode(text)
         if text is not None and not takes_speech and not has_audio(audio):
             return LoadedRecording(np.zeros(1, np.float32), text)
         waveform = load_audio(audio, rate, target_sampling_rate=rate, max_seconds=MAX_SECONDS)

@@ -10,6 +10,7 @@ from transformers.utils import logging
 
 from .audio_m4ser import load_audio
 from .configuration_m4ser import AUTO_MAP
+from .inputs_m4ser import valid_unicode
 
 logger = logging.get_logger(__name__)
 
@@ -165,7 +166,7 @@ def _as_text(item: Any) -> str:
         return ""
     if not isinstance(item, str):
         raise ValueError(f'A hypothesis is a string or an ASR model\'s {{"text": ...}}, not {type(item).__name__}.')
-    return item
+    return valid_unicode(item)
 
 
 M4SERProcessor.register_for_auto_class("AutoProcessor")
