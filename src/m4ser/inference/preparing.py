@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from m4ser.inference.recordings import Recording
+from m4ser.inference.shared_memory import SharedMemory
 from m4ser.model.pipeline_m4ser import LoadedRecording, load_recording
 from m4ser.model.processing_m4ser import M4SERProcessor
 
@@ -15,7 +16,8 @@ MAX_BATCH_SECONDS = 240
 MASKS = ("attention_mask", "text_attention_mask")
 NOTHING = np.zeros(0, np.float32)
 
-Batch = tuple[list[int], dict[str, Any]]  # which recordings, and the processor's arrays of them
+# Which recordings, and the processor's arrays of them, or where these lie in a shared memory.
+Batch = tuple[list[int], dict[str, Any]]
 
 
 @dataclass
@@ -30,6 +32,16 @@ class Prepared:
     def without_text(self) -> list[LoadedRecording]:
         """Those that are to be transcribed."""
         return [recording for recording in self.loaded if recording.text is None]
+
+    def move_to(self, memory: SharedMemory) -> None:
+        """Leave the batches' arrays in a memory that another process has, too."""
+        stored = iter(memory.store([array for _, inputs in self.batches for array in inputs.values()]))
+        self.batches = [(batch, {name: next(stored) for name in inputs}) for batch, inputs in self.batches]
+
+    def load_from(self, memory: SharedMemory) -> None:
+        """Find the batches' arrays there."""
+        arrays = memory.load([stored for _, inputs in self.batches for stored in inputs.values()])
+        self.batches = [(batch, {name: next(arrays) for name in inputs}) for batch, inputs in self.batches]
 
 
 class Preparer:
@@ -80,16 +92,20 @@ def batches_by_length(indices: Sequence[int], seconds: Callable[[int], float], b
         yield batch
 
 
-_preparer: Preparer | None = None  # of a worker's process
+# Of a worker's process: what it prepares with, and where it leaves the batches.
+_preparer: Preparer | None = None
+_memories: Sequence[SharedMemory] = ()
 
 
-def initialize(preparer: Preparer) -> None:
-    """Give a worker's process what it prepares with."""
-    global _preparer
-    _preparer = preparer
+def initialize(preparer: Preparer, memories: Sequence[SharedMemory]) -> None:
+    """Give a worker's process what it prepares with, and the memories that it shares."""
+    global _preparer, _memories
+    _preparer, _memories = preparer, memories
 
 
-def prepare(recordings: Sequence[Recording]) -> Prepared:
-    """Prepare recordings in a worker's process."""
+def prepare(recordings: Sequence[Recording], memory: int) -> Prepared:
+    """Prepare recordings in a worker's process; their batches are in the memory of that index."""
     assert _preparer is not None
-    return _preparer.prepare(recordings)
+    prepared = _preparer.prepare(recordings)
+    prepared.move_to(_memories[memory])
+    return prepared

@@ -15,11 +15,13 @@ from transformers import BatchFeature
 
 from m4ser.inference.preparing import MASKS, Prepared, Preparer, initialize, prepare
 from m4ser.inference.recordings import Recording
+from m4ser.inference.shared_memory import SharedMemory
 from m4ser.model.marking_m4ser import decode_words
 from m4ser.model.pipeline_m4ser import LoadedRecording, M4SERPipeline
 
 SCORE = "score_"  # before the name of an emotion
 WINDOW_BATCHES = 8  # that are sorted by length together
+MEMORY_BYTES = 2**25  # of the batches of a window, on their way from a worker; what is larger is copied
 NOT_FINITE = "The model's scores are not finite: its weights are damaged, or overflow in this dtype."
 
 Key = TypeVar("Key")
@@ -71,6 +73,7 @@ class Scorer:
         takes_speech = "speech" in self.model.config.modalities
         self._preparer = Preparer(self.processor, takes_speech, options.batch_size)
         self._pool: ProcessPoolExecutor | None = None
+        self._memories: list[SharedMemory] = []
 
     def __enter__(self) -> "Scorer":
         return self
@@ -82,7 +85,7 @@ class Scorer:
         """End the processes that decode."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+            self._pool, self._memories = None, []
 
     @property
     def weights(self) -> str:
@@ -143,12 +146,16 @@ class Scorer:
         """Yield the network's inputs for recordings that have texts, in the batches that they are scored in."""
         for _, _, window in self._prepared([(None, recordings)]):
             for _, inputs in window.batches:
-                yield self._on_device(inputs)
+                yield self._on_device({name: array.copy() for name, array in inputs.items()})
 
     def _prepared(self, groups: Iterable[tuple[Key, Sequence[Recording]]]) -> Iterator[tuple[Key, bool, Prepared]]:
-        """Yield windows of the groups, with their key and whether they are its last, prepared by workers ahead."""
+        """Yield windows of the groups, with their key and whether they are its last, prepared by workers ahead.
+
+        The arrays of a window are there until the next one.
+        """
         size = WINDOW_BATCHES * self.options.batch_size
-        ahead: deque[tuple[Key, bool, Future[Prepared]]] = deque()
+        ahead: deque[tuple[Key, bool, int, Future[Prepared]]] = deque()
+        free = deque(range(self.options.num_workers + 2))  # memories
         for key, recordings in groups:
             starts = range(0, max(1, len(recordings)), size)
             for start in starts:
@@ -156,13 +163,20 @@ class Scorer:
                 if not self._uses_workers(len(starts)):
                     yield key, is_last, self._preparer.prepare(window)
                     continue
-                ahead.append((key, is_last, self._workers().submit(prepare, window)))
-                if len(ahead) > self.options.num_workers + 1:
-                    key_of, last_of, future = ahead.popleft()
-                    yield key_of, last_of, future.result()
+                memory = free.popleft()
+                ahead.append((key, is_last, memory, self._workers().submit(prepare, window, memory)))
+                if not free:
+                    yield self._take(ahead[0])
+                    free.append(ahead.popleft()[2])
         while ahead:
-            key_of, last_of, future = ahead.popleft()
-            yield key_of, last_of, future.result()
+            yield self._take(ahead.popleft())
+
+    def _take(self, submitted: tuple[Key, bool, int, Future[Prepared]]) -> tuple[Key, bool, Prepared]:
+        """Wait for a window that a worker prepares."""
+        key, is_last, memory, future = submitted
+        prepared = future.result()
+        prepared.load_from(self._memories[memory])
+        return key, is_last, prepared
 
     def _uses_workers(self, windows: int) -> bool:
         """Tell whether workers are there, or worth the seconds of their start."""
@@ -171,8 +185,9 @@ class Scorer:
     def _workers(self) -> ProcessPoolExecutor:
         if self._pool is None:
             # Not forked: the threads and devices of PyTorch do not survive it.
-            spawn = get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.options.num_workers, spawn, initialize, (self._preparer,))
+            spawn, workers = get_context("spawn"), self.options.num_workers
+            self._memories = [SharedMemory(spawn, MEMORY_BYTES) for _ in range(workers + 2)]
+            self._pool = ProcessPoolExecutor(workers, spawn, initialize, (self._preparer, self._memories))
         return self._pool
 
     def score_loaded(self, loaded: Sequence[LoadedRecording]) -> pa.Table:
