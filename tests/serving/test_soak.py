@@ -92,6 +92,5 @@ def test_mixed_uploads(server, tiny_folder, tmp_path):
         with ThreadPoolExecutor(AT_ONCE) as pool:
             assert all(pool.map(send, range(first, first + UPLOADS // 2)))
         memory.append(process.memory_info().rss / 2**20)
-    print(memory)
     assert memory[1] - memory[0] < MEBIBYTES
     assert not list(Path(tmp_path / "temporary").iterdir())
