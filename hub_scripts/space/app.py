@@ -10,15 +10,20 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from transformers import AudioClassificationPipeline, PreTrainedModel, pipeline
 
 WINDOW, HOP = 2.0, 1.0  # seconds
+# Of one visitor's recording and text, of those who wait, and how long uploads are kept (seconds).
+MAX_SECONDS, MAX_FILE_SIZE, MAX_CHARACTERS = 600, "50mb", 5000
+MAX_WAITING, KEPT_SECONDS = 32, 3600
 MARKS = re.compile(r"\[([^\]]*)\]|~([^~]*)~")
 NO_TEXT = "Nothing was transcribed: this prediction comes from speech alone."
 ATTENTION = "text_query_cme"
@@ -130,13 +135,16 @@ def page(classify: AudioClassificationPipeline) -> gr.Blocks:
         if path is None:
             gr.Warning("Record something, or upload a recording.")
             return gr.skip()
+        if len(text or "") > MAX_CHARACTERS:
+            raise gr.Error(f"The text is longer than {MAX_CHARACTERS} characters: shorten it, or leave it empty.")
         try:
             scores, table, pieces, corrected, figure = predict(classify, path, text)
         except ValueError as error:
-            raise gr.Error(str(error)) from error
+            # Visitors have no business with the folder of the upload.
+            raise gr.Error(str(error).replace(path, Path(path).name)) from error
         return scores, steps(table), pieces, corrected, gr.Plot(figure, visible=figure is not None)
 
-    with gr.Blocks(title="M4SER") as blocks:
+    with gr.Blocks(title="M4SER", delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as blocks:
         gr.Markdown("# Emotion from the voice and from what was said")
         with gr.Row():
             with gr.Column():
@@ -166,7 +174,7 @@ def page(classify: AudioClassificationPipeline) -> gr.Blocks:
         attention = gr.Plot(show_label=False, elem_id="attention", visible=False)
         button.click(run, [recording, text], [scores, timeline, pieces, corrected, attention], api_name="predict")
         gr.Markdown("Scores say how a recording sounds to a model, not what a person feels.")
-    return blocks
+    return blocks.queue(max_size=MAX_WAITING, default_concurrency_limit=1)
 
 
 def main() -> None:
@@ -179,10 +187,24 @@ def main() -> None:
     if not arguments.model:
         parser.error("no model: give --model, or set M4SER_MODEL in the Space's settings")
     asr = {} if arguments.asr is None else {"asr": arguments.asr}
-    classify = pipeline("audio-classification", model=arguments.model, trust_remote_code=True, **asr)
+    classify = pipeline(
+        "audio-classification",
+        model=arguments.model,
+        trust_remote_code=True,
+        allow_addresses=False,
+        max_seconds=MAX_SECONDS,
+        **asr,
+    )
+    if classify.has_asr:  # loaded now: what is wrong with it is for the log, not for visitors
+        classify.transcribe([np.zeros(classify.processor.feature_extractor.sampling_rate, np.float32)])
     # The theme's own fonts would be fetched from elsewhere.
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
-    page(classify).launch(server_name=os.environ.get("GRADIO_SERVER_NAME"), server_port=arguments.port, theme=theme)
+    page(classify).launch(
+        server_name=os.environ.get("GRADIO_SERVER_NAME"),
+        server_port=arguments.port,
+        theme=theme,
+        max_file_size=MAX_FILE_SIZE,
+    )
 
 
 if __name__ == "__main__":

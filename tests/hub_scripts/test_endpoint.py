@@ -27,6 +27,10 @@ requests = [
     {"inputs": "no base64!"},
     {},
     {"inputs": audio, "parameters": {"topk": 2}},
+    *({"inputs": inputs} for inputs in ("/etc/passwd", "/etc/hostnam", "http://127.0.0.1/", {"path": "/etc/passwd"})),
+    *({"inputs": audio, "parameters": {name: 1}} for name in ("num_workers", "batch_size", "window", "sampling_rate")),
+    {"inputs": audio, "parameters": {"top_k": "many"}},
+    {"inputs": audio, "parameters": ["top_k"]},
 ]
 print(json.dumps([handle(request) for request in requests]))
 """
@@ -52,6 +56,15 @@ def test_files_and_base64_are_predicted(responses):
 
 
 def test_bad_requests_get_a_sentence(responses):
-    _, (_, _, html, text, nothing, option) = responses
+    _, (_, _, html, text, nothing, option, *hostile) = responses
     assert all(set(response) == {"error"} for response in (html, text, nothing, option))
     assert "inputs is an audio file" in nothing["error"] and "topk" in option["error"]
+    assert [set(response) for response in hostile] == [{"error"}] * 10
+    *paths, dictionary = (response["error"] for response in hostile[:4])
+    assert all("not base64" in error or "not an audio file" in error for error in paths)
+    assert "inputs is an audio file" in dictionary
+    assert all("There is no parameter" in response["error"] for response in hostile[4:8])
+    assert [response["error"] for response in hostile[8:]] == [
+        "The parameter top_k is not a str.",
+        'parameters is an object, such as {"top_k": 2}.',
+    ]

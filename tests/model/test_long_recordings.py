@@ -1,9 +1,7 @@
 """Recordings of any length in windows: their timeline, the mean over it, and the memory it takes."""
 
-import gc
 import math
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from m4ser.model.asr_m4ser import ASRTranscriber
 from m4ser.model.audio_m4ser import stream_audio
 from m4ser.model.windowing_m4ser import cut_windows
 from tests.assertions import EMOTIONS, assert_same, assert_scores, noise, scores
+from tests.memory import peak_growth
 from tests.tiny_whisper import WINDOW_SECONDS
 
 
@@ -31,23 +30,6 @@ def write_silence(path, minutes):
     with soundfile.SoundFile(path, "w", 16000, 1) as file:
         for _ in range(minutes):
             file.write(np.zeros(60 * 16000, np.int16))
-
-
-def peak_growth(run):
-    """MiB by which the memory of this process grows at most while `run` runs."""
-    if not Path("/proc/self/clear_refs").exists():
-        pytest.skip("needs Linux, which reports the peak of a process's memory")
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is used now
-    before = peak_memory()
-    run()
-    return (peak_memory() - before) / 1024
-
-
-def peak_memory():
-    """Of this process, in KiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def test_adjacent_windows_are_predicted_like_recordings(classify):

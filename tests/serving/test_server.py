@@ -20,6 +20,7 @@ from tests.tiny_whisper import save_tiny_whisper
 
 ROUTE = "/v1/audio/transcriptions"
 MAX_REQUESTS, CLIENTS = 16, 64
+FORM = {"Content-Type": "multipart/form-data"}
 
 
 def recording(seconds, seed=0):
@@ -81,7 +82,7 @@ def predict(client, data, **form):
         cast_to=object,
         body=form,
         files={"file": ("a.wav", data)},
-        options={"headers": {"Content-Type": "multipart/form-data"}},
+        options={"headers": FORM},
     )
 
 
@@ -122,6 +123,28 @@ def test_bad_uploads_are_refused_in_a_sentence(client, data, status, sentence):
     assert refused.value.status_code == status
 
 
+@pytest.mark.parametrize("name", ["../../../../etc/passwd", "/etc/passwd", "http://127.0.0.1/a.wav", "a\nb.wav"])
+def test_names_of_uploads_are_names_only(client, name):
+    with pytest.raises(openai.BadRequestError, match="the file is empty") as refused:
+        transcribe(client, b"", name)
+    assert "root:" not in refused.value.message
+    assert transcribe(client, recording(1), name).text is not None
+
+
+def test_fields_name_no_files(client):
+    """A path or an address instead of an upload is no recording."""
+    address = str(client.base_url).removesuffix("/v1/")
+    for value in ("/etc/passwd", "http://127.0.0.1/a.wav"):
+        with pytest.raises(openai.APIStatusError, match="file: ") as refused:
+            client.post(f"{address}/predict", cast_to=object, body={"file": value}, options={"headers": FORM})
+        assert refused.value.status_code == 422
+
+
+def test_no_response_has_paths_of_the_machine(client, tiny_folder):
+    health = urlopen(str(client.base_url).removesuffix("v1/") + "health").read().decode()
+    assert tiny_folder.name in health and str(tiny_folder) not in health
+
+
 def test_missing_and_unknown_fields(client):
     with pytest.raises(openai.APIStatusError, match="response_format") as refused:
         transcribe(client, recording(1), response_format="srt")
@@ -160,6 +183,26 @@ def test_terminated_it_answers_what_it_accepted(start):
         answers = [future.result() for future in waiting]
     assert all(answer["label"] for answer in answers)
     assert process.wait(30) == 0
+
+
+def test_missing_asr_model_ends_the_start(tiny_folder, tmp_path):
+    """In the log of whoever starts it, not in a response to each visitor."""
+    save_tiny_whisper(tmp_path / "asr")
+    (tmp_path / "asr" / "model.safetensors").unlink()
+    command = [
+        sys.executable,
+        "-m",
+        "m4ser_cli",
+        "serve",
+        "--model",
+        tiny_folder,
+        "--asr",
+        tmp_path / "asr",
+        "--port",
+        0,
+    ]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "cannot be loaded" in done.stderr.splitlines()[-1]
 
 
 def test_without_an_asr_model_it_says_so(start):

@@ -47,7 +47,12 @@ def find_recordings(paths: Sequence[str]) -> list[str]:
 
 
 def load_pipeline(
-    model: str, backend: str = "torch", dtype: str = "auto", asr: str | None = None, device: str | None = None
+    model: str,
+    backend: str = "torch",
+    dtype: str = "auto",
+    asr: str | None = None,
+    device: str | None = None,
+    allow_addresses: bool = True,
 ) -> M4SERPipeline:
     """Load the pipeline of a model.
 
@@ -55,6 +60,7 @@ def load_pipeline(
         model: folder or Hub id. backend: "torch", "onnx" for the model's own graph, or an ONNX file.
         dtype: of the backend torch. asr: folder or Hub id of an ASR model, instead of the model's own.
         device: of the backend torch, as "cuda:1"; the first one that there is by default.
+        allow_addresses: as of [`M4SERPipeline`].
 
     Raises:
         ValueError: there is no such model or file, or a dtype or device was given for ONNX.
@@ -63,13 +69,17 @@ def load_pipeline(
     if asr is not None:
         refuse_missing(asr, "ASR model")
     if backend == "torch":
-        classify = M4SERPipeline.from_pretrained(model, dtype=dtype, asr=asr, device=device)
+        classify = M4SERPipeline.from_pretrained(
+            model, dtype=dtype, asr=asr, device=device, allow_addresses=allow_addresses
+        )
         if classify.dtype == torch.bfloat16 and classify.device.type == "cpu" and not multiplies_bfloat16():
             warnings.warn("This processor does not multiply bfloat16: --dtype float32 is faster here.", stacklevel=2)
         return classify
     if dtype != "auto":
         raise ValueError("--dtype is of the backend torch: an ONNX graph was written in a precision of its own.")
-    return OnnxPipeline.from_pretrained(model, None if backend == "onnx" else backend, asr=asr)
+    return OnnxPipeline.from_pretrained(
+        model, None if backend == "onnx" else backend, asr=asr, allow_addresses=allow_addresses
+    )
 
 
 def read_texts(hypotheses: Path, recordings: Sequence[str]) -> list[str | None]:

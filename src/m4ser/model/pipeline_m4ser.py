@@ -101,6 +101,8 @@ class M4SERPipeline(WindowedClassificationPipeline):
         asr (*optional*): an automatic-speech-recognition pipeline, or the Hub id or folder of one, where the
             processor's own ASR model (`asr_model_id`) is not wanted. Without either, and without a text, the
             prediction is made from speech alone.
+        allow_addresses (`bool`, *optional*): download http(s) addresses; False where inputs come from others.
+        max_seconds (`float`, *optional*): of a recording that gives a timeline; a longer one is refused.
     """
 
     model: Any  # a PipelineModel
@@ -273,7 +275,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         return recordings
 
     def _load(self, source: Any) -> LoadedRecording:
-        recording = load_recording(source, self._rate, self._takes_speech)
+        recording = load_recording(source, self._rate, self._takes_speech, self._allow_addresses)
         if recording.text is not None and not recording.text.strip() and recording.error is None:
             self._warn_once("A text is empty")
         return recording
@@ -352,12 +354,12 @@ class M4SERPipeline(WindowedClassificationPipeline):
         return output["scores"]
 
 
-def load_recording(source: Any, rate: int, takes_speech: bool = True) -> LoadedRecording:
+def load_recording(source: Any, rate: int, takes_speech: bool = True, allow_addresses: bool = True) -> LoadedRecording:
     """Load one input of the pipeline; what is wrong with it becomes its `error`.
 
     Args:
         source: as [`M4SERPipeline`] takes one recording. rate: Hz of the samples. takes_speech: whether the network
-            has a speech encoder; one without takes a text that has no recording, too.
+            has a speech encoder; one without takes a text that has no recording, too. allow_addresses: or refuse them.
     """
     audio, text, name = split_source(source)
     try:
@@ -366,7 +368,7 @@ def load_recording(source: Any, rate: int, takes_speech: bool = True) -> LoadedR
         text = None if text is None else valid_unicode(text)
         if text is not None and not takes_speech and not has_audio(audio):
             return LoadedRecording(np.zeros(1, np.float32), text)
-        waveform = load_audio(audio, rate, target_sampling_rate=rate, max_seconds=MAX_SECONDS)
+        waveform = load_audio(audio, rate, rate, max_seconds=MAX_SECONDS, allow_addresses=allow_addresses)
         return LoadedRecording(waveform, text, warning=_no_speech(waveform, rate) if takes_speech else None)
     except AudioError as error:
         # A batch goes on without this recording; a moment of silence keeps its index.

@@ -24,11 +24,19 @@ MIN_SECONDS = 0.1
 
 
 class WindowedClassificationPipeline(AudioClassificationPipeline):
-    """The part of [`M4SERPipeline`] that predicts a timeline, window by window."""
+    """The part of [`M4SERPipeline`] that predicts a timeline, window by window.
+
+    Args:
+        allow_addresses, max_seconds: as of [`M4SERPipeline`].
+    """
 
     processor: Any
     _rate: int
     _transcriber: ASRTranscriber
+
+    def __init__(self, *args: Any, allow_addresses: bool = True, max_seconds: float = math.inf, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._allow_addresses, self._max_seconds = allow_addresses, max_seconds
 
     def timeline(
         self,
@@ -114,7 +122,9 @@ class WindowedClassificationPipeline(AudioClassificationPipeline):
         audio, text, name = split_source(source)
         if text:
             raise AudioError(f"{name}: one text does not say what was said when; leave it out, or give an empty one.")
-        blocks = stream_audio(audio, self._rate, target_sampling_rate=self._rate)
+        blocks = stream_audio(
+            audio, self._rate, self._rate, max_seconds=self._max_seconds, allow_addresses=self._allow_addresses
+        )
         if isinstance(window, str):
             if not self._transcriber:
                 raise ValueError('window="segments" needs an ASR model; give asr=, or window= in seconds.')

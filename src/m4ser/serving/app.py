@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, File, Form, HTTPException, Request, UploadFile
@@ -79,7 +80,9 @@ def create_app(classify: M4SERPipeline, scorer: Scorer, limits: Limits = Limits(
 
     @app.get("/health")
     def health() -> dict[str, str]:
-        return {"status": "ok", "model": classify.model.name_or_path}
+        # Of a folder its name alone: clients have no business with the machine's paths.
+        name = classify.model.name_or_path
+        return {"status": "ok", "model": Path(name).resolve().name if Path(name).exists() else name}
 
     @app.get("/metrics")
     def read_metrics() -> Response:
@@ -126,9 +129,8 @@ class Endpoints:
         """Predict the emotion of one recording, of at most two minutes."""
         name = file.filename or "the recording"
         source = {"bytes": file.file.read(), "path": name, "text": text}
-        row = self._batcher.score(
-            load_recording(source, self._rate, "speech" in self._classify.model.config.modalities)
-        )
+        takes_speech = "speech" in self._classify.model.config.modalities
+        row = self._batcher.score(load_recording(source, self._rate, takes_speech, allow_addresses=False))
         if row["error"] is not None:
             raise AudioError(row["error"])
         scores = {name.removeprefix(SCORE): value for name, value in row.items() if name.startswith(SCORE)}

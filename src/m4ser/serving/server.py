@@ -2,6 +2,7 @@
 
 import signal
 
+import numpy as np
 import python_multipart  # noqa: F401  # without it FastAPI fails later, and with more than a sentence
 import uvicorn
 
@@ -25,9 +26,11 @@ def run_server(
         model, asr, device: as of [`load_pipeline`]. limits: as of [`Limits`].
 
     Raises:
-        ValueError: no such model.
+        ValueError: no such model, or no such ASR model.
     """
-    classify = load_pipeline(model, asr=asr, device=device)
+    classify = load_pipeline(model, asr=asr, device=device, allow_addresses=False)
+    if classify.has_asr:  # loaded now, while whoever starts the server is there
+        classify.transcribe([np.zeros(classify.processor.feature_extractor.sampling_rate, np.float32)])
     scorer = Scorer(classify, ScoringOptions(batch_size=batch_size))
     # uvicorn raises the signal again when all have their responses, and the end of a server is no failure.
     signal.signal(signal.SIGTERM, lambda *_: None)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.fake_releases import CLIP_RATE, VIDEO_SIZE, tone, write_video
+from m4ser.data.builders import builder_cli
 from m4ser.data.builders.builder_cli import map_in_processes, read_video
 from m4ser.data.schema import DataError
 from m4ser.model.audio_m4ser import AudioError
@@ -23,6 +24,13 @@ def test_any_rate_and_layout_becomes_16_khz_mono(tmp_path, rate, layout):
     # Nothing is clipped, and nothing that is not in the voice was added.
     expected = tone(1.0, 16_000)
     assert np.sqrt(np.mean((sound[:16_000] / 2**15) ** 2)) == pytest.approx(np.sqrt(np.mean(expected**2)), rel=0.1)
+
+
+def test_sound_longer_than_the_limit_is_refused(tmp_path, monkeypatch):
+    write_video(tmp_path / "clip.mp4", tone(2.0, CLIP_RATE))
+    monkeypatch.setattr(builder_cli, "MAX_SECONDS", 1)
+    with pytest.raises(AudioError, match=r"clip\.mp4: its sound is longer than 1 s; cut it"):
+        read_video(tmp_path / "clip.mp4")
 
 
 def test_a_clip_shorter_than_a_frame(tmp_path):

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from m4ser.data.schema import SAMPLING_RATE, DataError
 from m4ser.data.tokenizer import with_prefix_space
-from m4ser.model.audio_m4ser import AudioError, load_audio
+from m4ser.model.audio_m4ser import AudioError, stream_audio
 from m4ser.processes import fail
 from m4ser.progress import hide_bars_of_libraries
 
@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 ITEMS_PER_BLOCK, ITEMS_PER_CALL = 512, 16
 # Formats that soundfile reads everywhere; others become FLAC.
 KEPT_FORMATS = {"FLAC", "WAV", "OGG", "MP3"}
+# Of one utterance. What is longer is a whole session, or a small file that holds days of silence.
+MAX_SECONDS = 3600
 
 
 def argument_parser(description: str, raw_data: str | None) -> argparse.ArgumentParser:
@@ -102,9 +104,9 @@ def read_recording(path: Path) -> tuple[bytes, str, float]:
     Kept as it is where it already is 16 kHz mono, else made into 16 kHz mono FLAC of 16 bits.
 
     Raises:
-        AudioError: naming the file, where it cannot be read as audio.
+        AudioError: naming the file, where it cannot be read as audio, or is longer than an hour.
     """
-    audio = load_audio(path)
+    audio = np.concatenate(list(stream_audio(path, max_seconds=MAX_SECONDS)))
     seconds = len(audio) / SAMPLING_RATE
     info = soundfile.info(path)
     if (info.samplerate, info.channels) == (SAMPLING_RATE, 1) and info.format in KEPT_FORMATS:
@@ -116,7 +118,8 @@ def read_video(path: Path) -> np.ndarray:
     """Read the first audio stream of a video as 16-bit integers of shape (samples,), 16 kHz mono.
 
     Raises:
-        AudioError: naming the file, where no sound can be decoded. DataError: PyAV is not installed.
+        AudioError: naming the file, where no sound can be decoded, or it is longer than an hour. DataError: PyAV is
+            not installed.
     """
     try:
         import av
@@ -124,14 +127,19 @@ def read_video(path: Path) -> np.ndarray:
         raise DataError("PyAV reads the sound of videos: pip install m4ser[video].") from error
     # As 16 bits, because the mix of many channels to one is scaled to stay within -1..1 for integers alone.
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLING_RATE)
-    frames = []
+    frames, seconds = [], 0.0
     try:
         with av.open(path) as container:
             for packet in container.demux(container.streams.audio[0]):
                 with suppress(av.FFmpegError):  # a damaged packet costs its own 20 ms, as in ffmpeg
                     for frame in packet.decode():
                         frames += resampler.resample(frame)
+                        seconds += frame.samples / frame.sample_rate
+                if seconds > MAX_SECONDS:
+                    raise AudioError(f"{path}: its sound is longer than {MAX_SECONDS:g} s; cut it.")
             frames += resampler.resample(None)
+    except AudioError:
+        raise
     except (av.FFmpegError, IndexError, ValueError) as error:  # IndexError: no audio stream
         raise AudioError(f"{path}: no sound can be read from it ({error}); fetch it again or leave it out.") from error
     if not frames:
