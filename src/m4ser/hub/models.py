@@ -9,6 +9,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from m4ser.files import write_whole
 from m4ser.hub.upload import upload
 from m4ser.run_folder import CONFUSION_MATRIX, MEASURES, RESULTS, read_tested_results
 
@@ -70,7 +71,7 @@ def write_card(
         scores=scores,
         figure=CONFUSION_MATRIX if (Path(run) / CONFUSION_MATRIX).is_file() else None,
     )
-    card.save(Path(run) / "README.md")
+    write_whole(Path(run) / "README.md", str(card))
     return card
 
 

@@ -21,6 +21,7 @@ from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.files import weights_written_to
 from m4ser.losses import LossInputs, compute_losses, joint_loss, objective_of
 from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.model.saving_m4ser import saved_together
 from m4ser.model.speech_encoder_m4ser import SpeechEncoder
 from m4ser.run_folder import CHECKPOINTS, discard_run, holds_run, is_finished, write_predictions
 from m4ser.systems import SYSTEMS
@@ -138,9 +139,10 @@ def keep_best(
     weights = merge_adapters(accelerator.get_state_dict(state.model))
     if accelerator.is_main_process:
         network = accelerator.unwrap_model(state.model, keep_torch_compile=False)
-        with weights_written_to(output_dir):
-            network.save_pretrained(output_dir, state_dict=weights)
-        processor.save_pretrained(output_dir)
+        # Both at once: after --overwrite the processor that is there may be another model's.
+        with weights_written_to(output_dir), saved_together(output_dir) as folder:
+            processor.save_pretrained(folder)
+            network.save_pretrained(folder, state_dict=weights)
     accelerator.wait_for_everyone()
 
 
