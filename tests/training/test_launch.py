@@ -126,8 +126,6 @@ def test_killed_process_ends_the_other_with_a_sentence(launcher, killed, corpus,
     printed = log.read_text()
     assert printed.splitlines()[-1] == f"{sentence}--resume true goes on from the last checkpoint."
     assert "gloo" not in printed
-    resumed = subprocess.run([*command[:-1], "2", "--resume", "true"], cwd=ROOT, env=environment, capture_output=True)
-    assert resumed.returncode == 0 and (run / "results.json").is_file()
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="a launcher's end is waited for on Linux only")
