@@ -98,7 +98,8 @@ class Claim:
                     f"{ABANDONED_SECONDS:.0f} s or its claim was deleted; it stops here.",
                     file=sys.stderr,
                 )
-                interrupt_main()
+                while not self._ended.wait(1):  # once may be taken as a wish to save first
+                    interrupt_main()
                 return
 
     def _beat(self) -> None:

@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModel, AutoProcessor
 from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
 from m4ser.model.configuration_m4ser import EmotionConfig
 from m4ser.model.pipeline_m4ser import M4SERPipeline
+from m4ser.model.saving_m4ser import saved_together
 from m4ser.run_folder import ONNX, WEIGHTS_DIGEST, weights_digest
 from m4ser.sources import refuse_missing
 
@@ -51,9 +52,9 @@ def export_onnx(model: str | Path, output: str | Path | None = None, int8: bool 
         raise ValueError(f"{model} is no folder here: say where the graph goes with --output FILE.")
     output = Path(model) / ONNX if output is None else Path(output)
     try:
-        import onnx
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
-        from onnxruntime.quantization import QuantType, quantize_dynamic
     except ImportError as error:
         raise ValueError(NOT_INSTALLED) from error
     refuse_missing(model, "model")
@@ -61,10 +62,20 @@ def export_onnx(model: str | Path, output: str | Path | None = None, int8: bool 
         graph = InferenceGraph(AutoModel.from_pretrained(model, dtype=torch.float32))
     except OSError as error:
         raise _no_model(model, error) from error
-    output.parent.mkdir(parents=True, exist_ok=True)
+    logger.info("Exporting %s to %s%s", model, output, " in 8 bits" if int8 else "")
+    with saved_together(output.parent) as folder:
+        write_graph(graph, folder / output.name, int8)
+        bind_to_weights(folder / output.name, model)
+    return output
+
+
+def write_graph(graph: "InferenceGraph", output: Path, int8: bool) -> None:
+    """Write a graph to a file, one beyond 2 GB with its weights in another beside it."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
     exact = output.with_suffix(".exact.onnx") if int8 else output
     inputs = graph.example_inputs()
-    logger.info("Exporting %s to %s%s", model, output, " in 8 bits" if int8 else "")
     with _without_exporter_messages():
         program = torch.export.export(graph, (), inputs, dynamic_shapes=graph.dynamic_shapes(), strict=False)
         torch.onnx.export(
@@ -83,8 +94,6 @@ def export_onnx(model: str | Path, output: str | Path | None = None, int8: bool 
             quantize_dynamic(exact_graph, output, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
             for file in exact.parent.glob(f"{exact.name}*"):
                 file.unlink()
-    bind_to_weights(output, model)
-    return output
 
 
 def bind_to_weights(path: Path, model: str | Path) -> None:

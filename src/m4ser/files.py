@@ -5,9 +5,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 from safetensors import SafetensorError
+
+from m4ser.model.saving_m4ser import flush, unfinished_path
 
 BYTES_PER_READ = 1 << 20
 
@@ -15,21 +16,20 @@ BYTES_PER_READ = 1 << 20
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Give a path to write to, whose file replaces that of `path` at the end; on an error that one stays as it is."""
-    # A name of its own: several processes may write the same file, and the last one's stays. The dot hides it from
-    # what reads all files of a folder.
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    unfinished = unfinished_path(path)
     try:
         yield unfinished
+        flush(unfinished)
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def write_whole(path: str | Path, text: str) -> None:
-    """Write a text file completely, or leave the one that is there as it is."""
-    with whole_file(path) as unfinished, unfinished.open("x", encoding="utf-8", newline="") as file:
-        file.write(text)
+def write_whole(path: str | Path, content: str | bytes) -> None:
+    """Write a file, text as UTF-8, completely, or leave the one that is there as it is."""
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """The processes of one command, as `accelerate launch` or `torchrun` starts them: connected, and taken apart."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,17 +37,35 @@ def disconnect() -> None:
     PartialState().destroy_process_group()
 
 
-def fail(sentence: str) -> NoReturn:
-    """End a command that has failed with a sentence on stderr and exit code 1.
+def is_lost_connection(error: RuntimeError) -> bool:
+    """Tell whether an error of a collective operation says that another process is gone."""
+    return isinstance(error, torch.distributed.DistError) or ("gloo" in str(error) and "onnection" in str(error))
+
+
+def fail_when_terminated(sentence: str) -> None:
+    """Have a process of a launcher end with a sentence when that ends it, which it does when another one dies."""
+    if _is_launched() and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: fail(sentence))
+
+
+def _is_launched() -> bool:
+    return any(name in os.environ for name in LAUNCHED)
+
+
+def fail(sentence: str, code: int = 1) -> NoReturn:
+    """End a command that has failed with a sentence on stderr and an exit code.
 
     A launcher prints tracebacks of its own below it. On Linux the sentence is therefore printed once more when the
     launcher has ended: whatever process fails, the last thing on the screen is what to mend.
     """
-    if hasattr(os, "pidfd_open") and any(name in os.environ for name in LAUNCHED):
+    if hasattr(os, "pidfd_open") and _is_launched():
         launcher = str(os.getppid())
         marker = Path(tempfile.gettempdir(), f"m4ser-{launcher}")
         with suppress(OSError):  # another process of this launcher has its sentence printed, or there is no room
             marker.touch(exist_ok=False)
             command = [sys.executable, "-IS", str(PRINT_LAST), launcher, str(marker), sentence]
             subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    sys.exit(sentence)
+    if code == 1:
+        sys.exit(sentence)
+    print(sentence, file=sys.stderr)
+    sys.exit(code)

@@ -1,6 +1,7 @@
 """The cache keeps whole lines, wherever a writer was killed."""
 
 import json
+import multiprocessing
 
 import pytest
 
@@ -50,3 +51,25 @@ def test_first_transcription_counts(tmp_path):
     cache.append({"a": {"text": "another"}})
     assert cache.load({"a"}) == {"a": TRANSCRIPTIONS["a"]}
     assert path.read_bytes().startswith(before)
+
+
+def append_long_ones(folder, name, barrier):
+    cache = TranscriptCache(folder, {})
+    barrier.wait()
+    for number in range(200):
+        cache.append({f"{name} {number} {part}": {"text": name * 5000} for part in range(4)})
+
+
+def test_two_commands_lose_nothing(tmp_path):
+    """Both write to the same file, more at once than a buffer holds."""
+    context = multiprocessing.get_context("forkserver")
+    barrier = context.Barrier(2)
+    workers = [context.Process(target=append_long_ones, args=(tmp_path, name, barrier)) for name in "ab"]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    (path,) = tmp_path.rglob("process-0.jsonl")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(rows) == 2 * 200 * 4
+    assert all(row["text"] == row["key"][0] * 5000 for row in rows)

@@ -110,6 +110,18 @@ def test_two_processes_write_same_bytes(asr, dataset, expected, tmp_path):
     assert sorted(shares) == [2, 3]
 
 
+def test_two_commands_at_once(asr, dataset, expected, tmp_path):
+    """On the same output and cache: each does all, and neither harms what the other has."""
+    output = tmp_path / "hypotheses.jsonl"
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, SCRIPT, *options(dataset, asr, output)]
+    both = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) for _ in range(2)]
+    printed = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], printed
+    assert output.read_bytes() == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"cache of {output.stem}", output.name]
+
+
 def test_hub_model_is_cached_by_commit(hub, asr, dataset, expected, tmp_path):
     files = {path.name: path.read_bytes() for path in Path(asr).iterdir()}
     commit = "c0ffee" * 6 + "c0ff"

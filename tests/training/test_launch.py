@@ -3,9 +3,11 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,44 @@ def test_precision_other_than_launched_is_refused(corpus, tmp_path):
     assert result.returncode == 1
     sentence = "accelerate was launched with --mixed_precision bf16, train.py was given no: leave one of them out."
     assert f"train.py: {sentence}" in result.stderr
+
+
+LAUNCHERS = {
+    "torchrun": ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"],
+    "accelerate": ["accelerate.commands.launch", "--config_file", str(ROOT / "configs/launch/several_gpus.yaml")],
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="a launcher's end is waited for on Linux only")
+@pytest.mark.parametrize(
+    ("launcher", "killed"),
+    [
+        ("torchrun", 1),
+        pytest.param("torchrun", 0, marks=pytest.mark.soak),
+        pytest.param("accelerate", 0, marks=pytest.mark.soak),
+        pytest.param("accelerate", 1, marks=pytest.mark.soak),
+    ],
+)
+def test_killed_process_ends_the_other_with_a_sentence(launcher, killed, corpus, tmp_path):
+    run, log = tmp_path / "run", tmp_path / "log"
+    options = ["--dataset", corpus, "--output_dir", run, "--batch_size", "2", "--epochs", "1000"]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", *LAUNCHERS[launcher], "train.py", SMALL, *map(str, options)]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stderr=output, stdout=output, env=environment)
+    metrics = run / "metrics.csv"
+    while process.poll() is None and (not metrics.exists() or metrics.read_text().count("\n") < 5):
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[killed]), signal.SIGKILL)
+    assert process.wait(60) == 1
+    sentence = "train.py: another process of this training, or its launcher, has ended; the same command with "
+    deadline = time.monotonic() + 10  # it is printed below what the launcher prints
+    while not log.read_text().splitlines()[-1].startswith(sentence) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    printed = log.read_text()
+    assert printed.splitlines()[-1] == f"{sentence}--resume true goes on from the last checkpoint."
+    assert "gloo" not in printed
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="a launcher's end is waited for on Linux only")

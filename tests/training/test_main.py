@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from m4ser import M4SERModel
 from m4ser.training.main import main
 from tests.tiny_corpus import SMALL, write_tiny_corpus
 
@@ -48,6 +49,40 @@ def test_full_disk(argv, tmp_path, full_disk):
 def test_full_disk_at_a_checkpoint(argv, tmp_path, full_disk):
     message = refused([*argv, "--output_dir", str(tmp_path / "run"), "--batch_size", "2", "--checkpoint_steps", "1"])
     assert "could not be written" in message and "checkpoints" in message
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own, with room for so many bytes as it is called with."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def resize(size):
+        how = ["remount"] if disk.is_mount() else []
+        command = ["mount", "-t", "tmpfs", "-o", ",".join([*how, f"size={size}"]), "none", str(disk)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("needs to mount a file system")
+        return disk
+
+    yield resize
+    if disk.is_mount():
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # weights that were loaded may still be mapped
+
+
+def test_full_disk_keeps_the_run_which_goes_on_when_there_is_room(argv, tmp_path, small_disk):
+    argv = [*argv, "--epochs", "4", "--keep_checkpoints", "2"]
+    main([*argv, "--output_dir", str(tmp_path / "whole")])
+    used = sum(path.stat().st_size for path in (tmp_path / "whole").rglob("*"))
+    run = small_disk(used * 7 // 10) / "run"  # for the model and one checkpoint
+    message = refused([*argv, "--output_dir", str(run)])
+    assert message.startswith("train.py: ") and message.count("\n") == 0 and "o space left" in message
+    assert len(list((run / "checkpoints").glob("step-*"))) == 1
+    M4SERModel.from_pretrained(run)
+    small_disk(10 * used)
+    main([*argv, "--output_dir", str(run), "--resume", "true"])
+    for name in ("model.safetensors", "predictions.csv", "validation.csv"):
+        assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not list(run.rglob(".*"))
 
 
 # Root writes everywhere, unless it is not allowed to.

@@ -2,15 +2,24 @@
 
 import csv
 import multiprocessing
+import os
 import random
+import signal
+import subprocess
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from safetensors.torch import load_file
 
 from m4ser.data.schema import DataError
+from m4ser.training import loop
 from m4ser.training.arguments import parse_arguments
+from m4ser.training.interruption import postponed_interrupt
 from m4ser.training.loop import train
+from m4ser.training.setup import seed_step
+from tests.conftest import ROOT
 from tests.tiny_corpus import SMALL, write_tiny_corpus
 
 STEPS = 24  # 8 epochs of 3
@@ -89,6 +98,55 @@ def test_killed_at_ten_random_moments(arguments, whole, workers, tmp_path):
         assert worker.exitcode == -9
     train(parse_arguments(argv))
     assert_same_run(tmp_path, whole)
+
+
+@pytest.mark.parametrize("step", [4, 6], ids=["amid an epoch", "its last step"])
+def test_interrupted_saves_its_step(step, arguments, whole, tmp_path, monkeypatch):
+    argv = [*arguments, "--output_dir", str(tmp_path), "--checkpoint_steps", "0", "--checkpoint_epochs", "0"]
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "seed_step", interrupting_seed_step(step))
+        with pytest.raises(KeyboardInterrupt, match=f"step {step} is saved"):
+            train(parse_arguments(argv))
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [f"step-{step:08d}"]
+    train(parse_arguments([*argv, "--resume", "true"]))
+    assert_same_run(tmp_path, whole)
+
+
+def interrupting_seed_step(last):
+    def seed(seed, step, accelerator):
+        seed_step(seed, step, accelerator)
+        if step == last - 1:
+            signal.raise_signal(signal.SIGINT)
+
+    return seed
+
+
+def test_interrupted_command_says_how_to_go_on(arguments, whole, tmp_path):
+    argv = [*arguments, "--output_dir", str(tmp_path), "--checkpoint_steps", "0", "--checkpoint_epochs", "0"]
+    argv += ["--num_workers", "1"]  # a terminal's Ctrl-C is for the workers, too
+    command = [sys.executable, "train.py", *argv]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while len(logged(tmp_path)) < 4 and process.poll() is None:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    (checkpoint,) = (tmp_path / "checkpoints").iterdir()
+    step = int(checkpoint.name.removeprefix("step-"))
+    last = f"train.py: interrupted: step {step} is saved; the same command with --resume true goes on from the last "
+    assert (process.returncode, printed.splitlines()[-1]) == (130, f"{last}checkpoint.")
+    assert "Traceback" not in printed
+    train(parse_arguments([*argv, "--resume", "true"]))
+    assert_same_run(tmp_path, whole)
+
+
+def test_second_interrupt_is_not_postponed():
+    with postponed_interrupt(SimpleNamespace(num_processes=1)) as interrupted:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupted.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with postponed_interrupt(SimpleNamespace(num_processes=2)), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_damaged_checkpoint_falls_back(arguments, whole, tmp_path):

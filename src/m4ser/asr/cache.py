@@ -3,8 +3,11 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from m4ser.files import write_whole
 
 
 class TranscriptCache:
@@ -45,14 +48,18 @@ class TranscriptCache:
         """Add {key: transcription}; it is with the operating system before this returns."""
         lines = "".join(json.dumps({"key": key, **one}) + "\n" for key, one in transcriptions.items())
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "settings.json").write_text(self._settings)
-        with self._path.open("ab+") as file:
+        if not (self.folder / "settings.json").exists():
+            write_whole(self.folder / "settings.json", self._settings)
+        # Unbuffered: the system appends what it is given at once as a whole, whatever else is appended meanwhile.
+        with self._path.open("ab+", buffering=0) as file:
             if file.tell() and not self._ends_a_line(file):
                 lines = "\n" + lines
-            file.write(lines.encode())
+            content = lines.encode()
+            while content:  # a disk that fills up takes a part, and refuses the next
+                content = content[file.write(content) :]
 
     @staticmethod
-    def _ends_a_line(file: BinaryIO) -> bool:
+    def _ends_a_line(file: FileIO) -> bool:
         file.seek(-1, 2)
         return file.read(1) == b"\n"
 

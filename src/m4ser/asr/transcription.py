@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from m4ser.asr.guard import FRAME, loudest_level, mean_log_probability, reason_t
 from m4ser.asr.whisper import DECIMALS, Whisper
 from m4ser.data.builders.builder_cli import json_object, numbered_lines
 from m4ser.data.schema import SAMPLING_RATE, DataError
+from m4ser.files import whole_file
 from m4ser.model.audio_m4ser import AudioError, load_audio
 from m4ser.processes import connect
 from m4ser.progress import track
@@ -255,14 +255,12 @@ def write_transcripts(
 ) -> Counter[str]:
     """Write a line for each recording, all at once; return how many texts were rejected, by reason."""
     output_file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = output_file.with_name(f".{output_file.name}.unfinished")
     rejected: Counter[str] = Counter()
-    with unfinished.open("w", encoding="utf-8") as file:
+    with whole_file(output_file) as unfinished, unfinished.open("w", encoding="utf-8") as file:
         for _, group in groupby(pieces, key=lambda piece: piece.row):
             row = transcript(list(group), transcriptions, asr)
             rejected.update(item["reason"] for item in row.get("rejected", ()))
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    os.replace(unfinished, output_file)
     return rejected
 
 

@@ -1,5 +1,7 @@
 """Load a dataset that a builder wrote, from its folder or from the Hub."""
 
+import os
+import shutil
 from pathlib import Path
 from typing import overload
 
@@ -7,6 +9,9 @@ import datasets
 
 from m4ser.data.schema import DataError
 from m4ser.sources import refuse_missing
+
+DATA, CARD, REPORT = "data", "README.md", "report.json"
+COMPLETE = ".dataset"
 
 
 @overload
@@ -27,6 +32,7 @@ def load_dataset(dataset: str | Path, split: str | None = None) -> datasets.Data
     except ValueError as error:
         raise DataError(f"{error} Build it with datasets_builders, or check its Hub id.") from error
     try:
+        finish_writing(Path(dataset))
         splits = datasets.load_dataset(str(dataset))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())
@@ -38,6 +44,25 @@ def load_dataset(dataset: str | Path, split: str | None = None) -> datasets.Data
     if split not in splits:
         raise DataError(f"The dataset {dataset} has no split {split!r}; it has {', '.join(splits)}.")
     return splits[split]
+
+
+def finish_writing(folder: Path) -> None:
+    """Move a dataset that was written as a whole to its own names, where a kill came between.
+
+    Renamed to COMPLETE, a dataset is there; its files follow one by one, whoever gets to it first.
+    """
+    written = folder / COMPLETE
+    if not written.is_dir():
+        return
+    if (written / DATA).exists():
+        (folder / REPORT).unlink(missing_ok=True)
+        if (folder / DATA).exists():
+            (folder / DATA).rename(written / "former")
+        (written / DATA).rename(folder / DATA)
+    for name in (CARD, REPORT):
+        if (written / name).exists():
+            os.replace(written / name, folder / name)
+    shutil.rmtree(written)
 
 
 def merge_splits(splits: datasets.DatasetDict, columns: list[str] | None = None) -> datasets.Dataset:

@@ -15,7 +15,9 @@ from m4ser.data.loading import load_dataset
 from m4ser.evaluation.metrics import expected_calibration_error
 from m4ser.evaluation.run_data import is_dataset_of, pick, run_partition
 from m4ser.evaluation.scoring import classify_rows
+from m4ser.model.base_m4ser import EmotionModel
 from m4ser.model.pipeline_m4ser import M4SERPipeline
+from m4ser.model.saving_m4ser import saved_together
 from m4ser.run_folder import read_results, update_results
 
 # The best temperature of a model that is always right on validation data would be 0.
@@ -75,14 +77,20 @@ def calibrate_run(run: str | Path, dataset: str | Path, batch_size: int = 8) -> 
             for split, (logits, references) in measured.items()
         },
     }
-    config = type(pipeline.model.config).from_pretrained(run)
-    config.calibration_temperature = temperature
-    config.calibrated_weights = None if temperature == 1 else pipeline.model.fingerprint()
-    config.save_pretrained(run)
-    custom_object_save(pipeline.model, run)  # a folder of an earlier version would not apply the temperature
+    _keep_temperature(run, temperature, pipeline.model)
     update_results(run, calibration=calibration)
     _warn_of_error(calibration["splits"]["validation"])
     return calibration
+
+
+def _keep_temperature(run: str | Path, temperature: float, model: EmotionModel) -> None:
+    """Write a temperature that was fitted to a run's model into its config."""
+    config = type(model.config).from_pretrained(run)
+    config.calibration_temperature = temperature
+    config.calibrated_weights = None if temperature == 1 else model.fingerprint()
+    with saved_together(run) as folder:
+        config.save_pretrained(folder)
+        custom_object_save(model, folder)  # a folder of an earlier version would not apply the temperature
 
 
 def _lowers_loss(temperature: float, logits: np.ndarray, references: np.ndarray) -> bool:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard
 
+from m4ser.data.loading import finish_writing
 from m4ser.data.schema import ROWS_PER_BATCH, DataError
 from m4ser.hub.private import is_local_path, without_private
 
@@ -28,6 +29,7 @@ def license_of(dataset: str | Path) -> str | None:
         DataError: the folder holds no dataset.
     """
     dataset = Path(dataset)
+    finish_writing(dataset)
     if not any(dataset.glob("data/*.parquet")) or not (dataset / "README.md").is_file():
         raise DataError(f"{dataset} is no dataset: build it with datasets_builders first.")
     return DatasetCard.load(dataset / "README.md").data.get("license")

@@ -6,6 +6,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from m4ser.escaping import escape_markdown
+from m4ser.files import write_whole
 from m4ser.hub.private import without_private
 from m4ser.hub.upload import upload
 from m4ser.run_folder import CONFUSION_MATRIX, LATENCY, MEASURES, RESULTS, ROBUSTNESS, read_tested_results
@@ -82,7 +83,7 @@ def write_card(
         scores=scores,
         figure=CONFUSION_MATRIX if (Path(run) / CONFUSION_MATRIX).is_file() else None,
     )
-    card.save(Path(run) / "README.md")
+    write_whole(Path(run) / "README.md", str(card))
     return card
 
 

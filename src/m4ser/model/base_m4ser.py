@@ -1,9 +1,11 @@
 """The base of every system: encoders, masks, pretrained parts, the emotion head, and the output of a forward."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -15,6 +17,7 @@ from transformers.utils import ModelOutput, logging
 
 from .configuration_m4ser import MODALITIES, UNREGULARIZED_SPEECH, EmotionConfig
 from .recording_m4ser import OutputRecorder, Selection
+from .saving_m4ser import saved_together
 from .speech_encoder_m4ser import SpeechEncoder
 from .text_encoder_m4ser import TextEncoder, without_pooler
 
@@ -131,14 +134,23 @@ class EmotionModel(PreTrainedModel):
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return f"{self.dtype}-{digest.hexdigest()}".removeprefix("torch.")
 
-    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """Save as transformers does; a temperature that was fitted to other weights is dropped, with a warning."""
+    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """Save as transformers does, but as a whole ([`saved_together`]).
+
+        A temperature that was fitted to other weights is dropped, with a warning.
+        """
         fitted = self.config.calibrated_weights
         # Only then: weights that are sharded over devices have no fingerprint.
         if fitted is not None and fitted != self.fingerprint():
             logger.warning("The weights changed after calibration: the temperature is dropped; calibrate again.")
             self.config.calibration_temperature, self.config.calibrated_weights = 1.0, None
-        super().save_pretrained(*args, **kwargs)
+        if kwargs.get("distributed_checkpoint"):  # several processes write into one folder
+            super().save_pretrained(save_directory, *args, **kwargs)
+            return
+        if kwargs.get("push_to_hub"):
+            kwargs.setdefault("repo_id", Path(save_directory).name)
+        with saved_together(save_directory) as folder:
+            super().save_pretrained(folder, *args, **kwargs)
 
     def encode_speech(
         self,

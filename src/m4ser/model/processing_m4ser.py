@@ -1,6 +1,8 @@
 """Recordings and their ASR hypotheses, to the four inputs of [`M4SERModel`]."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from transformers.utils import logging
 from .audio_m4ser import load_audio
 from .configuration_m4ser import AUTO_MAP
 from .inputs_m4ser import valid_unicode
+from .saving_m4ser import saved_together
 
 logger = logging.get_logger(__name__)
 
@@ -131,6 +134,16 @@ class M4SERProcessor(ProcessorMixin):
             )
         waveforms = [load_audio(recording, target if rate is None else rate, target) for recording in recordings]
         return self.feature_extractor(waveforms, sampling_rate=target, **options)
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any
+    ) -> list[str]:
+        """Save as transformers does, but as a whole ([`saved_together`])."""
+        if push_to_hub:
+            kwargs.setdefault("repo_id", Path(save_directory).name)
+        with saved_together(save_directory) as folder:
+            written = super().save_pretrained(folder, push_to_hub, **kwargs)
+        return [str(Path(save_directory, Path(path).name)) for path in written]
 
     @property
     def model_input_names(self) -> list[str]:

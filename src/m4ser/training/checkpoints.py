@@ -7,7 +7,6 @@ Neither file can hold code.
 """
 
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from m4ser.files import file_digest, weights_written_to
+from m4ser.model.saving_m4ser import flush, share
 
 TENSORS, VALUES = "state.safetensors", "state.json"
 
@@ -33,7 +33,8 @@ def write_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{step:08d}"
     unfinished = folder / f".{target.name}"
-    shutil.rmtree(unfinished, ignore_errors=True)
+    for left in folder.glob(".step-*"):  # by a kill, or where there was no room
+        shutil.rmtree(left)
     unfinished.mkdir()
     with weights_written_to(unfinished):
         save_file(
@@ -41,11 +42,12 @@ def write_checkpoint(
         )
     content = {"sha256": file_digest(unfinished / TENSORS), "values": values}
     (unfinished / VALUES).write_text(json.dumps(content))
+    share(unfinished / TENSORS)
     for path in (unfinished / TENSORS, unfinished / VALUES, unfinished):
-        _flush(path)
+        flush(path)
     shutil.rmtree(target, ignore_errors=True)
     unfinished.rename(target)
-    _flush(folder)
+    flush(folder)
     for old in _checkpoints(folder)[keep:]:
         shutil.rmtree(old)
 
@@ -70,12 +72,3 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
 def _checkpoints(folder: Path) -> list[Path]:
     """Newest first."""
     return sorted(Path(folder).glob("step-*"), reverse=True)
-
-
-def _flush(path: Path) -> None:
-    """Have the system put a file or a folder's entries on disk before anything relies on it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

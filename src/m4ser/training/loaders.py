@@ -1,5 +1,6 @@
 """The three splits as data loaders; the order of training is drawn from (seed, epoch)."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -62,6 +63,7 @@ class Loaders:
                 batch_sampler=sampler,
                 collate_fn=M4SERCollator(processor, augmentation, data.max_seconds, has_speech),
                 num_workers=options.num_workers,
+                worker_init_fn=_ignore_interrupts,
                 pin_memory=accelerator.device.type == "cuda",
             )
 
@@ -87,6 +89,11 @@ class Loaders:
         batches = iter(self.train)
         while window := list(islice(batches, accumulation)):
             yield [to_device(batch, device) for batch in window]
+
+
+def _ignore_interrupts(_: int) -> None:
+    """Let Ctrl-C end a worker no sooner than the training, which takes its batches until then."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from functools import partial
 from inspect import signature
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import torch
@@ -21,12 +22,14 @@ from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.files import weights_written_to
 from m4ser.losses import LossInputs, compute_losses, joint_loss, objective_of
 from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.model.saving_m4ser import saved_together
 from m4ser.model.speech_encoder_m4ser import SpeechEncoder
 from m4ser.run_folder import CHECKPOINTS, discard_run, holds_run, is_finished, write_predictions
 from m4ser.systems import SYSTEMS
 from m4ser.training.adapters import merge_adapters
 from m4ser.training.arguments import LAST_EPOCH, Arguments, TrainingArguments
 from m4ser.training.discriminator import invariant_probability
+from m4ser.training.interruption import postponed_interrupt
 from m4ser.training.loaders import Loaders, to_device
 from m4ser.training.loss_scaling import LossScales, gather_rows
 from m4ser.training.records import RunLog, write_results
@@ -54,6 +57,7 @@ def train(arguments: Arguments) -> dict[str, Any]:
         DataError: a dataset that cannot be trained on, a folder that holds a run which is neither to be resumed nor
             overwritten, checkpoints of another run, or none of a finished one.
         NonFiniteError: a loss that is no number, unless the arguments say to skip such steps.
+        KeyboardInterrupt: by SIGINT; the step that was being taken is saved, unless it came twice.
     """
     started = time.monotonic()
     options = arguments.training
@@ -79,15 +83,17 @@ def train(arguments: Arguments) -> dict[str, Any]:
         keep = options.keep_checkpoints or KEPT_WHILE_TRAINING
         state.save(output_dir / CHECKPOINTS, identity, accelerator, keep)
 
-    with RunLog(output_dir, state.progress, total_steps, arguments, accelerator) as log:
+    records = RunLog(output_dir, state.progress, total_steps, arguments, accelerator)
+    with records as log, postponed_interrupt(accelerator) as interrupted:
         while state.progress.epoch < options.epochs:
-            train_epoch(state, loaders, arguments, accelerator, log, save)
+            train_epoch(state, loaders, arguments, accelerator, log, save, interrupted)
             scores, _ = evaluate(state.model, loaders.validation, accelerator)
             log.epoch(state.progress, scores)
             score = selection_score(scores, state.progress, options)
             keep_best(state, score, experiment.processor, output_dir, accelerator)
-            if checkpoint_is_due(options, state.progress):
+            if interrupted.is_set() or checkpoint_is_due(options, state.progress):
                 save()
+            stop_if(interrupted, state.progress)
     results = conclude(experiment, loaders, state.progress, arguments, accelerator, begun)
     if options.keep_checkpoints is None and accelerator.is_main_process:
         shutil.rmtree(output_dir / CHECKPOINTS, ignore_errors=True)
@@ -138,9 +144,10 @@ def keep_best(
     weights = merge_adapters(accelerator.get_state_dict(state.model))
     if accelerator.is_main_process:
         network = accelerator.unwrap_model(state.model, keep_torch_compile=False)
-        with weights_written_to(output_dir):
-            network.save_pretrained(output_dir, state_dict=weights)
-        processor.save_pretrained(output_dir)
+        # Both at once: after --overwrite the processor that is there may be another model's.
+        with weights_written_to(output_dir), saved_together(output_dir) as folder:
+            processor.save_pretrained(folder)
+            network.save_pretrained(folder, state_dict=weights)
     accelerator.wait_for_everyone()
 
 
@@ -180,8 +187,13 @@ def train_epoch(
     accelerator: Accelerator,
     log: RunLog,
     save: Callable[[], None],
+    interrupted: Event,
 ) -> None:
-    """Train for the rest of an epoch, a row of the log each step."""
+    """Train for the rest of an epoch, a row of the log each step.
+
+    Raises:
+        KeyboardInterrupt: after the step at which it was `interrupted`, which is saved.
+    """
     options, progress = arguments.training, state.progress
     set_train_mode(state.model, options.rates, accelerator)
     accumulation = options.gradient_accumulation_steps
@@ -203,8 +215,17 @@ def train_epoch(
         progress.batch += len(window)
         progress.training_seconds += time.monotonic() - started
         log.step(state, window, losses, time.monotonic() - started)
+        if interrupted.is_set():
+            save()
+        stop_if(interrupted, progress)
     progress.epoch += 1
     progress.batch = 0
+
+
+def stop_if(interrupted: Event, progress: Progress) -> None:
+    """Raise KeyboardInterrupt where the training was interrupted, and is saved."""
+    if interrupted.is_set():
+        raise KeyboardInterrupt(f"step {progress.step} is saved")
 
 
 def set_train_mode(model: nn.Module, learning_rates: Mapping[str, float], accelerator: Accelerator) -> None:

@@ -1,12 +1,13 @@
 """The command of training: one run, the folds and seeds of an experiment, or every row of a table."""
 
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 
-from m4ser.processes import disconnect, fail
+from m4ser.processes import disconnect, fail, fail_when_terminated, is_lost_connection
 from m4ser.progress import hide_bars_of_libraries
 from m4ser.training.arguments import parse_arguments
 from m4ser.training.runs import train_all, train_one
@@ -14,16 +15,20 @@ from m4ser.training.tables import train_table
 
 TEST = "test"
 NO_TEST = " (chosen on these recordings; the dataset has no test split)"
+LOST_PROCESS = "another process of this training, or its launcher, has ended"
+GO_ON = "the same command with --resume true goes on from the last checkpoint."
+INTERRUPTED = 128 + signal.SIGINT
 TABLE, DEBUG = "--table", "--debug"
 
 
 def main(argv: Sequence[str]) -> None:
     """Run `[--table TABLE.yaml] [CONFIG.yaml ...] [--name value ...]`.
 
-    A mistake, and what the system refuses, such as to write to a folder, is one sentence and exit code 1;
-    with --debug its traceback.
+    A mistake, what the system refuses, such as to write to a folder, and the end of another process of the training
+    are one sentence and exit code 1; with --debug the traceback. So is Ctrl-C, with exit code 130.
     """
     debug = DEBUG in argv
+    fail_when_terminated(f"train.py: {LOST_PROCESS}; {GO_ON}")
     hide_bars_of_libraries()
     try:
         table, argv = _take_table([word for word in argv if word != DEBUG])
@@ -35,6 +40,12 @@ def main(argv: Sequence[str]) -> None:
         if debug:
             raise
         fail(f"train.py: {' '.join(str(error).split())}")
+    except RuntimeError as error:
+        if debug or not is_lost_connection(error):
+            raise
+        fail(f"train.py: {LOST_PROCESS}; {GO_ON}")
+    except KeyboardInterrupt as interrupt:
+        fail(f"train.py: {': '.join(['interrupted', *map(str, interrupt.args)])}; {GO_ON}", INTERRUPTED)
     disconnect()
 
 

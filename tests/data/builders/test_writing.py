@@ -2,7 +2,14 @@
 
 import io
 import json
+import multiprocessing
+import os
+import random
+import signal
+import time
 import weakref
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -14,6 +21,7 @@ from m4ser.data.builders.builder_cli import encode_flac
 from m4ser.data.builders.card import summary
 from m4ser.data.builders.writing import write_dataset
 from m4ser.data.labels import aligned_labels
+from m4ser.data.loading import load_dataset
 from m4ser.data.schema import COLUMNS, ROWS_PER_BATCH, DataError, Utterance, features
 from m4ser.data.tokenizer import train_tokenizer
 from m4ser.evaluation.transcripts import word_error_rates
@@ -217,6 +225,76 @@ def test_rebuild_replaces_dataset_only(tmp_path, load):
     write_dataset([utterance(3)], LABELS, out, **CARD)
     assert {split: rows["id"][:] for split, rows in load(out).items()} == {"train": ["u3"]}
     assert (out / "notes.txt").read_text() == "mine"
+
+
+FORMER, NEW = [utterance(number) for number in range(2)], [utterance(number) for number in (3, 6)]
+IDS = {"train": ["u0"], "test": ["u1"]}, {"train": ["u3", "u6"]}
+
+
+def state(folder):
+    """The ids by split as they load, and whether the card is that of these splits."""
+    splits = load_dataset(folder)
+    card = (folder / "README.md").read_text()
+    assert ("data/test-*" in card) == ("test" in splits) == (not (folder / "report.json").exists())
+    return {split: rows["id"][:] for split, rows in splits.items()}
+
+
+def write_new(folder):
+    write_dataset(NEW, LABELS, folder, findings={"odd": ["a"]}, **CARD)
+
+
+@pytest.mark.parametrize("renames", range(8))
+def test_stopped_between_renames(renames, tmp_path, monkeypatch):
+    """Once the new dataset is complete, whoever loads it moves the rest of its files."""
+    write_dataset(FORMER, LABELS, tmp_path, **CARD)
+    done = []
+
+    def stopping(rename):
+        def step(*paths):
+            if len(done) == renames:
+                raise KeyboardInterrupt
+            rename(*paths)
+            done.append(paths)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", stopping(Path.rename))
+        patch.setattr(os, "replace", stopping(os.replace))
+        with pytest.raises(KeyboardInterrupt) if renames < 7 else nullcontext():
+            write_new(tmp_path)
+    # The card and the report are written as wholes by a rename each, and the third completes the dataset.
+    assert state(tmp_path) == IDS[renames > 2]
+    write_new(tmp_path)
+    assert state(tmp_path) == IDS[1]
+    assert {path.name for path in tmp_path.iterdir()} == {"README.md", "data", "report.json"}
+
+
+def write_on_and_on(folder):
+    while True:
+        write_new(folder)
+        write_dataset(FORMER, LABELS, folder, **CARD)
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.soak)])
+def test_killed_at_random_moments(kills, tmp_path):
+    context, draw = multiprocessing.get_context("forkserver"), random.Random(0)
+    context.set_forkserver_preload(["tests.data.builders.test_writing"])
+    write_dataset(FORMER, LABELS, tmp_path, **CARD)
+    for _ in range(kills):
+        before = (tmp_path / "README.md").stat().st_mtime_ns
+        worker = context.Process(target=write_on_and_on, args=(tmp_path,))
+        worker.start()
+        while worker.is_alive():
+            with suppress(FileNotFoundError):
+                if (tmp_path / "README.md").stat().st_mtime_ns != before:
+                    break
+            time.sleep(0.001)
+        time.sleep(draw.uniform(0, 0.1))
+        worker.kill()
+        worker.join()
+        assert worker.exitcode == -signal.SIGKILL
+        assert state(tmp_path) in IDS
 
 
 @pytest.mark.parametrize("name", ["data/thesis.txt", "data/table.parquet", "README.md"])

@@ -5,8 +5,7 @@ data, its report.
 """
 
 import json
-import os
-import tempfile
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
@@ -21,8 +20,10 @@ from transformers import PreTrainedTokenizerBase
 from m4ser.data.builders.card import SplitStatistics, dataset_card
 from m4ser.data.coverage import check_coverage
 from m4ser.data.labels import LABEL_FEATURES, LabelStatistics, aligned_labels
+from m4ser.data.loading import CARD, COMPLETE, DATA, REPORT, finish_writing
 from m4ser.data.schema import COLUMNS, NO_COLUMNS, ROWS_PER_BATCH, SPLITS, DataError, Utterance, features
-from m4ser.files import folder_digest
+from m4ser.files import folder_digest, write_whole
+from m4ser.model.saving_m4ser import flush, unfinished_path
 
 FILE_NAMES = {split: f"{split}-00000-of-00001.parquet" for split in SPLITS}
 NO_FINDINGS: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -63,26 +64,29 @@ def write_dataset(
             it was.
     """
     output_dir = Path(output_dir)
-    data, readme, report = (output_dir / name for name in ("data", "README.md", "report.json"))
-    files = {file.name for file in data.glob("*")}
-    if not files <= set(FILE_NAMES.values()) or (readme.exists() and not files):
+    finish_writing(output_dir)
+    files = {file.name for file in (output_dir / DATA).glob("*")}
+    if not files <= set(FILE_NAMES.values()) or ((output_dir / CARD).exists() and not files):
         raise DataError(f"{output_dir} holds other things than a dataset; choose another output folder.")
     output_dir.mkdir(parents=True, exist_ok=True)
-    # Beside the old dataset, so that the new one replaces it by renaming.
-    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".building-") as building:
-        statistics = _write_splits(utterances, labels, Path(building, "data"), tokenizer, extra_columns)
+    # Beside the former dataset, so that the new one replaces it by renaming.
+    made = unfinished_path(output_dir / COMPLETE.removeprefix("."))
+    made.mkdir()
+    try:
+        statistics = _write_splits(utterances, labels, made / DATA, tokenizer, extra_columns)
         if not allow_missing_text:
             _check_hypotheses(statistics)
-        content_hash = folder_digest(Path(building, "data"))[:16]
+        content_hash = folder_digest(made / DATA)[:16]
         card = dataset_card(title, description, license_id, labels, statistics, findings, content_hash)
-        Path(building, "README.md").write_text(card, encoding="utf-8")
-        if data.exists():
-            data.rename(Path(building, "former"))
-        Path(building, "data").rename(data)
-        os.replace(Path(building, "README.md"), readme)
-        report.unlink(missing_ok=True)
+        write_whole(made / CARD, card)
         if findings:
-            report.write_text(json.dumps(dict(findings), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_whole(made / REPORT, json.dumps(dict(findings), indent=2, ensure_ascii=False) + "\n")
+        for path in (*made.glob(f"{DATA}/*"), made / DATA, made):
+            flush(path)
+        made.rename(output_dir / COMPLETE)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    finish_writing(output_dir)
     return statistics
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from m4ser.evaluation.report.runs import Group
+from m4ser.files import whole_file
 from m4ser.losses import OBJECTIVES, objective_of
 from m4ser.run_folder import METRICS, PROGRESS_COLUMNS, VALIDATION, read_columns
 
@@ -128,7 +129,7 @@ def plot_losses(run: str | Path, path: str | Path) -> None:
     Raises:
         ValueError: a file is missing or no table of numbers, or matplotlib is not installed.
     """
-    draw_losses([_curves(run)]).savefig(path, dpi=120)
+    _save(draw_losses([_curves(run)]), path)
 
 
 def _curves(run: str | Path) -> tuple[Columns, Columns]:
@@ -246,4 +247,9 @@ def plot_confusion_matrix(
     figure, (axis,) = new_figure(1, size, size)
     _draw_matrix(axis, _row_shares(np.asarray(matrix)), labels)
     axis.set(xlabel="predicted (% of the row)", ylabel="true")
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
+
+
+def _save(figure: "Figure", path: str | Path) -> None:
+    with whole_file(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=120)

@@ -17,6 +17,7 @@ from m4ser.evaluation.report.caveats import DEFINITIONS, warnings
 from m4ser.evaluation.report.figures import Plot
 from m4ser.evaluation.report.runs import Group, find_runs
 from m4ser.evaluation.report.table import Entry, Table
+from m4ser.files import write_whole
 
 TITLE = "M4SER: evaluation"
 PUBLISHED_ONLY = "Published rows only"
@@ -68,12 +69,12 @@ def write_page(
     output_dir = Path(output_dir)
     (output_dir / "figures").mkdir(parents=True, exist_ok=True)
     for name, plot in content["plots"]:
-        (output_dir / "figures" / f"{name}.svg").write_bytes(plot.svg)
-        (output_dir / "figures" / f"{name}.png").write_bytes(plot.png)
-    (output_dir / "report.md").write_text(markdown(content), encoding="utf-8")
-    (output_dir / "report.csv").write_text(tidy_csv(content["tables"]), encoding="utf-8", newline="")
+        write_whole(output_dir / "figures" / f"{name}.svg", plot.svg)
+        write_whole(output_dir / "figures" / f"{name}.png", plot.png)
+    write_whole(output_dir / "report.md", markdown(content))
+    write_whole(output_dir / "report.csv", tidy_csv(content["tables"]))
     path = output_dir / "report.html"
-    path.write_text(page, encoding="utf-8")
+    write_whole(path, page)
     return path
 
 
