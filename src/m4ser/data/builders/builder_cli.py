@@ -64,7 +64,7 @@ def load_tokenizer(name: str | None) -> PreTrainedTokenizerBase | None:
     if name is None:
         return None
     try:
-        return with_prefix_space(AutoTokenizer.from_pretrained(name))
+        return with_prefix_space(AutoTokenizer.from_pretrained(name, trust_remote_code=False))
     except (OSError, ValueError) as error:
         raise DataError(f"No tokenizer at {name!r}: {error}") from error
 
