@@ -11,7 +11,6 @@ import pytest
 import soundfile
 import torch
 from datasets import Audio, Dataset
-from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoProcessor, pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
@@ -279,11 +278,6 @@ class TestDamagedModels:
     @pytest.fixture
     def folder(self, tiny_folder, tmp_path):
         return Path(shutil.copytree(tiny_folder, tmp_path / "model"))
-
-    def change_weights(self, folder, change):
-        weights = load_file(folder / "model.safetensors")
-        change(weights)
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
     def load_error(self, folder):
         with pytest.raises(ValueError) as error:

@@ -79,7 +79,8 @@ def json_object(line: str) -> dict:
     """Parse a line of a JSON lines file. Raises DataError where it holds something else than an object."""
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
+        json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair can be written nowhere
+    except (ValueError, RecursionError) as error:
         raise DataError(f"not JSON ({error})") from error
     if not isinstance(row, dict):
         raise DataError("not a JSON object")
