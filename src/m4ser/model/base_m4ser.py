@@ -157,12 +157,14 @@ class EmotionModel(PreTrainedModel):
         # transformers' own refusal of another shape does not name the weight.
         options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}
         try:
-            model, report = super().from_pretrained(pretrained_model_name_or_path, *args, **options)
+            # Any: transformers' own type does not know of the report.
+            loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **options)
         except (ValueError, OSError, RuntimeError):
             raise
         except Exception as error:  # of safetensors and pickle, which an index of shards may name
             name = str(pretrained_model_name_or_path)
             raise ModelError(f"The model {name!r} is damaged: {first_line(error)}") from error
+        model, report = loaded
         _refuse_damaged(model, report, str(pretrained_model_name_or_path))
         return model
 

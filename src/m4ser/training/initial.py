@@ -1,6 +1,7 @@
 """Where a training starts from another's result: a run's folder or a model on the Hub (`--init_from`)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -51,7 +52,7 @@ def initial_model(arguments: Arguments, labels: Sequence[str]) -> EmotionModel:
         else:
             setattr(config, name, value)
     try:
-        model: EmotionModel = system.from_pretrained(source, config=config, dtype=torch.get_default_dtype())
+        model: Any = system.from_pretrained(source, config=config, dtype=torch.get_default_dtype())
     except ModelError as error:
         if not arguments.model.fields:
             raise
