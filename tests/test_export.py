@@ -137,3 +137,36 @@ def test_graph_of_other_weights_is_refused(tmp_path):
         OnnxPipeline.from_pretrained(tmp_path)
     export_onnx(tmp_path)
     OnnxPipeline.from_pretrained(tmp_path)
+
+
+def test_graphs_of_other_models_and_damaged_ones_are_refused(tmp_path):
+    save_tiny_model(tmp_path / "text", modalities=["text"])
+    save_tiny_model(tmp_path / "five", modalities=["text"], id2label=dict(enumerate("abcde")))
+    graph = export_onnx(tmp_path / "text")
+    whole = graph.read_bytes()
+    with pytest.raises(ValueError, match=r"another model's graph: its logits .* the config has 5 emotions"):
+        OnnxPipeline.from_pretrained(tmp_path / "five", graph)
+    save_tiny_model(tmp_path / "speech", modalities=["speech"])
+    with pytest.raises(ValueError, match=r"another model's graph: it makes .* of input_ids, text_attention_mask, not"):
+        OnnxPipeline.from_pretrained(tmp_path / "speech", graph)
+    for content in (b"", whole[: len(whole) // 2], b"\xff" * 1000):
+        graph.write_bytes(content)
+        with pytest.raises(ValueError, match=r"model\.onnx is (no ONNX|another model's) graph") as refused:
+            OnnxPipeline.from_pretrained(tmp_path / "text")
+        assert "\n" not in str(refused.value)
+
+
+def test_graph_reads_no_file_outside_its_folder(tmp_path):
+    import onnx
+
+    save_tiny_model(tmp_path / "model", modalities=["text"])
+    graph = onnx.load(export_onnx(tmp_path / "model"))
+    tensor = next(tensor for tensor in graph.graph.initializer if len(tensor.raw_data) > 1000)
+    (tmp_path / "secret").write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret")
+    (tmp_path / "model" / "model.onnx").write_bytes(graph.SerializeToString())
+    with pytest.raises(ValueError, match=r"model\.onnx is no ONNX graph that can be run") as refused:
+        OnnxPipeline.from_pretrained(tmp_path / "model")
+    assert "\n" not in str(refused.value)

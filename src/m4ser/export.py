@@ -14,17 +14,20 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoProcessor
+from transformers import AutoConfig
 
-from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
+from m4ser.model.base_m4ser import EmotionModel, EmotionOutput, first_line, load_model
 from m4ser.model.configuration_m4ser import EmotionConfig
 from m4ser.model.pipeline_m4ser import M4SERPipeline
+from m4ser.model.processing_m4ser import load_processor
 from m4ser.model.saving_m4ser import saved_together
 from m4ser.run_folder import ONNX, WEIGHTS_DIGEST, weights_digest
 from m4ser.sources import refuse_missing
 
 logger = logging.getLogger(__name__)
 
+# By modality, as the processor names them.
+INPUTS = {"speech": ("input_values", "attention_mask"), "text": ("input_ids", "text_attention_mask")}
 OUTPUTS = ("logits", "embeddings")
 NOT_INSTALLED = "ONNX needs more than m4ser itself: pip install 'm4ser[export]'."
 # A file of Protocol Buffers ends at 2 GB; beyond that the weights lie beside the graph.
@@ -58,10 +61,7 @@ def export_onnx(model: str | Path, output: str | Path | None = None, int8: bool 
     except ImportError as error:
         raise ValueError(NOT_INSTALLED) from error
     refuse_missing(model, "model")
-    try:
-        graph = InferenceGraph(AutoModel.from_pretrained(model, dtype=torch.float32))
-    except OSError as error:
-        raise _no_model(model, error) from error
+    graph = InferenceGraph(load_model(model, dtype=torch.float32))
     logger.info("Exporting %s to %s%s", model, output, " in 8 bits" if int8 else "")
     with saved_together(output.parent) as folder:
         write_graph(graph, folder / output.name, int8)
@@ -190,7 +190,7 @@ class OnnxNetwork(nn.Module):
         weights_digest: of the weights that the graph was made of, None where it is not known.
 
     Raises:
-        ValueError: there is no such file, or ONNX Runtime is not installed.
+        ValueError: there is no such file, it is damaged or another model's graph, or ONNX Runtime is not installed.
     """
 
     def __init__(self, path: str | Path, config: EmotionConfig):
@@ -203,9 +203,28 @@ class OnnxNetwork(nn.Module):
             raise ValueError(f"There is no ONNX file {path}: write it with `m4ser export`.")
         self.config = config
         self.name_or_path = str(path)
-        self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # of ONNX Runtime, which has many and no common one
+            raise ValueError(f"{path} is no ONNX graph that can be run: {first_line(error)}") from error
         self.weights_digest = self.session.get_modelmeta().custom_metadata_map.get(WEIGHTS_DIGEST)
         self.names = [item.name for item in self.session.get_inputs()]
+        self._refuse_other_model()
+
+    def _refuse_other_model(self) -> None:
+        """Refuse a graph with other inputs, outputs or emotions than the model's."""
+        inputs = [name for modality in self.config.modalities for name in INPUTS[modality]]
+        outputs = {item.name: item.shape for item in self.session.get_outputs()}
+        if sorted(self.names) != sorted(inputs) or not set(OUTPUTS) <= outputs.keys():
+            raise ValueError(
+                f"{self.name_or_path} is another model's graph: it makes {', '.join(outputs)} of "
+                f"{', '.join(self.names)}, not {', '.join(OUTPUTS)} of {', '.join(inputs)}."
+            )
+        if outputs["logits"][-1:] != [self.config.num_emotions]:
+            raise ValueError(
+                f"{self.name_or_path} is another model's graph: its logits have the shape {outputs['logits']}, and "
+                f"the config has {self.config.num_emotions} emotions."
+            )
 
     @property
     def device(self) -> torch.device:
@@ -231,7 +250,11 @@ class OnnxNetwork(nn.Module):
         # A feature extractor's mask is of 32 bits, a tokenizer's of 64.
         given = {name: inputs[name] for name in self.names}
         given = {name: (value.float() if value.is_floating_point() else value.long()) for name, value in given.items()}
-        logits, embeddings = self.session.run(list(OUTPUTS), {name: value.numpy() for name, value in given.items()})
+        try:
+            outputs = self.session.run(list(OUTPUTS), {name: value.numpy() for name, value in given.items()})
+        except Exception as error:  # as above
+            raise ValueError(f"{self.name_or_path} cannot be run: {first_line(error)}") from error
+        logits, embeddings = outputs
         return EmotionOutput(logits=torch.from_numpy(logits), embeddings=torch.from_numpy(embeddings))
 
 
@@ -254,10 +277,12 @@ class OnnxPipeline(M4SERPipeline):
         """
         refuse_missing(name_or_path, "model")
         try:
-            config = AutoConfig.from_pretrained(name_or_path)
-            processor = AutoProcessor.from_pretrained(name_or_path)
-        except OSError as error:
-            raise _no_model(name_or_path, error) from error
+            config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
+        except Exception as error:  # of transformers and Python, each in its own way
+            raise ValueError(f"There is no model {str(name_or_path)!r}: {first_line(error)}") from error
+        if not isinstance(config, EmotionConfig):
+            raise ValueError(f"The model {str(name_or_path)!r} is a {config.model_type}, none that m4ser trains.")
+        processor = load_processor(name_or_path)
         path = path or Path(name_or_path) / ONNX
         network = OnnxNetwork(path, config)
         own = weights_digest(name_or_path)
@@ -267,7 +292,3 @@ class OnnxPipeline(M4SERPipeline):
                 f"run `m4ser export {name_or_path}` again."
             )
         return cls(model=network, processor=processor, task="audio-classification", **kwargs)
-
-
-def _no_model(name: str | Path, error: Exception) -> ValueError:
-    return ValueError(f"There is no model {str(name)!r}: {str(error).splitlines()[0]}")

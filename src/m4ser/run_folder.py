@@ -79,15 +79,32 @@ def read_results(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / RESULTS
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
-        for name in REQUIRED:
-            results[name]
-        scores = results["splits"]["test" if "test" in results["splits"] else "validation"]
-        _ = results["config"]["data"]["dataset"], [float(scores[name]) for name in (*MEASURES, "n")]
+        _check_results(results)
     except OSError as error:
         raise ValueError(f"{folder}: there is no {RESULTS}; give the folder of a finished run.") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: not a finished run with a test split ({error!r}); evaluate it again.") from error
     return results
+
+
+def _check_results(results: Any) -> None:
+    """Raise KeyError, TypeError or ValueError where results lack a part, or one is not what it has to be."""
+    for name in REQUIRED:
+        results[name]
+    kinds = {"name": str, "protocol": str, "labels": list, "seed": int, "seconds": int | float, "splits": dict}
+    for name, kind in kinds.items():
+        if not isinstance(results[name], kind):
+            raise TypeError(f"{name} is {results[name]!r:.80}")
+    labels, data = results["labels"], results["config"]["data"]
+    if not all(isinstance(name, str) for name in (*labels, data["dataset"])) or len(set(labels)) < len(labels):
+        raise TypeError("its labels and dataset are no names")
+    results["splits"]["test" if "test" in results["splits"] else "validation"]
+    for split, scores in results["splits"].items():
+        if not all(0 <= scores[name] <= 1 for name in MEASURES) or not isinstance(scores["n"], int):
+            raise ValueError(f"the scores of {split} are not from 0 to 1")
+        matrix = np.array(scores.get("confusion_matrix") or np.zeros((len(labels),) * 2, int))
+        if matrix.shape != (len(labels),) * 2 or matrix.dtype.kind != "i":
+            raise ValueError(f"the confusion matrix of {split} is not of its labels")
 
 
 def read_tested_results(folder: str | Path) -> dict[str, Any]:
@@ -150,6 +167,8 @@ def read_measured(folder: str | Path, name: str) -> Any:
         ValueError: it was measured with other weights, or is not JSON.
     """
     found = read_json(folder, name)
+    if not isinstance(found, dict | None):
+        raise ValueError(f"{Path(folder) / name}: no measurement; measure it again, or remove the file.")
     if found is not None and found.get(WEIGHTS_DIGEST) not in (None, weights_digest(folder)):
         raise ValueError(f"{Path(folder) / name}: measured with other weights; measure it again, or remove the file.")
     return found
@@ -169,7 +188,7 @@ def read_json(folder: str | Path, name: str) -> Any:
     path = Path(folder) / name
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON ({error}); write it again or remove it.") from error
 
 
@@ -221,7 +240,7 @@ def read_predictions(
         names = [unescape_csv(row["id"]) for row in rows]
         classes = [[index[unescape_csv(row[name])] for name in ("label", "prediction")] for row in rows]
         found = {name: (label, prediction) for name, (label, prediction) in zip(names, classes, strict=True)}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(f"{path}: not a table of predictions ({error!r}); evaluate the run again.") from error
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{path}: {repeated[0]!r} is there more than once; evaluate the run again.")
@@ -241,7 +260,7 @@ def read_columns(folder: str | Path, name: str, required: Iterable[str]) -> dict
         columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
     except OSError as error:
         raise ValueError(f"{path}: there is no such file; give the folder of a finished run.") from error
-    except (IndexError, TypeError, ValueError) as error:
+    except (IndexError, TypeError, ValueError, AttributeError, csv.Error) as error:
         raise ValueError(f"{path}: not a table of numbers ({error}); was the run cut short?") from error
     if missing := [name for name in required if name not in columns]:
         raise ValueError(f"{path}: the columns {', '.join(missing)} are missing; was the run cut short?")

@@ -11,7 +11,6 @@ import pytest
 import soundfile
 import torch
 from datasets import Audio, Dataset
-from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoProcessor, pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
@@ -280,33 +279,16 @@ class TestDamagedModels:
     def folder(self, tiny_folder, tmp_path):
         return Path(shutil.copytree(tiny_folder, tmp_path / "model"))
 
-    def change_weights(self, folder, change):
-        weights = load_file(folder / "model.safetensors")
-        change(weights)
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-
     def load_error(self, folder):
         with pytest.raises(ValueError) as error:
             M4SERPipeline.from_pretrained(folder)
         assert "\n" not in str(error.value) and str(folder) in str(error.value)
         return str(error.value)
 
-    def test_missing_weights_raise(self, folder):
-        self.change_weights(folder, lambda weights: weights.pop("classifier.bias"))
-        assert "1 of its weights are missing, such as classifier.bias" in self.load_error(folder)
-
-    def test_unexpected_weights_are_ignored(self, folder, classify):
-        self.change_weights(folder, lambda weights: weights.update(another=torch.zeros(3)))
-        assert_same(M4SERPipeline.from_pretrained(folder)(noise(16000)), classify(noise(16000)))
-
-    def test_weights_of_another_shape_raise(self, folder):
-        self.change_weights(folder, lambda weights: weights.update({"classifier.bias": torch.zeros(5)}))
-        assert "cannot be loaded" in self.load_error(folder)
-
     def test_truncated_weights_raise(self, folder):
         data = (folder / "model.safetensors").read_bytes()
         (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
-        assert "cannot be loaded" in self.load_error(folder)
+        assert "is damaged" in self.load_error(folder)
 
     def test_missing_weights_file_or_config_raises(self, folder):
         (folder / "model.safetensors").unlink()

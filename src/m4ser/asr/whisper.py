@@ -59,7 +59,7 @@ class Whisper:
             # In the Hub's cache a folder bears the name of its commit, so that what follows is of one revision.
             self._revision = None if Path(self.name).is_dir() else Path(str(config_file)).parent.name
             at = self._at_revision
-            model_type = AutoConfig.from_pretrained(self.name, **at).model_type
+            model_type = AutoConfig.from_pretrained(self.name, trust_remote_code=False, **at).model_type
             if model_type != "whisper":
                 raise DataError(
                     f"{name} is a {model_type} model, not Whisper; run it yourself and give its hypotheses to the "

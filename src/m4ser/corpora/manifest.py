@@ -47,6 +47,7 @@ STRATIFIED = (
 )
 DELIMITERS = ",;\t"  # a spreadsheet writes semicolons where a comma is the decimal point
 SHORTEST = 3  # letters that a column's name may be known by
+LONGEST_SHOWN = 200  # characters of a path
 HELD_OUT_SHARE = 0.15  # of the speakers, for each of validation and test
 
 
@@ -149,7 +150,15 @@ def read_csv(path: Path, manifest: Manifest) -> Iterator[tuple[int, dict]]:
     text = read_text(path)
     header = text.partition("\n")[0]
     delimiter = max(DELIMITERS, key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    # Strict: a quote that is never closed would take all lines after it into one value.
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        yield from check_rows(path, reader, manifest)
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: no CSV ({error}); mend its quotes.") from error
+
+
+def check_rows(path: Path, reader: csv.DictReader, manifest: Manifest) -> Iterator[tuple[int, dict]]:
     names = reader.fieldnames or ()
     if missing := [column for column in REQUIRED if column not in names]:
         refuse_misspelt(path, names)
@@ -177,8 +186,12 @@ def find_problem(row: Mapping[str, Any], folder: Path, splits_are_given: bool) -
     for column in REQUIRED:
         if not row[column]:
             return f"the {column} is empty"
-    if not (folder / row["path"]).is_file():
-        return f"there is no file {row['path']}"
+    try:
+        is_there = (folder / row["path"]).is_file()
+    except (OSError, ValueError):  # a path longer than any, or with a null character
+        is_there = False
+    if not is_there:
+        return f"there is no file {row['path'][:LONGEST_SHOWN]}"
     if splits_are_given and row["split"] not in SPLITS:
         return f"unknown split {row['split'] or ''!r}; choose from {', '.join(SPLITS)}"
     return None

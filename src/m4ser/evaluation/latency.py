@@ -12,12 +12,12 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from transformers import AutoModel
 
 from m4ser.environment import compute_device, hardware
 from m4ser.evaluation.run_data import select_rows
 from m4ser.model.audio_m4ser import load_audio
-from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.model.base_m4ser import load_model
+from m4ser.model.processing_m4ser import load_processor
 from m4ser.run_folder import LATENCY, write_measured
 
 REPEATS = 3
@@ -50,8 +50,7 @@ def measure_latency(
 def time_recordings(run: str | Path, rows: datasets.Dataset, text_column: str = "hypothesis") -> dict[str, Any]:
     """Return milliseconds a recording: the mean of `REPEATS` passes over the rows, and the spread of their means."""
     device = compute_device()
-    model = AutoModel.from_pretrained(run).eval().to(device)
-    processor = M4SERProcessor.from_pretrained(run)
+    model, processor = load_model(run).to(device), load_processor(run)
     rate = processor.feature_extractor.sampling_rate
     takes_speech = "speech" in model.config.modalities
     pairs = [

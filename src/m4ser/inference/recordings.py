@@ -113,22 +113,37 @@ def _may_be_dataset(name: str) -> bool:
 
 def _read_list(path: Path) -> Iterator[Recording]:
     read = _read_json_lines if path.suffix.lower() == ".jsonl" else _read_csv
-    for line, row in read(path):
+    for line, row in _as_data_errors(path, read(path)):
         source = next((row[name] for name in PATH_COLUMNS if row.get(name)), None)
-        if source is None:
+        if not isinstance(source, str):
             raise DataError(f"{path}, line {line}: there is no path; a list needs a column path.")
         is_address = source.startswith(ADDRESSES)
         text = next((row[name] for name in TEXT_COLUMNS if row.get(name) is not None), None)
+        if not isinstance(text, str | None):
+            raise DataError(f"{path}, line {line}: its hypothesis is no string.")
         where = source if is_address else str(path.parent / source)
         yield Recording(str(row.get("id") or source), where, text=text)
+
+
+def _as_data_errors(path: Path, rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the same rows; name the list in what is wrong with it."""
+    try:
+        yield from rows
+    except UnicodeDecodeError as error:
+        raise DataError(f"Cannot read {path}: it is not in UTF-8; save it as UTF-8 ({error}).") from error
+    except (csv.Error, DataError) as error:
+        raise DataError(f"{path}: {error}.") from error
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         header = file.readline()
         file.seek(0)
-        reader = csv.DictReader(file, delimiter=max(",;\t", key=header.count))
+        # Strict: a quote that is never closed would take all lines after it into one value.
+        reader = csv.DictReader(file, delimiter=max(",;\t", key=header.count), strict=True)
         for row in reader:
+            if None in row:
+                raise DataError(f"line {reader.line_num} has more values than columns; quote a text that has a comma")
             yield reader.line_num, row
 
 

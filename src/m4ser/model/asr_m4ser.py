@@ -45,7 +45,13 @@ class ASRTranscriber:
         if isinstance(self._asr, str):
             logger.info("Loading the ASR model %s on %s", self._asr, self.device)
             try:
-                self._asr = pipeline("automatic-speech-recognition", self._asr, device=self.device, num_beams=1)
+                self._asr = pipeline(
+                    "automatic-speech-recognition",
+                    self._asr,
+                    device=self.device,
+                    num_beams=1,
+                    trust_remote_code=False,  # named by a model's processor, it is no more trusted than that
+                )
             except (OSError, ValueError) as error:
                 raise ValueError(
                     f"The ASR model {self._asr!r} cannot be loaded; give each recording a text, or another ASR model "

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,14 @@ from typing import Any, ClassVar, TypeVar
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForAudioClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers import initialization as init
 from transformers.utils import ModelOutput, logging
 
@@ -24,6 +31,13 @@ from .text_encoder_m4ser import TextEncoder, without_pooler
 logger = logging.get_logger(__name__)
 
 Model = TypeVar("Model", bound="EmotionModel")
+
+# With any of these, the caller wants other weights than the folder's, or checks them by the report.
+LENIENT_OPTIONS = ("ignore_mismatched_sizes", "state_dict", "quantization_config", "output_loading_info")
+
+
+class ModelError(ValueError):
+    """A saved model that cannot be used; the message names it and says what is wrong."""
 
 
 @dataclass
@@ -108,22 +122,53 @@ class EmotionModel(PreTrainedModel):
                 raise ValueError(f'Give a {modality} encoder, or leave "{modality}" out of modalities.')
         # Whatever precision the encoders were saved in, they join the rest in its own.
         precision = {"dtype": torch.get_default_dtype()}
+        trust = {"trust_remote_code": False}
         if speech_id is not None:
             changes = {**precision, **UNREGULARIZED_SPEECH, **config.get("speech_config", {})}
             config["speech_config"] = _pretrained_config(speech_id, changes)
         if text_id is not None:
             config["text_config"] = _pretrained_config(text_id, {**precision, **config.get("text_config", {})})
-            config = {**cls.config_class.tokenizer_fields(AutoTokenizer.from_pretrained(text_id)), **config}
+            config = {**cls.config_class.tokenizer_fields(AutoTokenizer.from_pretrained(text_id, **trust)), **config}
         model = cls(cls.config_class(**config))
         if model.speech_encoder is not None and speech_id is not None:
             model.speech_encoder.set_encoder(
-                AutoModel.from_pretrained(speech_id, config=model.config.speech_config, **precision)
+                AutoModel.from_pretrained(speech_id, config=model.config.speech_config, **precision, **trust)
             )
         if model.text_encoder is not None and text_id is not None:
             text_config = model.config.text_config
             model.text_encoder.encoder = AutoModel.from_pretrained(
-                text_id, config=text_config, **precision, **without_pooler(text_config)
+                text_id, config=text_config, **precision, **without_pooler(text_config), **trust
             )
+        return model
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load as transformers does, from safetensors alone, and refuse weights that are not whole.
+
+        transformers would draw what is missing at random. It still does for a caller who says so: by
+        `ignore_mismatched_sizes=True`, a `state_dict` of their own, a `quantization_config`, or `output_loading_info=
+        True`, whose report has to be looked at.
+
+        Raises:
+            ModelError: weights are missing, not of this config, of another shape, NaN or infinite.
+            OSError: there is no such model, or none in safetensors.
+        """
+        options = {"use_safetensors": True, **kwargs}
+        # Not `is None` alone: a state_dict may be empty.
+        if any(options.get(name) not in (None, False) for name in LENIENT_OPTIONS):
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **options)
+        # transformers' own refusal of another shape does not name the weight.
+        options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}
+        try:
+            # Any: transformers' own type does not know of the report.
+            loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **options)
+        except (ValueError, OSError, RuntimeError):
+            raise
+        except Exception as error:  # of safetensors and pickle, which an index of shards may name
+            name = str(pretrained_model_name_or_path)
+            raise ModelError(f"The model {name!r} is damaged: {first_line(error)}") from error
+        model, report = loaded
+        _refuse_damaged(model, report, str(pretrained_model_name_or_path))
         return model
 
     def fingerprint(self) -> str:
@@ -259,6 +304,51 @@ class EmotionModel(PreTrainedModel):
             init.constant_(module.weight, 0.25)
 
 
+def load_model(name_or_path: Any, **kwargs: Any) -> Any:
+    """Load a saved model of any system in eval mode; whatever is wrong with it becomes one sentence.
+
+    Args:
+        name_or_path: folder or Hub id.
+        kwargs: of `from_pretrained`. No code of the model's own is run unless these say so.
+
+    Raises:
+        ModelError: there is no such model, it is damaged, or it is none of m4ser's.
+    """
+    name = str(name_or_path)
+    try:
+        model = AutoModelForAudioClassification.from_pretrained(name, **{"trust_remote_code": False, **kwargs})
+    except ModelError:
+        raise
+    except OSError as error:
+        raise ModelError(f"There is no model {name!r}: {first_line(error)}") from error
+    except Exception as error:  # of safetensors, PyTorch and transformers, each in its own way
+        raise ModelError(f"The model {name!r} cannot be loaded: {first_line(error)}") from error
+    if not hasattr(model.config, "modalities"):
+        raise ModelError(f"The model {name!r} is a {type(model).__name__}, none that m4ser trains.")
+    return model
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, its type where there is none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _refuse_damaged(model: PreTrainedModel, report: Mapping[str, Any], name: str) -> None:
+    found = {
+        "are missing": report["missing_keys"],
+        "are not of its config": report["unexpected_keys"],
+        "have another shape than its config says": [key for key, *_ in report["mismatched_keys"]],
+    }
+    for what, keys in found.items():
+        if keys:
+            raise ModelError(
+                f"The model {name!r} is not whole: {len(keys)} of its weights {what}, such as {min(keys)}."
+            )
+    for key, weight in model.state_dict().items():
+        if weight.is_floating_point() and not weight.is_meta and not weight.isfinite().all():
+            raise ModelError(f"The model {name!r} is damaged: its weight {key} holds NaN or infinite numbers.")
+
+
 def _missing(modality: str, name: str, encoder: nn.Module | None) -> str:
     if encoder is None:
         return f"This model was built without a {modality} encoder."
@@ -266,6 +356,6 @@ def _missing(modality: str, name: str, encoder: nn.Module | None) -> str:
 
 
 def _pretrained_config(encoder_id: str, changes: dict[str, Any]) -> PreTrainedConfig:
-    config = AutoConfig.from_pretrained(encoder_id)
+    config = AutoConfig.from_pretrained(encoder_id, trust_remote_code=False)
     config.update(changes)
     return config

@@ -8,6 +8,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 IEMOCAP_LABELS = ("angry", "happy", "neutral", "sad")
 MODALITIES = ("speech", "text")
+TEMPERATURES = (1e-3, 1e3)  # beyond, scores are 0 and 1, or all the same
 PROBLEM_TYPE = "single_label_classification"  # as transformers calls it
 REPRESENTATIONS = ("specific", "invariant")
 # Every auxiliary task that there is, and those that a config has unless it says otherwise.
@@ -113,8 +114,8 @@ class EmotionConfig(PreTrainedConfig):
         id2label, label2id (`dict`): the emotions; IEMOCAP's four by default.
 
     Raises:
-        ValueError: an unknown modality or none, a hidden size that the heads do not divide, a temperature that is
-            not above 0, or another `problem_type` than of a single label.
+        ValueError: an unknown modality or none, a hidden size that the heads do not divide, a temperature beyond
+            `TEMPERATURES`, emotions of the same name, or another `problem_type` than of a single label.
     """
 
     sub_configs = {"speech_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012
@@ -165,7 +166,7 @@ class EmotionConfig(PreTrainedConfig):
         self.text_config = _as_config(text_config, {"model_type": "bert"})
         self.hidden_size = hidden_size
         self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size or 4 * hidden_size
+        self.intermediate_size = 4 * hidden_size if intermediate_size is None else intermediate_size
         self.hidden_dropout = hidden_dropout
         self.classifier_dropout = classifier_dropout
         self.modalities = subset(modalities, MODALITIES, "modalities")
@@ -175,18 +176,44 @@ class EmotionConfig(PreTrainedConfig):
         self.initializer_range = initializer_range
         if not self.modalities:
             raise ValueError('modalities is empty: give ["speech"], ["text"] or both.')
+        for name in ("hidden_size", "num_attention_heads", "intermediate_size"):
+            if not isinstance(size := getattr(self, name), int) or size < 1:
+                raise ValueError(f"{name} is a whole number above 0, not {size!r}.")
         if hidden_size % num_attention_heads:
             raise ValueError(
                 f"hidden_size ({hidden_size}) must be a multiple of num_attention_heads ({num_attention_heads})."
             )
-        if not 0 < calibration_temperature < float("inf"):
-            raise ValueError(f"calibration_temperature must be above 0, not {calibration_temperature}.")
+        lowest, highest = TEMPERATURES
+        if not (isinstance(calibration_temperature, int | float) and lowest <= calibration_temperature <= highest):
+            raise ValueError(
+                f"calibration_temperature is a number from {lowest:g} to {highest:g}, not {calibration_temperature!r}."
+            )
         if kwargs.get("problem_type") not in (None, PROBLEM_TYPE):
             raise ValueError(f"A recording has one emotion: problem_type is {PROBLEM_TYPE}, or left out.")
         labels = dict(enumerate(IEMOCAP_LABELS)) if id2label is None else id2label
         labels = {int(index): label for index, label in labels.items()}
-        indices = dict(label2id) if label2id else {label: index for index, label in labels.items()}
+        if sorted(labels) != list(range(len(set(labels.values())))):
+            raise ValueError(f"id2label has each emotion once, counted from 0, not {labels}.")
+        indices = {label: index for index, label in labels.items()}
+        if label2id and dict(label2id) != indices:
+            raise ValueError(f"label2id is not id2label the other way round: {dict(label2id)}.")
         super().__init__(id2label=labels, label2id=indices, **kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Make a config of a file's fields as transformers does; one of another type than it has to be is refused.
+
+        Raises:
+            ValueError: naming what is wrong.
+        """
+        try:
+            return super().from_dict(config_dict, **kwargs)
+        except ValueError:
+            raise
+        except Exception as error:  # of Python, and of the configs that the encoders have
+            raise ValueError(
+                f"The config has a field that is not what it has to be: {' '.join(str(error).split())}."
+            ) from error
 
     @classmethod
     def preset(cls: type[Config], name: str, **overrides: Any) -> Config:

@@ -12,17 +12,14 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
-from transformers import (
-    AutoModelForAudioClassification,
-    AutoProcessor,
-    Pipeline,
-    pipeline,
-)
+from transformers import Pipeline, pipeline
 
 from .asr_m4ser import ASRTranscriber
 from .audio_m4ser import AudioError, has_audio, load_audio
+from .base_m4ser import load_model
 from .inputs_m4ser import check_options, is_list_of_numbers, valid_unicode, with_options
 from .marking_m4ser import decode_words, mark_errors
+from .processing_m4ser import load_processor
 from .windowing_m4ser import MAX_SECONDS, MIN_SECONDS, WindowedClassificationPipeline, split_source
 
 logger = logging.getLogger(__name__)
@@ -115,6 +112,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         super().__init__(*args, **kwargs)
         self.model.eval()
         _check_calibration(self.model)
+        _check_vocabulary(self.model, self.processor.tokenizer)
         self._rate = self.processor.feature_extractor.sampling_rate
         self._takes_speech = "speech" in self.model.config.modalities
         asr = self.processor.asr_model_id if asr is None else asr
@@ -145,25 +143,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         hub = {key: kwargs.pop(key) for key in HUB_OPTIONS if key in kwargs}
         loading = {"dtype": "auto", **{key: kwargs.pop(key) for key in ("dtype", "device_map") if key in kwargs}}
         logger.info("Loading the model %s (%s)", name, loading)
-        try:
-            model, report = AutoModelForAudioClassification.from_pretrained(
-                name, output_loading_info=True, **loading, **hub
-            )
-        except OSError as error:
-            raise ValueError(f"There is no model {name!r}: {_first_line(error)}") from error
-        except Exception as error:  # of safetensors, PyTorch and transformers, each in its own way
-            raise ValueError(f"The model {name!r} cannot be loaded: {_first_line(error)}") from error
-        if missing := sorted(report["missing_keys"]):
-            raise ValueError(
-                f"The model {name!r} is not whole: {len(missing)} of its weights are missing, such as {missing[0]}."
-            )
-        try:
-            processor = AutoProcessor.from_pretrained(name, **hub)
-        except Exception as error:
-            raise ValueError(
-                f"The model {name!r} has no processor; save one beside it (M4SERProcessor.save_pretrained): "
-                f"{_first_line(error)}"
-            ) from error
+        model, processor = load_model(name, **loading, **hub), load_processor(name, **hub)
         loaded = pipeline("audio-classification", model=model, processor=processor, pipeline_class=cls, **kwargs)
         return cast(M4SERPipeline, loaded)
 
@@ -331,9 +311,9 @@ class M4SERPipeline(WindowedClassificationPipeline):
     ) -> dict[str, Any] | list[dict[str, Any]]:
         if model_outputs["error"] is not None:
             return {"error": model_outputs["error"]}
-        if not model_outputs["logits"].isfinite().all():
-            return {"error": "The model's scores are not finite: its weights are damaged, or overflow in this dtype."}
         logits = model_outputs["logits"] / self.model.config.calibration_temperature
+        if not logits.isfinite().all():
+            return {"error": "The model's scores are not finite: its weights are damaged, or overflow in this dtype."}
         output: dict[str, Any] = {"scores": super().postprocess(SimpleNamespace(logits=logits), **kwargs)}
         if abstain_below is not None:
             best = output["scores"][0]
@@ -382,6 +362,17 @@ def _no_speech(waveform: np.ndarray, rate: int) -> str | None:
     return "silent" if np.ptp(waveform) < SILENCE else None
 
 
+def _check_vocabulary(model: Any, tokenizer: Any) -> None:
+    """Refuse a tokenizer with ids that the text encoder has no embedding of."""
+    if "text" in model.config.modalities:
+        ids = [*tokenizer.get_vocab().values(), *tokenizer("").input_ids]  # a template's own ids are in no vocabulary
+        if max(ids, default=0) >= model.config.text_config.vocab_size:
+            raise ValueError(
+                f"The tokenizer of {model.name_or_path} is another model's: it has the id {max(ids)}, and the text "
+                f"encoder a vocabulary of {model.config.text_config.vocab_size}."
+            )
+
+
 def _check_calibration(model: Any) -> None:
     """Refuse a temperature that was fitted to other weights; weights in another precision tell nothing."""
     fitted = model.config.calibrated_weights
@@ -393,7 +384,3 @@ def _check_calibration(model: Any) -> None:
             f"The calibration temperature of {model.name_or_path} was fitted to other weights: run `m4ser calibrate` "
             "again, or take calibration_temperature and calibrated_weights out of config.json."
         )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -6,11 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin, SequenceFeatureExtractor
+from transformers import (
+    AutoProcessor,
+    BatchFeature,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+    SequenceFeatureExtractor,
+)
 from transformers.processing_utils import AudioKwargs, ProcessingKwargs, TextKwargs, Unpack
 from transformers.utils import logging
 
 from .audio_m4ser import load_audio
+from .base_m4ser import first_line
 from .configuration_m4ser import AUTO_MAP
 from .inputs_m4ser import valid_unicode
 from .saving_m4ser import saved_together
@@ -18,6 +25,7 @@ from .saving_m4ser import saved_together
 logger = logging.get_logger(__name__)
 
 # Counted in tokens where they are given flat; the length of the audio is a matter of `audio_kwargs` alone.
+SAMPLING_RATES = (1000, 768_000)  # Hz; no recording of speech has less or more
 TOKEN_LENGTHS = ("max_length", "truncation", "pad_to_multiple_of")
 
 
@@ -50,6 +58,9 @@ class M4SERProcessor(ProcessorMixin):
         tokenizer (`PreTrainedTokenizerBase`): the text encoder's; its `model_max_length` truncates hypotheses.
         asr_model_id (`str`, *optional*): the ASR model whose hypotheses the model was trained on; the pipeline
             transcribes with it where no text is given.
+
+    Raises:
+        ValueError: a sampling rate that is none of speech, or an `asr_model_id` that is no string.
     """
 
     valid_processor_kwargs = M4SERProcessorKwargs
@@ -68,10 +79,25 @@ class M4SERProcessor(ProcessorMixin):
         tokenizer: PreTrainedTokenizerBase,
         asr_model_id: str | None = None,
     ):
+        rate, (lowest, highest) = feature_extractor.sampling_rate, SAMPLING_RATES
+        if not isinstance(rate, int | float) or not lowest <= rate <= highest:
+            raise ValueError(f"The sampling_rate of a processor is {lowest} to {highest} Hz, not {rate!r}.")
+        if not isinstance(asr_model_id, str | None):
+            raise ValueError(f"The asr_model_id of a processor is a Hub id or folder, not {asr_model_id!r}.")
         super().__init__(feature_extractor, tokenizer)
         self.asr_model_id = asr_model_id
         # As saving sets it, so that a processor equals the one that is loaded again.
         self.auto_map = {"AutoProcessor": AUTO_MAP["AutoProcessor"]}
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load as transformers does, but refuse code of the repository's own, instead of a question on the terminal.
+
+        Raises:
+            ValueError: its tokenizer or feature extractor has code, and `trust_remote_code` was not given.
+        """
+        kwargs["trust_remote_code"] = bool(kwargs.get("trust_remote_code"))
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def __call__(self, audio: Any = None, text: Any = None, **kwargs: Unpack[M4SERCallKwargs]) -> BatchFeature:
         """Prepare one recording or a list of them.
@@ -149,6 +175,25 @@ class M4SERProcessor(ProcessorMixin):
     def model_input_names(self) -> list[str]:
         """Names of the model's inputs, in the order of its arguments."""
         return ["input_values", "attention_mask", "input_ids", "text_attention_mask"]
+
+
+def load_processor(name_or_path: Any, **kwargs: Any) -> Any:
+    """Load the processor of a saved model; whatever is wrong with it becomes one sentence.
+
+    Args:
+        name_or_path: folder or Hub id.
+        kwargs: of `from_pretrained`. No code of the processor's own is run unless these say so.
+
+    Raises:
+        ValueError: there is none, or it cannot be used.
+    """
+    try:
+        return AutoProcessor.from_pretrained(str(name_or_path), **{"trust_remote_code": False, **kwargs})
+    except Exception as error:  # of tokenizers and transformers, each in its own way
+        raise ValueError(
+            f"The model {str(name_or_path)!r} has no processor; save one beside it (M4SERProcessor.save_pretrained): "
+            f"{first_line(error)}"
+        ) from error
 
 
 def _is_one_recording(audio: Any) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser
@@ -207,7 +208,10 @@ class TrainingArguments:
 
 
 def _as_mapping(given: dict | str | None) -> dict[str, Any]:
-    return json.loads(given) if isinstance(given, str) else dict(given or {})
+    values = json.loads(given) if isinstance(given, str) else given or {}
+    if not isinstance(values, dict):
+        raise ValueError(f"{values!r} is no mapping of names to values.")
+    return values
 
 
 def _choose(name: str, value: str, choices: Iterable[str]) -> None:
@@ -265,6 +269,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     for name in MAPPINGS:
         if getattr(given, name) is not None:
             values = _merge(values, {name: _read_json(name, getattr(given, name))})
+    _check_kinds(values)
     parser.set_defaults(**values)
     model, data, objective, training, _ = parser.parse_args_into_dataclasses(argv)
     model.config, training.learning_rates = (values.get(name, {}) for name in MAPPINGS)
@@ -282,11 +287,34 @@ def read_config(path: Path, known: Iterable[str]) -> dict[str, Any]:
     """Return a YAML file's arguments, each of which must be `known`."""
     if not path.is_file():
         raise ValueError(f"There is no config file {path}.")
-    values = yaml.safe_load(path.read_text()) or {}
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} has no arguments, each as name: value.")
+    values = {str(name): value for name, value in values.items()}
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise ValueError(f"{path}: there is no argument {', '.join(unknown)}; see train.py --help.")
     return values
+
+
+def _check_kinds(values: dict[str, Any]) -> None:
+    """Refuse what is of another kind than its argument; a string is read as on the command line."""
+    for group in GROUPS:
+        for name, hint in get_type_hints(group).items():
+            kinds = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+            if name in values and not any(_is_of_kind(values[name], kind) for kind in (*kinds, str)):
+                raise ValueError(f"{name} cannot be {values[name]!r}; see train.py --help.")
+
+
+def _is_of_kind(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(_is_of_kind(item, *get_args(kind)) for item in value)
+    # YAML reads no as a boolean, and 1 as a number, of which a fold and a rate are one, too.
+    accepted = {str: str | int, float: float | int}
+    return isinstance(value, accepted.get(kind, kind))
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

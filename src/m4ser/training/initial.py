@@ -8,7 +8,7 @@ from accelerate import PartialState
 from torch import nn
 from transformers import PreTrainedConfig
 
-from m4ser.model.base_m4ser import EmotionModel
+from m4ser.model.base_m4ser import EmotionModel, ModelError
 from m4ser.model.configuration_m4ser import refuse_unknown_fields
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.systems import SYSTEMS
@@ -36,7 +36,7 @@ def initial_model(arguments: Arguments, labels: Sequence[str]) -> EmotionModel:
     source, system = str(arguments.model.init_from), SYSTEMS[arguments.model.system]
     try:
         found = PreTrainedConfig.get_config_dict(source)[0].get("model_type")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:  # the latter: the file is no JSON object
         raise ValueError(
             f"--init_from {source} is neither a run's folder nor a model's Hub id: {_one_line(error)}."
         ) from error
@@ -52,16 +52,13 @@ def initial_model(arguments: Arguments, labels: Sequence[str]) -> EmotionModel:
         else:
             setattr(config, name, value)
     try:
-        loaded: Any = system.from_pretrained(
-            source, config=config, dtype=torch.get_default_dtype(), output_loading_info=True
-        )
-    except RuntimeError as error:  # of another shape
+        model: Any = system.from_pretrained(source, config=config, dtype=torch.get_default_dtype())
+    except ModelError as error:
+        if not arguments.model.fields:
+            raise
         raise ValueError(
-            f"--config does not fit the weights of {source}; leave out what changes the network."
+            f"--config does not fit the weights of {source}, leave out what changes the network: {error}"
         ) from error
-    model, loading = loaded
-    if unloaded := sorted([*loading["missing_keys"], *loading["unexpected_keys"]]):
-        raise ValueError(f"--config does not fit the weights of {source}: {unloaded[0]} is in only one of them.")
     former = [str(label) for _, label in sorted(model.config.id2label.items())]
     if former != list(labels):
         _replace_head(model, labels)

@@ -249,7 +249,7 @@ def build_processor(arguments: Arguments, train_split: datasets.Dataset) -> M4SE
     if model.text_encoder is None:
         tokenizer = train_tokenizer(texts, data.vocabulary_size, data.normalization)
     else:
-        pretrained = with_prefix_space(AutoTokenizer.from_pretrained(model.text_encoder))
+        pretrained = with_prefix_space(AutoTokenizer.from_pretrained(model.text_encoder, trust_remote_code=False))
         tokenizer = with_normalization(pretrained, data.normalization)
     _print_lost_letters(
         texts,
@@ -259,7 +259,7 @@ def build_processor(arguments: Arguments, train_split: datasets.Dataset) -> M4SE
     if model.speech_encoder is None:
         feature_extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
     else:
-        feature_extractor = AutoFeatureExtractor.from_pretrained(model.speech_encoder)
+        feature_extractor = AutoFeatureExtractor.from_pretrained(model.speech_encoder, trust_remote_code=False)
     return M4SERProcessor(feature_extractor, tokenizer, asr_model_id=asr_model_id(arguments, train_split))
 
 

@@ -66,7 +66,7 @@ def load_tokenizer(name: str | None) -> PreTrainedTokenizerBase | None:
     if name is None:
         return None
     try:
-        return with_prefix_space(AutoTokenizer.from_pretrained(name))
+        return with_prefix_space(AutoTokenizer.from_pretrained(name, trust_remote_code=False))
     except (OSError, ValueError) as error:
         raise DataError(f"No tokenizer at {name!r}: {error}") from error
 
@@ -81,7 +81,8 @@ def json_object(line: str) -> dict:
     """Parse a line of a JSON lines file. Raises DataError where it holds something else than an object."""
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
+        json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair can be written nowhere
+    except (ValueError, RecursionError) as error:
         raise DataError(f"not JSON ({error})") from error
     if not isinstance(row, dict):
         raise DataError("not a JSON object")
