@@ -244,7 +244,7 @@ UNUSUAL = {
     "48 kHz": {"raw": noise(48000), "sampling_rate": 48000},
     "no sampling rate": {"raw": noise(16000)},
     "int16": (noise(16000) * 2**15).clip(-(2**15), 2**15 - 1).astype(np.int16),
-    "loud": noise(16000) * 1e37,
+    "loud": noise(16000) * 1e9,
     "truncated": SPEECH[: len(SPEECH) // 2],
     "a long text": {"raw": noise(16000), "sampling_rate": 16000, "text": "disposed " * 10_000},
     "emoji": {"raw": noise(16000), "sampling_rate": 16000, "text": "\N{GRINNING FACE}\N{ZERO WIDTH JOINER}"},
