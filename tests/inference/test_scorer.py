@@ -54,6 +54,26 @@ def test_workers_change_nothing(classify, recordings):
     assert tables[0].equals(tables[1])
 
 
+def test_windows_that_overlap_in_time_share_no_memory(classify, recordings):
+    """Batches while a table is made, a table that is given up, and then the same table once more."""
+    groups = [(key, recordings) for key in range(4)]
+    with Scorer(classify, ScoringOptions(batch_size=1)) as scorer:
+        expected = scorer.score(recordings)
+    with Scorer(classify, ScoringOptions(batch_size=1, num_workers=1)) as scorer:
+        batches = None
+        for _, table in scorer.score_all(iter(groups)):
+            assert table.equals(expected)
+            inputs = list(scorer.batches(recordings))
+            batches = batches or inputs
+            for one, other in zip(inputs, batches, strict=True):
+                assert all(one[name].equal(other[name]) for name in other)
+        begun = scorer.score_all(iter(groups))
+        next(begun)
+        begun.close()
+        assert scorer.score(recordings).equals(expected)
+        assert sorted(scorer._free) == list(range(len(scorer._memories)))
+
+
 def test_killed_worker_is_one_sentence(classify, recordings):
     with Scorer(classify, ScoringOptions(batch_size=1, num_workers=1)) as scorer:
         scorer.score(recordings)

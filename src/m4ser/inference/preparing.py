@@ -103,9 +103,10 @@ def initialize(preparer: Preparer, memories: Sequence[SharedMemory]) -> None:
     _preparer, _memories = preparer, memories
 
 
-def prepare(recordings: Sequence[Recording], memory: int) -> Prepared:
-    """Prepare recordings in a worker's process; their batches are in the memory of that index."""
+def prepare(recordings: Sequence[Recording], memory: int | None) -> Prepared:
+    """Prepare recordings in a worker's process; their batches are in the memory of that index, if any."""
     assert _preparer is not None
     prepared = _preparer.prepare(recordings)
-    prepared.move_to(_memories[memory])
+    if memory is not None:
+        prepared.move_to(_memories[memory])
     return prepared

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -25,6 +25,8 @@ MEMORY_BYTES = 2**25  # of the batches of a window, on their way from a worker; 
 NOT_FINITE = "The model's scores are not finite: its weights are damaged, or overflow in this dtype."
 
 Key = TypeVar("Key")
+# A window that a worker prepares: its key, whether it is the last, the memory for its batches if any, and itself.
+Submitted = tuple[Any, bool, int | None, Future[Prepared]]
 
 
 def ignore(_: int) -> None:
@@ -74,6 +76,7 @@ class Scorer:
         self._preparer = Preparer(self.processor, takes_speech, options.batch_size)
         self._pool: ProcessPoolExecutor | None = None
         self._memories: list[SharedMemory] = []
+        self._free = deque[int]()  # the indices of those that no window is in
 
     def __enter__(self) -> "Scorer":
         return self
@@ -153,30 +156,46 @@ class Scorer:
 
         The arrays of a window are there until the next one.
         """
-        size = WINDOW_BATCHES * self.options.batch_size
-        ahead: deque[tuple[Key, bool, int, Future[Prepared]]] = deque()
-        free = deque(range(self.options.num_workers + 2))  # memories
-        for key, recordings in groups:
-            starts = range(0, max(1, len(recordings)), size)
-            for start in starts:
-                window, is_last = recordings[start : start + size], start == starts[-1]
-                if not self._uses_workers(len(starts)):
-                    yield key, is_last, self._preparer.prepare(window)
-                    continue
-                memory = free.popleft()
-                ahead.append((key, is_last, memory, self._workers().submit(prepare, window, memory)))
-                if not free:
-                    yield self._take(ahead[0])
-                    free.append(ahead.popleft()[2])
-        while ahead:
-            yield self._take(ahead.popleft())
+        size, ahead = WINDOW_BATCHES * self.options.batch_size, deque[Submitted]()
+        try:
+            for key, recordings in groups:
+                starts = range(0, max(1, len(recordings)), size)
+                for start in starts:
+                    window, is_last = recordings[start : start + size], start == starts[-1]
+                    if not self._uses_workers(len(starts)):
+                        yield key, is_last, self._preparer.prepare(window)
+                        continue
+                    ahead.append(self._submit(key, is_last, window))
+                    if len(ahead) > self.options.num_workers + 1:
+                        yield self._take(ahead[0])
+                        self._release(ahead.popleft())
+            while ahead:
+                yield self._take(ahead[0])
+                self._release(ahead.popleft())
+        finally:
+            for submitted in ahead:
+                self._release(submitted)
 
-    def _take(self, submitted: tuple[Key, bool, int, Future[Prepared]]) -> tuple[Key, bool, Prepared]:
+    def _submit(self, key: Any, is_last: bool, window: Sequence[Recording]) -> Submitted:
+        pool = self._workers()
+        memory = self._free.popleft() if self._free else None
+        return key, is_last, memory, pool.submit(prepare, window, memory)
+
+    def _take(self, submitted: Submitted) -> tuple[Any, bool, Prepared]:
         """Wait for a window that a worker prepares."""
         key, is_last, memory, future = submitted
         prepared = future.result()
-        prepared.load_from(self._memories[memory])
+        if memory is not None:
+            prepared.load_from(self._memories[memory])
         return key, is_last, prepared
+
+    def _release(self, submitted: Submitted) -> None:
+        """Free the memory of a window, when no worker writes to it any more."""
+        _, _, memory, future = submitted
+        if not future.cancel():
+            wait([future])
+        if memory is not None:
+            self._free.append(memory)
 
     def _uses_workers(self, windows: int) -> bool:
         """Tell whether workers are there, or worth the seconds of their start."""
@@ -187,6 +206,7 @@ class Scorer:
             # Not forked: the threads and devices of PyTorch do not survive it.
             spawn, workers = get_context("spawn"), self.options.num_workers
             self._memories = [SharedMemory(spawn, MEMORY_BYTES) for _ in range(workers + 2)]
+            self._free = deque(range(len(self._memories)))
             self._pool = ProcessPoolExecutor(workers, spawn, initialize, (self._preparer, self._memories))
         return self._pool
 
