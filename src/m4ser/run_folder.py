@@ -240,7 +240,7 @@ def read_predictions(
         names = [unescape_csv(row["id"]) for row in rows]
         classes = [[index[unescape_csv(row[name])] for name in ("label", "prediction")] for row in rows]
         found = {name: (label, prediction) for name, (label, prediction) in zip(names, classes, strict=True)}
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, csv.Error) as error:
         raise ValueError(f"{path}: not a table of predictions ({error!r}); evaluate the run again.") from error
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{path}: {repeated[0]!r} is there more than once; evaluate the run again.")
