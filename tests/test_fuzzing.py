@@ -150,7 +150,7 @@ ROWS = b"".join(
 )
 
 
-@examples(60, 800)
+@examples(60, 8000)
 def test_hypotheses_files(count, tmp_path):
     path = tmp_path / "hypotheses.jsonl"
 
@@ -162,7 +162,7 @@ def test_hypotheses_files(count, tmp_path):
             assert encodable(*found.texts, *found.texts.values(), *found.asr_models.values())
 
 
-@examples(60, 800)
+@examples(60, 8000)
 @pytest.mark.parametrize(("name", "content"), [("list.csv", TABLE), ("list.jsonl", ROWS)])
 def test_manifests_and_lists(count, name, content, tmp_path):
     path = tmp_path / name
@@ -187,7 +187,7 @@ def test_open_quote_takes_no_rows_with_it(tmp_path):
             read(tmp_path / "list.csv")
 
 
-@examples(40, 400)
+@examples(40, 4000)
 def test_configs(count):
     whole = {**tiny_config().to_dict(), "calibration_temperature": 1.5}
 
@@ -199,7 +199,7 @@ def test_configs(count):
             assert 0 < config.calibration_temperature < math.inf
 
 
-@examples(15, 150)
+@examples(15, 1500)
 def test_processors(count, tiny_folder, tmp_path):
     folder = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
     path = folder / "processor_config.json"
@@ -215,7 +215,7 @@ YAML = b"preset: tiny\nepochs: 3\nbatch_size: 4\nlearning_rates: {text_encoder: 
 REQUIRED = ("--dataset", "corpus", "--output_dir", "run")
 
 
-@examples(60, 800)
+@examples(60, 2000)
 def test_training_configs(count, tmp_path, capsys):
     path = tmp_path / "run.yaml"
 
@@ -230,7 +230,7 @@ def test_training_configs(count, tmp_path, capsys):
             assert parse_arguments([str(path), *REQUIRED]).training.epochs >= 1
 
 
-@examples(60, 800)
+@examples(60, 8000)
 def test_results(count, tmp_path):
     folder = finished_run(tmp_path / "run")
     path = folder / "results.json"
@@ -243,7 +243,7 @@ def test_results(count, tmp_path):
             all_tables(by_corpus(find_runs([folder])[0]))
 
 
-@examples(60, 800)
+@examples(60, 8000)
 def test_predictions_and_curves(count, tmp_path):
     folder = finished_run(tmp_path / "run")
     files = {name: (folder / name).read_bytes() for name in ("predictions.csv", "validation.csv")}
@@ -258,7 +258,7 @@ def test_predictions_and_curves(count, tmp_path):
             read_columns(folder, "validation.csv", ["epoch"])
 
 
-@examples(10, 40)
+@examples(10, 200)
 def test_weights(count, tiny_folder, tmp_path):
     """In the header it is refused, or changes no name; among the numbers, a calibrated model alone notices it."""
     folder = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
@@ -283,7 +283,7 @@ def test_weights(count, tiny_folder, tmp_path):
             M4SERPipeline.from_pretrained(folder)
 
 
-@examples(100, 1500)
+@examples(100, 10000)
 def test_checkpoints(count, tmp_path):
     tensors = {"network/module/weight": torch.arange(6.0).reshape(2, 3), "network/optimizer/step": torch.tensor(3)}
     values = {"identity": {"seed": 0, "emotions": ["sad"]}, "progress": {"step": 12, "best_score": 0.5}}
@@ -314,7 +314,7 @@ def encode(kind):
     return buffer.getvalue()
 
 
-@examples(50, 800)
+@examples(50, 8000)
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
 def test_recordings(count, kind):
     content = encode(kind)

@@ -95,6 +95,9 @@ def _check_results(results: Any) -> None:
     for name, kind in kinds.items():
         if not isinstance(results[name], kind):
             raise TypeError(f"{name} is {results[name]!r:.80}")
+    for name in ("parameters", "epochs", "best_epoch", "training_seconds"):  # which a baseline has not
+        if not isinstance(results.get(name), int | float | None):
+            raise TypeError(f"{name} is {results[name]!r:.80}")
     labels, data = results["labels"], results["config"]["data"]
     if not all(isinstance(name, str) for name in (*labels, data["dataset"])) or len(set(labels)) < len(labels):
         raise TypeError("its labels and dataset are no names")
