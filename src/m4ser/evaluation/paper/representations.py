@@ -19,8 +19,8 @@ from m4ser.environment import compute_device
 from m4ser.evaluation.report.runs import Run
 from m4ser.evaluation.run_data import pick, run_partition
 from m4ser.model.audio_m4ser import load_audio
-from m4ser.model.modeling_m4ser import M4SERModel
-from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.model.base_m4ser import load_model
+from m4ser.model.processing_m4ser import load_processor
 
 BATCH = 8
 ATTENTIONS = ("text_query_cme", "speech_query_cme", "text_specific")
@@ -95,8 +95,8 @@ class RunEncoder:
         if not (run.folder / "config.json").is_file():
             raise DataError(f"{run.folder} has no saved model; give the folder that training wrote.")
         self.column = run.results["config"]["data"]["text_column"]
-        self.model = M4SERModel.from_pretrained(run.folder).eval().to(compute_device())
-        self.processor = M4SERProcessor.from_pretrained(run.folder)
+        self.model = load_model(run.folder).eval().to(compute_device())
+        self.processor = load_processor(run.folder)
 
     def vectors(self) -> Vectors:
         """Encode all test recordings."""
