@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,9 @@ ROOT = Path(__file__).parents[1]
 
 def pytest_configure():
     """No test, nor a process that it starts, connects to the Hub or uses the dataset cache of whoever runs it."""
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored where a script has started this in the background
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="m4ser-tests-")
 

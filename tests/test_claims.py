@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -109,9 +110,24 @@ def test_count_that_stands_still_is_abandoned(content, tmp_path, monkeypatch):
         assert os.listdir(tmp_path) == [".claim-4"]
 
 
-def test_process_whose_claim_was_taken_over_stops(tmp_path, monkeypatch, capsys):
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["foreground", "background"])
+def stopped(request):
+    """What a process is stopped by, in the foreground and where a script has started it in the background."""
+
+    def end(*_):
+        raise SystemExit
+
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, request.param)
+    signal.signal(signal.SIGTERM, end)
+    yield SystemExit if request.param == signal.SIG_IGN else KeyboardInterrupt
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
+def test_process_whose_claim_was_taken_over_stops(tmp_path, monkeypatch, capsys, stopped):
     monkeypatch.setattr(claims, "BEAT_SECONDS", 0.05)
-    with pytest.raises(KeyboardInterrupt), Observer().claim(tmp_path):
+    with pytest.raises(stopped), Observer().claim(tmp_path):
         (tmp_path / ".claim-1").unlink()
         (tmp_path / ".claim-2").write_text("another-machine 7 token 1\n")
         time.sleep(10)

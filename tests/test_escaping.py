@@ -41,10 +41,10 @@ def test_every_text_comes_back_from_a_file(text):
 @pytest.mark.parametrize(
     ("text", "cell"),
     [
-        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("<script>alert(1)</script>", "&lt;script>alert(1)&lt;/script>"),
         ("![x](http://tracker/x.png)", r"!\[x\](http://tracker/x.png)"),
         ("a | b\n| c", r"a \| b \| c"),
-        ("`rm` & \\", r"\`rm\` &amp; \\"),
+        ("`rm` & \\", r"\`rm\` & \\"),
         ("\x1b[31mred\x00", r"\[31mred"),
         ("Ärger 😀 غضب", "Ärger 😀 غضب"),
     ],

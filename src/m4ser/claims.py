@@ -14,6 +14,7 @@ Whoever takes over an abandoned claim creates the file of the next number, which
 
 import os
 import platform
+import signal
 import sys
 import threading
 import time
@@ -99,7 +100,7 @@ class Claim:
                     file=sys.stderr,
                 )
                 while not self._ended.wait(1):  # once may be taken as a wish to save first
-                    interrupt_main()
+                    _interrupt()
                 return
 
     def _beat(self) -> None:
@@ -156,6 +157,14 @@ class Observer:
 
     def _is_as_seen(self, path: Path, others: Sequence[Path]) -> bool:
         return path in others and _read(path) in (None, self._seen[path][0])
+
+
+def _interrupt() -> None:
+    """Interrupt the main thread; where SIGINT is ignored, as in the background of a script, terminate the process."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        interrupt_main()
 
 
 def _machine() -> str:

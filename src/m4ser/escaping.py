@@ -1,6 +1,5 @@
 """Texts of others in tables: no formula in a spreadsheet, no markup in Markdown."""
 
-import html
 import re
 from typing import Any
 
@@ -27,4 +26,4 @@ def unescape_csv(text: str) -> str:
 def escape_markdown(text: str) -> str:
     """Return a text on one line of Markdown, or of a table in it, without markup, HTML and control characters."""
     printable = "".join(character if character.isprintable() else " " for character in text)
-    return MARKUP.sub(r"\\\1", html.escape(" ".join(printable.split()), quote=False))
+    return MARKUP.sub(r"\\\1", " ".join(printable.split()).replace("<", "&lt;"))

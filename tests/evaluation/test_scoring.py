@@ -68,5 +68,5 @@ def test_unusable_row_is_named(tiny_run, tmp_path):
 
 
 def test_unknown_labels_are_named(tiny_run, tmp_path):
-    with pytest.raises(DataError, match="does not know calm; it knows angry, happy, neutral, sad"):
+    with pytest.raises(DataError, match="does not know calm; it knows angry, happy, sad, neutral"):
         score_split(tiny_run, write_rows(tmp_path / "strange", emotion="calm"))

@@ -60,7 +60,7 @@ def test_labels_and_names_are_no_markup(run):
     write_card(run, "org/m4ser-x", TEMPLATE, dataset="![x](http://tracker)")
     card = (run / "README.md").read_text().partition("\n---\n")[2]
     assert "<script" not in card and "![x]" not in card
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;\\|" in card
+    assert "&lt;script>alert(1)&lt;/script>\\|" in card
 
 
 def test_card_names_corpus_by_folder_name_or_hub_id(run, tiny_run):

@@ -15,7 +15,7 @@ def postponed_interrupt(accelerator: Accelerator) -> Iterator[threading.Event]:
     """Give an event that the first SIGINT in this context sets, which does no more; the second interrupts at once.
 
     Of several processes, which would stop after different steps, the first interrupts; so it does where this is not
-    the main thread, which alone may handle signals.
+    the main thread, which alone may handle signals. Where SIGINT is ignored, it stays so.
     """
     interrupted = threading.Event()
 
@@ -25,7 +25,8 @@ def postponed_interrupt(accelerator: Accelerator) -> Iterator[threading.Event]:
         interrupted.set()
         print("Interrupted: what is done will be saved; Ctrl-C again ends at once.", file=sys.stderr)
 
-    if accelerator.num_processes > 1 or threading.current_thread() is not threading.main_thread():
+    is_main = threading.current_thread() is threading.main_thread()
+    if accelerator.num_processes > 1 or not is_main or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         yield interrupted
         return
     former = signal.signal(signal.SIGINT, postpone)

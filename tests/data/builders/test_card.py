@@ -20,7 +20,7 @@ def test_names_are_no_markup(tmp_path):
     card = DatasetCard.load(tmp_path / "README.md")
     assert card.data.license is None and card.data.pretty_name == "<b>T</b>\n# Other"
     assert "<script" not in card.text and "<img" not in card.text and "![x]" not in card.text
-    assert card.text.strip().splitlines()[0] == "# &lt;b&gt;T&lt;/b&gt; # Other"
+    assert card.text.strip().splitlines()[0] == "# &lt;b>T&lt;/b> # Other"
     table = [line.replace(r"\|", "").count("|") for line in card.text.splitlines() if line.startswith("| ")]
     assert len(set(table)) == 1
     read = datasets.load_dataset(str(tmp_path), split="train")

@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from m4ser.data.schema import SAMPLING_RATE, DataError
 from m4ser.data.tokenizer import with_prefix_space
 from m4ser.model.audio_m4ser import AudioError, stream_audio
+from m4ser.model.inputs_m4ser import valid_unicode
 from m4ser.processes import fail
 from m4ser.progress import hide_bars_of_libraries
 
@@ -81,6 +82,8 @@ def json_object(line: str) -> dict:
     """Parse a line of a JSON lines file. Raises DataError where it holds something else than an object."""
     try:
         row = json.loads(line)
+        if isinstance(row, dict):
+            row = {name: valid_unicode(value) if isinstance(value, str) else value for name, value in row.items()}
         json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair can be written nowhere
     except (ValueError, RecursionError) as error:
         raise DataError(f"not JSON ({error})") from error
