@@ -33,10 +33,10 @@ PRIVATE = "hf_abcdefghijklmnopqrstuvwxyz"
     ("text", "pushed"),
     [
         (
-            f'train.py --config {{"dataset": "/home/bob/x.csv"}} --token {PRIVATE}',
+            f'train.py --config {{"dataset": "/else/bob/x.csv"}} --token {PRIVATE}',
             'train.py --config {"dataset": "x.csv"} --token <token>',
         ),
-        ("file:///home/bob/run", "run"),
+        ("file:///else/bob/run", "run"),
         ("read (~bob/a/b.json), then ../c/d", "read (b.json), then d"),
         (r"C:\Users\bob\corpus", "corpus"),
         ("https://huggingface.co/org/name and 3/4, WA / UA", "https://huggingface.co/org/name and 3/4, WA / UA"),

@@ -95,14 +95,14 @@ def test_license_decides_on_recordings(hub, push_here, restricted, tiny_run):
 
 
 def test_paths_stay_here(hub, push_here, refusal, tmp_path):
-    here = [replace(one, asr_model_id="/home/a-user/whisper") for one in utterances()]
+    here = [replace(one, asr_model_id="/else/a-user/whisper") for one in utterances()]
     write_dataset(here, LABELS, tmp_path / "here", title="R", description="D.", license_id="mit")
     push_here(tmp_path / "here", "org/here")
     files = hub.files("org/here", "datasets")
     train = pq.read_table(io.BytesIO(files["data/train-00000-of-00001.parquet"]))
     assert set(train.column("asr_model_id").to_pylist()) == {"whisper"} and "audio" in train.column_names
     assert not any(b"a-user" in content for content in files.values())
-    ids = [replace(one, id=f"/home/a-user/{one.id}") for one in utterances()]
+    ids = [replace(one, id=f"/else/a-user/{one.id}") for one in utterances()]
     write_dataset(ids, LABELS, tmp_path / "ids", title="R", description="D.", license_id="mit")
     said = refusal("push_dataset", tmp_path / "ids", "org/ids")
     assert "is a path on this machine; build it again with ids of its own." in said

@@ -26,7 +26,7 @@ def is_list_of_numbers(inputs: Any) -> bool:
 
 
 def valid_unicode(text: str) -> str:
-    r"""Return a text with its lone surrogates as \\udXXX: no tokenizer takes them, and no file in UTF-8.
+    r"""Return a text with its lone surrogates escaped, as \ud800: no tokenizer takes them, and no file in UTF-8.
 
     They come from JSON that was cut, and from file names that are not in UTF-8.
     """
