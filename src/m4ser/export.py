@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import AutoConfig
 
-from m4ser.model.base_m4ser import EmotionModel, EmotionOutput, first_line, load_model
+from m4ser.model.base_m4ser import EmotionModel, EmotionOutput, load_model
 from m4ser.model.configuration_m4ser import EmotionConfig
+from m4ser.model.inputs_m4ser import first_line
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 from m4ser.model.processing_m4ser import load_processor
 from m4ser.model.saving_m4ser import saved_together

@@ -23,6 +23,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput, logging
 
 from .configuration_m4ser import MODALITIES, UNREGULARIZED_SPEECH, EmotionConfig
+from .inputs_m4ser import first_line
 from .recording_m4ser import OutputRecorder, Selection
 from .saving_m4ser import saved_together
 from .speech_encoder_m4ser import SpeechEncoder
@@ -326,11 +327,6 @@ def load_model(name_or_path: Any, **kwargs: Any) -> Any:
     if not hasattr(model.config, "modalities"):
         raise ModelError(f"The model {name!r} is a {type(model).__name__}, none that m4ser trains.")
     return model
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, its type where there is none."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _refuse_damaged(model: PreTrainedModel, report: Mapping[str, Any], name: str) -> None:

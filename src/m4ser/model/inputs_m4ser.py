@@ -1,4 +1,4 @@
-"""The rate of samples and the text that are given beside a pipeline's input: joined to it, or refused."""
+"""Inputs and options of a pipeline: texts and rates joined to recordings, and errors as one sentence."""
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -31,6 +31,11 @@ def valid_unicode(text: str) -> str:
     They come from JSON that was cut, and from file names that are not in UTF-8.
     """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, its type where there is none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def with_options(inputs: Any, sampling_rate: float | None, text: str | Sequence[str] | None) -> Any:

@@ -16,16 +16,14 @@ from transformers import (
 from transformers.processing_utils import AudioKwargs, ProcessingKwargs, TextKwargs, Unpack
 from transformers.utils import logging
 
-from .audio_m4ser import load_audio
-from .base_m4ser import first_line
+from .audio_m4ser import MAX_RATE, MIN_RATE, load_audio
 from .configuration_m4ser import AUTO_MAP
-from .inputs_m4ser import valid_unicode
+from .inputs_m4ser import first_line, valid_unicode
 from .saving_m4ser import saved_together
 
 logger = logging.get_logger(__name__)
 
 # Counted in tokens where they are given flat; the length of the audio is a matter of `audio_kwargs` alone.
-SAMPLING_RATES = (1000, 768_000)  # Hz; no recording of speech has less or more
 TOKEN_LENGTHS = ("max_length", "truncation", "pad_to_multiple_of")
 
 
@@ -79,9 +77,9 @@ class M4SERProcessor(ProcessorMixin):
         tokenizer: PreTrainedTokenizerBase,
         asr_model_id: str | None = None,
     ):
-        rate, (lowest, highest) = feature_extractor.sampling_rate, SAMPLING_RATES
-        if not isinstance(rate, int | float) or not lowest <= rate <= highest:
-            raise ValueError(f"The sampling_rate of a processor is {lowest} to {highest} Hz, not {rate!r}.")
+        rate = feature_extractor.sampling_rate
+        if not isinstance(rate, int | float) or not MIN_RATE <= rate <= MAX_RATE:
+            raise ValueError(f"The sampling_rate of a processor is {MIN_RATE} to {MAX_RATE} Hz, not {rate!r}.")
         if not isinstance(asr_model_id, str | None):
             raise ValueError(f"The asr_model_id of a processor is a Hub id or folder, not {asr_model_id!r}.")
         super().__init__(feature_extractor, tokenizer)
