@@ -12,6 +12,7 @@ import torch
 from pytorch_metric_learning.losses import SupConLoss
 
 from m4ser.losses import (
+    IGNORED,
     OBJECTIVES,
     LossInputs,
     Objective,
@@ -24,6 +25,7 @@ from m4ser.losses import (
     error_detection_loss,
     generator_loss,
     joint_loss,
+    recognition_loss,
 )
 from tests import oracles
 
@@ -269,3 +271,14 @@ def test_loss_with_an_unknown_weight_is_refused(monkeypatch):
     monkeypatch.setitem(OBJECTIVES, "toy", toy)
     with pytest.raises(ValueError, match="toy is weighed by toy_weight, which is no argument"):
         check_objective(weights())
+
+
+def test_recognition_loss_by_hand():
+    """Two frames, "a": the alignments aa, a- and -a; three quarters where each character has probability one half."""
+    logits, mask = torch.zeros(3, 3, 2), torch.tensor([[True, True, False]] * 3)
+    logits[:, 2] = 7.0  # padding
+    labels = torch.tensor([[1, IGNORED, IGNORED], [IGNORED] * 3, [1, 1, 1]])
+    found = recognition_loss(logits.requires_grad_(), mask, labels)
+    torch.testing.assert_close(found, torch.tensor([-math.log(0.75), 0.0, 0.0]))  # three a's need five frames
+    found.sum().backward()
+    assert logits.grad.isfinite().all() and not logits.grad[:, 2].any()

@@ -43,6 +43,22 @@ def error_correction_loss(aec_logits: Tensor, correction_ids: Tensor) -> Tensor:
     return _token_loss(aec_logits, correction_ids)
 
 
+def recognition_loss(logits: Tensor, frame_mask: Tensor, character_labels: Tensor) -> Tensor:
+    """Compute L_CTC, connectionist temporal classification (Graves et al. 2006), of each recording: (B,).
+
+    Zero, with a gradient, where a recording has no characters, or more than its frames can hold.
+
+    Args:
+        logits: (B, m, characters), character 0 the blank. frame_mask: (B, m), True where valid.
+        character_labels: (B, c), -100 after a transcript's end.
+    """
+    lengths = (character_labels != IGNORED).sum(-1)
+    log_probabilities = _full_precision(logits).log_softmax(-1).transpose(0, 1)
+    targets = character_labels.clamp(min=1)
+    losses = F.ctc_loss(log_probabilities, targets, frame_mask.sum(-1), lengths, reduction="none", zero_infinity=True)
+    return losses * (lengths > 0)
+
+
 def _token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     total = F.cross_entropy(
         _full_precision(logits.flatten(0, 1)), labels.flatten(), ignore_index=IGNORED, reduction="sum"
@@ -64,7 +80,11 @@ def contrastive_loss(
         The mean over the anchors that have a positive; zero, with a gradient, where none has.
     """
     normalized = F.normalize(_full_precision(embeddings), dim=-1)
-    similarity = normalized @ normalized.T / temperature
+    return supervised_contrastive_loss(normalized @ normalized.T / temperature, labels, include_self)
+
+
+def supervised_contrastive_loss(similarity: Tensor, labels: Tensor, include_self: bool = False) -> Tensor:
+    """Compute the loss of [`contrastive_loss`] from any similarity (B, B), by the temperature divided."""
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     if not include_self:
         # Far below any cosine over tau, yet finite: a batch of one has no other sample, and -inf would give NaN.

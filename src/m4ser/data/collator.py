@@ -43,10 +43,10 @@ class M4SERCollator:
 
         Returns:
             The processor's four inputs, `labels` (B,), `aed_labels` (B, n), `correction_positions` (K, 2) as row and
-            token, `correction_ids` (K, c), and `ids`, a list. Where no row has audio, or the network no speech
-            encoder, `input_values` and `attention_mask` are None; where rows have `speech_states`
-            (`m4ser.training.features`), these are `speech_hidden_states` (B, m, width), and `attention_mask` (B, m)
-            is theirs.
+            token, `correction_ids` (K, c), and as lists `ids` and `transcripts`, whose entries may be None. Where no
+            row has audio, or the network no speech encoder, `input_values` and `attention_mask` are None; where rows
+            have `speech_states` (`m4ser.training.features`), these are `speech_hidden_states` (B, m, width), and
+            `attention_mask` (B, m) is theirs.
         """
         rate = self.processor.feature_extractor.sampling_rate
         ids = [row["id"] for row in rows]
@@ -61,6 +61,7 @@ class M4SERCollator:
         if self.augmentation is not None and self.augmentation.mask:
             self._hide_tokens(batch["input_ids"], ids, self.augmentation)
         batch["ids"] = ids
+        batch["transcripts"] = [row["transcript"] for row in rows]
         batch["labels"] = torch.tensor([row["emotion"] for row in rows])
         batch["aed_labels"] = _pad([row["aed_labels"] for row in rows], batch["input_ids"].shape[1])
         positions = [(index, position) for index, row in enumerate(rows) for position in row["correction_positions"]]

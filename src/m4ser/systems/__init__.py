@@ -1,7 +1,8 @@
 """The systems that can be trained, by name: M4SER, and one network for each file of this folder.
 
-A file defines a config and one [`EmotionModel`]; the config's `model_type` is the name of `--system`. Nothing else
-has to know it: registration with transformers, the command line, the trainer and the report iterate `SYSTEMS`.
+A file defines a config, one [`EmotionModel`] and `PUBLICATION`; the config's `model_type` is the name of `--system`.
+Nothing else has to know it: registration with transformers, the command line, the trainer and the report iterate
+`SYSTEMS` and `PUBLICATIONS`. `common/` holds what several of them share.
 """
 
 import pkgutil
@@ -10,6 +11,7 @@ from types import ModuleType
 
 from m4ser.model.base_m4ser import EmotionModel
 from m4ser.model.modeling_m4ser import M4SERModel
+from m4ser.systems.common.publication import Publication
 
 
 def _model_class(module: ModuleType) -> type[EmotionModel]:
@@ -24,10 +26,13 @@ def _model_class(module: ModuleType) -> type[EmotionModel]:
     return models[0]
 
 
-def _find_systems() -> dict[str, type[EmotionModel]]:
-    models: list[type[EmotionModel]] = [M4SERModel]
-    models += [_model_class(import_module(f"{__name__}.{file.name}")) for file in pkgutil.iter_modules(__path__)]
-    return {model.config_class.model_type: model for model in models}
+_MODULES = [import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__) if not file.ispkg]
+_MODELS: list[type[EmotionModel]] = [M4SERModel, *map(_model_class, _MODULES)]
 
+SYSTEMS = {model.config_class.model_type: model for model in _MODELS}
 
-SYSTEMS = _find_systems()
+PUBLICATIONS: dict[str, Publication] = {
+    _model_class(module).config_class.model_type: module.PUBLICATION
+    for module in _MODULES
+    if hasattr(module, "PUBLICATION")
+}

@@ -12,30 +12,25 @@ target; what is aligned over time is aligned by the interaction's attention alon
 concatenated; all terms weigh 1.
 """
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
-from m4ser.model.configuration_m4ser import EmotionConfig
 from m4ser.model.fusion_m4ser import CrossModalEncoder, masked_mean
+from m4ser.systems.common.bimodal import BimodalConfig
+from m4ser.systems.common.publication import Publication
+
+PUBLICATION = Publication(
+    "Hou et al., IEEE Transactions on Circuits and Systems for Video Technology, 2023, doi 10.1109/TCSVT.2023.3247822",
+    fidelity="C",
+)
 
 
-class SAMSConfig(EmotionConfig):
-    """[`EmotionConfig`] of both modalities.
-
-    Raises:
-        ValueError: a modality is left out.
-    """
+class SAMSConfig(BimodalConfig):
+    """[`BimodalConfig`]."""
 
     model_type = "sams"
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        if not self.is_multimodal:
-            raise ValueError(f"SAMS aligns speech and text: it cannot be built from {self.modalities[0]} alone.")
 
 
 class Spaces(nn.Module):

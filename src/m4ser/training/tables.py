@@ -10,11 +10,14 @@ from typing import Any
 
 import yaml
 
+from m4ser.model.configuration_m4ser import M4SERConfig
+from m4ser.systems import SYSTEMS
 from m4ser.training.arguments import MAPPINGS, Arguments, parse_arguments
 from m4ser.training.config_files import config_file
 from m4ser.training.runs import train_groups
 
 ROW_NAME = re.compile(r"[\w.+-]+")
+EACH_SYSTEM = "{system}"
 
 
 def train_table(table: str | Path, argv: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -31,7 +34,8 @@ def rows(table: str | Path, argv: Sequence[str]) -> dict[str, Arguments]:
 
     A table maps a row's name to what is typed on top of that: config files, which lie relative to the table, and
     options. A row is trained in the folder of its name below the output folder, so that tables with one output folder
-    share their rows. One that would be trained exactly as a row before it is left out.
+    share their rows. One that would be trained exactly as a row before it is left out. A row with {system} in its name
+    stands for one of each system besides M4SER; it may have {system} in what it adds, too.
 
     Returns:
         {row: its `Arguments`}.
@@ -66,9 +70,19 @@ def read_table(path: Path) -> dict[str, str | None]:
         raise ValueError(
             f"{path} is no table: it maps each row's name to options and config files, such as --adversarial_weight 0."
         )
-    if strange := [name for name in table if not ROW_NAME.fullmatch(str(name))]:
+    if strange := [name for name in table if not ROW_NAME.fullmatch(str(name).replace(EACH_SYSTEM, "system"))]:
         raise ValueError(f"{path}: a row's name is that of its folder, letters, digits and . + - _; not {strange[0]}.")
-    return {str(name): additions for name, additions in table.items()}
+    return dict(pair for name, additions in table.items() for pair in _expand(str(name), additions))
+
+
+def _expand(name: str, additions: str | None) -> Iterator[tuple[str, str | None]]:
+    """Yield a row, or one for each system where its name holds `EACH_SYSTEM`."""
+    if EACH_SYSTEM not in name:
+        yield name, additions
+        return
+    for system in SYSTEMS:
+        if system != M4SERConfig.model_type:
+            yield name.replace(EACH_SYSTEM, system), additions and additions.replace(EACH_SYSTEM, system)
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
