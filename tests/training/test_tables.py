@@ -13,6 +13,7 @@ from m4ser.evaluation.paper.figures import sensitivity_lines
 from m4ser.evaluation.paper.published import published
 from m4ser.evaluation.report.runs import find_runs
 from m4ser.evaluation.report.variants import variant_name
+from m4ser.systems import SYSTEMS
 from m4ser.training.tables import rows, train_table
 from tests.finished_runs import finished_run
 from tests.tiny_corpus import SMALL, write_tiny_corpus
@@ -141,3 +142,19 @@ def test_missing_table_or_dataset():
         rows("nowhere.yaml", REQUIRED)
     with pytest.raises(ValueError, match="row human_transcripts: No dataset: give --dataset FOLDER"):
         rows(TABLES / "table_6.yaml", [])
+
+
+def test_row_for_each_system(tmp_path):
+    (tmp_path / "table.yaml").write_text('full:\n"{system}-b": --system {system} --contrastive_weight 0\n')
+    found = rows(tmp_path / "table.yaml", [SMALL, *REQUIRED])
+    others = [name for name in SYSTEMS if name != "m4ser"]
+    assert list(found) == ["full", *(f"{name}-b" for name in others)]
+    assert [row.model.system for row in found.values()] == ["m4ser", *others]
+
+
+@pytest.mark.parametrize("name", ["systems", "systems_as_published"])
+def test_tables_of_systems_hold_every_system(name):
+    found = rows(TABLES / f"{name}.yaml", [str(ROOT / "configs" / "iemocap.yaml"), *REQUIRED])
+    assert {row.model.system for row in found.values()} == set(SYSTEMS)
+    variants = {variant_name(row.as_dict()) for row in found.values()}
+    assert variants >= {"full", *(SYSTEMS[name].title for name in SYSTEMS if name != "m4ser")}

@@ -163,7 +163,11 @@ def conclude(
     output_dir = Path(arguments.training.output_dir)
     best = accelerator.prepare_model(SYSTEMS[arguments.model.system].from_pretrained(output_dir), evaluation_mode=True)
     held_out = {"validation": loaders.validation} | ({"test": loaders.test} if loaders.test else {})
-    measured = {name: evaluate(best, loader, accelerator) for name, loader in held_out.items()}
+    measured, seconds = {}, 0.0
+    for name, loader in held_out.items():
+        started = time.monotonic()
+        measured[name] = evaluate(best, loader, accelerator)
+        seconds = time.monotonic() - started  # of the last, which is the test split where there is one
     labels = experiment.corpus["train"].features["emotion"].names
     if accelerator.is_main_process:
         write_predictions(output_dir, {name: rows for name, (_, rows) in measured.items()}, labels)
@@ -175,6 +179,7 @@ def conclude(
         parameters=experiment.model.num_parameters(),
         labels=labels,
         splits={name: scores for name, (scores, _) in measured.items()},
+        test_seconds=seconds if loaders.test else None,
         partition=experiment.partition,
         begun=begun,
     )

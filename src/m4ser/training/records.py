@@ -187,12 +187,14 @@ def write_results(
     parameters: int,
     labels: Sequence[str],
     splits: Mapping[str, Mapping[str, Any]],
+    test_seconds: float | None,
     partition: Partition,
     begun: float,
 ) -> dict[str, Any]:
     """Write results.json, the scores by split with all it takes to repeat them, and losses.png; return the results.
 
-    Its `seconds` are the wall time since the run has `begun` by `time.monotonic`.
+    Its `seconds` are the wall time since the run has `begun` by `time.monotonic`; `test_seconds` that of the test
+    split's evaluation, None where nothing is tested.
     """
     training = arguments.training
     is_last = training.selection_metric == LAST_EPOCH
@@ -213,6 +215,7 @@ def write_results(
         "parameters": parameters,
         "seconds": round(time.monotonic() - begun, 1),
         "training_seconds": round(progress.training_seconds, 1),
+        "test_seconds": None if test_seconds is None else round(test_seconds, 2),
         "processes": accelerator.num_processes,
         "precision": accelerator.mixed_precision,
         "hardware": hardware(),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from m4ser.evaluation.paper import figures as paper_figures
 from m4ser.evaluation.paper.representation_figures import representations
+from m4ser.evaluation.paper.systems_table import systems_table
 from m4ser.evaluation.paper.tables import CORPORA, TABLES, system_table, transfer_table
 from m4ser.evaluation.report import figures, result_tables
 from m4ser.evaluation.report.figures import Plot
@@ -53,7 +54,8 @@ def all_tables(corpora: Corpora) -> list[Table]:
         for make in result_tables.TABLES
         if len(members) > 1 or make is not result_tables.comparison_table
     ]
-    systems = [system_table(number, groups) for number in CORPORA]
+    field = [table for pair in corpora.items() if (table := systems_table(*pair)) is not None]
+    systems = [*field, *(system_table(number, groups) for number in CORPORA)]
     paper = [make(*pair) for pair in corpora.items() for make in TABLES]
     paper = [table for table in paper if not table.is_published_only]  # the same published rows for each corpus
     transfer = [transfer_table(number, groups) for number in ("VIII", "IX")]
