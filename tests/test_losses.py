@@ -189,7 +189,9 @@ def test_padding_never_changes_a_loss(more):
 
 def weights(**changes):
     chosen = {"auxiliary_weight": 0.1, "detection_weight": 3.0, "adversarial_weight": 0.01, "contrastive_weight": 0.2}
-    return SimpleNamespace(**{**chosen, "temperature": 0.5, "contrastive_include_self": False, **changes})
+    return SimpleNamespace(
+        **{**chosen, "temperature": 0.5, "recognition_weight": 0.1, "contrastive_include_self": False, **changes}
+    )
 
 
 def test_joint_loss_is_equation_22():
@@ -261,9 +263,9 @@ def test_own_loss_with_a_taken_name_is_refused():
 
 
 def test_task_without_a_loss_is_refused():
-    check_objective(weights(), ("detection", "correction"))
-    with pytest.raises(ValueError, match="No loss trains the auxiliary task recognition"):
-        check_objective(weights(), ("detection", "recognition"))
+    check_objective(weights(), ("detection", "correction", "recognition"))
+    with pytest.raises(ValueError, match="No loss trains the auxiliary task diarization"):
+        check_objective(weights(), ("detection", "diarization"))
 
 
 def test_loss_with_an_unknown_weight_is_refused(monkeypatch):

@@ -240,6 +240,10 @@ class OnnxNetwork(nn.Module):
         return False
 
     @property
+    def can_transcribe(self) -> bool:
+        return False
+
+    @property
     def max_text_length(self) -> int | None:
         return None
 

@@ -204,6 +204,12 @@ def replacement_tokens(batch: Mapping[str, Any]) -> Tensor:
     return (batch["correction_ids"] != IGNORED).sum()
 
 
+def transcribed(batch: Mapping[str, Any]) -> Tensor:
+    """Count the recordings that have a transcript to recognize."""
+    labels = batch.get("recognition_labels")
+    return recordings(batch) * 0 if labels is None else (labels != IGNORED).any(-1).sum()
+
+
 def frames(batch: Mapping[str, Any]) -> Tensor:
     """Count the valid frames."""
     return batch["frame_lengths"].sum()
@@ -237,6 +243,15 @@ def _error_detection(inputs: LossInputs) -> Tensor | None:
 def _error_correction(inputs: LossInputs) -> Tensor | None:
     logits = getattr(inputs.output, "aec_logits", None)
     return None if logits is None else error_correction_loss(logits, inputs.batch["correction_ids"])
+
+
+def _recognition(inputs: LossInputs) -> Tensor | None:
+    logits = getattr(inputs.output, "recognition_logits", None)
+    if logits is None:
+        return None
+    batch = inputs.batch
+    losses = recognition_loss(logits, inputs.output.frame_mask, batch["recognition_labels"])
+    return losses.sum() / transcribed(batch).clamp(min=1)
 
 
 def _generator(inputs: LossInputs) -> Tensor | None:
@@ -275,6 +290,14 @@ OBJECTIVES: dict[str, Objective] = {
             _error_correction,
             ("auxiliary_weight",),
             task="correction",
+        ),
+        Objective(
+            "recognition",
+            "recognition, L_CTC",
+            transcribed,
+            _recognition,
+            ("recognition_weight",),
+            task="recognition",
         ),
         Objective("generator", "generator, L_G", frames, _generator, ("adversarial_weight",), expectation=True),
         Objective(

@@ -35,7 +35,8 @@ TEXT = {
 }
 SIZES = {"hidden_size": WIDTH, "num_attention_heads": HEADS, "intermediate_size": 36}
 TRANSCRIPTS = ["the night was great", "a b", None, "meal"]
-OPTIONS = SimpleNamespace(**dict.fromkeys(WEIGHT_SYMBOLS, 1.0), temperature=0.07, contrastive_include_self=False)
+WEIGHTS = dict.fromkeys((*WEIGHT_SYMBOLS, "recognition_weight"), 1.0)
+OPTIONS = SimpleNamespace(**WEIGHTS, temperature=0.07, contrastive_include_self=False)
 
 
 @pytest.fixture(params=sorted(SYSTEMS))

@@ -77,7 +77,10 @@ def test_sums_on_two_processes_and_accumulated(tmp_path):
 
 
 def test_scales_by_hand():
-    """3 and 1 recordings, 4 and 6 tagged tokens, 0 and 2 of replacements, 10 and 30 frames, 2 and 0 anchors."""
+    """3 and 1 recordings, 4 and 6 tagged tokens, 0 and 2 of replacements, 10 and 30 frames, 2 and 0 anchors.
+
+    And 2 and 1 transcripts.
+    """
     window = [
         {
             "labels": torch.tensor([0, 0, 1]),
@@ -85,6 +88,7 @@ def test_scales_by_hand():
             "aed_labels": torch.tensor([[0, 1, -100], [2, -100, -100], [0, -100, -100]]),
             "correction_ids": torch.empty(0, 1, dtype=torch.long),
             "frame_lengths": torch.tensor([2, 3, 5]),
+            "recognition_labels": torch.tensor([[4, 2], [3, -100], [-100, -100]]),
         },
         {
             "labels": torch.tensor([0]),
@@ -92,6 +96,7 @@ def test_scales_by_hand():
             "aed_labels": torch.tensor([[0, 0, 0, 1, 2, 0, -100]]),
             "correction_ids": torch.tensor([[5, 1, -100]]),
             "frame_lengths": torch.tensor([30]),
+            "recognition_labels": torch.tensor([[1, -100]]),
         },
     ]
     scales = LossScales(window, Accelerator(cpu=True))
@@ -99,6 +104,7 @@ def test_scales_by_hand():
         "emotion": (0.75, 0.25),
         "error_detection": (0.4, 0.6),
         "error_correction": (0.0, 1.0),
+        "recognition": (0.666667, 0.333333),
         "discriminator": (0.25, 0.75),
         "generator": (0.25, 0.75),
         "contrastive": (1.0, 0.0),

@@ -8,6 +8,7 @@ import torch
 
 from m4ser.data.augmentation import Augmentation
 from m4ser.model.audio_m4ser import load_audio
+from m4ser.model.recognition_m4ser import character_labels
 
 if TYPE_CHECKING:
     from m4ser.model.processing_m4ser import M4SERProcessor
@@ -24,6 +25,7 @@ class M4SERCollator:
         max_seconds: of a longer recording only a window is taken: the middle, or, with `augmentation`, another part
             each epoch.
         has_speech: whether the network has a speech encoder; for one without, no recording is decoded.
+        vocabulary: of its CTC head, where it has one.
     """
 
     def __init__(
@@ -32,20 +34,23 @@ class M4SERCollator:
         augmentation: Augmentation | None = None,
         max_seconds: float | None = None,
         has_speech: bool = True,
+        vocabulary: Sequence[str] = (),
     ):
         self.processor = processor
         self.augmentation = augmentation
         self.max_seconds = max_seconds
         self.has_speech = has_speech
+        self.vocabulary = vocabulary
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Collate rows with the columns of `m4ser.data.schema`, label columns included.
 
         Returns:
             The processor's four inputs, `labels` (B,), `aed_labels` (B, n), `correction_positions` (K, 2) as row and
-            token, `correction_ids` (K, c), and as lists `ids` and `transcripts`, whose entries may be None. Where no
-            row has audio, or the network no speech encoder, `input_values` and `attention_mask` are None; where rows
-            have `speech_states` (`m4ser.training.features`), these are `speech_hidden_states` (B, m, width), and
+            token, `correction_ids` (K, c), `recognition_labels` (B, characters), and as lists `ids` and
+            `transcripts`, whose entries may be None, as they are for a recording that was cut. Where no row has
+            audio, or the network no speech encoder, `input_values` and `attention_mask` are None; where rows have
+            `speech_states` (`m4ser.training.features`), these are `speech_hidden_states` (B, m, width), and
             `attention_mask` (B, m) is theirs.
         """
         rate = self.processor.feature_extractor.sampling_rate
@@ -61,7 +66,8 @@ class M4SERCollator:
         if self.augmentation is not None and self.augmentation.mask:
             self._hide_tokens(batch["input_ids"], ids, self.augmentation)
         batch["ids"] = ids
-        batch["transcripts"] = [row["transcript"] for row in rows]
+        batch["transcripts"] = [None if self._is_cut(row) else row["transcript"] for row in rows]
+        batch["recognition_labels"] = character_labels(batch["transcripts"], self.vocabulary)
         batch["labels"] = torch.tensor([row["emotion"] for row in rows])
         batch["aed_labels"] = _pad([row["aed_labels"] for row in rows], batch["input_ids"].shape[1])
         positions = [(index, position) for index, row in enumerate(rows) for position in row["correction_positions"]]
@@ -69,6 +75,10 @@ class M4SERCollator:
         batch["correction_positions"] = torch.tensor(positions, dtype=torch.long).reshape(-1, 2)
         batch["correction_ids"] = _pad(replacements, max(map(len, replacements), default=1))
         return batch
+
+    def _is_cut(self, row: dict[str, Any]) -> bool:
+        """Tell whether a window of a recording is taken, which says less than its transcript."""
+        return self.max_seconds is not None and row["duration"] > self.max_seconds
 
     def _waveforms(self, rows: Sequence[dict[str, Any]], rate: int) -> list[np.ndarray]:
         waveforms = [load_audio(row["audio"], target_sampling_rate=rate, name=row["id"]) for row in rows]

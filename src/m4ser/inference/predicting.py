@@ -14,6 +14,7 @@ from m4ser.environment import multiplies_bfloat16
 from m4ser.export import OnnxPipeline
 from m4ser.inference.recordings import files_in, is_list
 from m4ser.inference.speakers import Turn, predict_turns, read_rttm, turns_of
+from m4ser.model.asr_m4ser import OWN_ASR
 from m4ser.model.audio_m4ser import AudioError
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 from m4ser.model.windowing_m4ser import aggregate, check_window
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
 # What else of the pipeline's outputs is in a row, under its name there.
-OUTPUT_NAMES = {"text": "transcript", "correction": "correction", "warning": "warning"}
+OUTPUT_NAMES = {"text": "transcript", "words": "words", "correction": "correction", "warning": "warning"}
 WINDOW = 5.0  # seconds of a timeline's windows
 
 
@@ -66,7 +67,7 @@ def load_pipeline(
         ValueError: there is no such model or file, or a dtype or device was given for ONNX.
     """
     refuse_missing(model, "model")
-    if asr is not None:
+    if asr not in (None, OWN_ASR):
         refuse_missing(asr, "ASR model")
     if backend == "torch":
         classify = M4SERPipeline.from_pretrained(

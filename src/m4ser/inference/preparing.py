@@ -49,9 +49,11 @@ class Preparer:
 
     Args:
         processor: the model's. takes_speech: whether the network has a speech encoder. batch_size: of recordings.
+        needs_texts: whether recordings have to be transcribed first; where not, the network does it itself.
     """
 
-    def __init__(self, processor: M4SERProcessor, takes_speech: bool, batch_size: int):
+    def __init__(self, processor: M4SERProcessor, takes_speech: bool, batch_size: int, needs_texts: bool = True):
+        self.needs_texts = needs_texts
         self._processor, self._takes_speech, self._batch_size = processor, takes_speech, batch_size
         self._rate: int = processor.feature_extractor.sampling_rate
 
@@ -59,21 +61,21 @@ class Preparer:
         """Load recordings, and batch them where all have texts."""
         loaded = [load_recording(recording.load(), self._rate, self._takes_speech) for recording in recordings]
         prepared = Prepared(recordings, loaded)
-        if not prepared.without_text:
+        if not self.needs_texts or not prepared.without_text:
             prepared.batches = self.batches(loaded)
             for recording in loaded:
                 recording.waveform = NOTHING  # it is in the batches
         return prepared
 
     def batches(self, loaded: Sequence[LoadedRecording]) -> list[Batch]:
-        """Return the batches of those that can be used; all of these have texts."""
+        """Return the batches of those that can be used; all of these have texts, where the network needs them."""
         usable = [index for index, recording in enumerate(loaded) if recording.error is None]
         grouped = batches_by_length(usable, lambda index: len(loaded[index].waveform) / self._rate, self._batch_size)
         return [(batch, self._process([loaded[index] for index in batch])) for batch in grouped]
 
     def _process(self, batch: Sequence[LoadedRecording]) -> dict[str, Any]:
         waveforms = [recording.waveform for recording in batch] if self._takes_speech else None
-        texts = [recording.text for recording in batch]
+        texts = [recording.text or "" for recording in batch]
         inputs = dict(self._processor(waveforms, texts, sampling_rate=self._rate, return_tensors="np"))
         # In bytes: as it is, the samples' mask is as large as the samples on the way from another process.
         return {name: values.astype(np.uint8) if name in MASKS else values for name, values in inputs.items()}

@@ -18,6 +18,7 @@ from m4ser.inference.recordings import Recording
 from m4ser.inference.shared_memory import SharedMemory
 from m4ser.model.marking_m4ser import decode_words
 from m4ser.model.pipeline_m4ser import LoadedRecording, M4SERPipeline
+from m4ser.model.recognition_m4ser import with_own_texts
 
 SCORE = "score_"  # before the name of an emotion
 WINDOW_BATCHES = 8  # that are sorted by length together
@@ -73,7 +74,8 @@ class Scorer:
         self.labels: list[str] = [self.model.config.id2label[index] for index in range(self.model.config.num_labels)]
         self._classify = classify
         takes_speech = "speech" in self.model.config.modalities
-        self._preparer = Preparer(self.processor, takes_speech, options.batch_size)
+        needs_texts = not classify.transcribes_itself
+        self._preparer = Preparer(self.processor, takes_speech, options.batch_size, needs_texts)
         self._pool: ProcessPoolExecutor | None = None
         self._memories: list[SharedMemory] = []
         self._free = deque[int]()  # the indices of those that no window is in
@@ -212,18 +214,19 @@ class Scorer:
 
     def score_loaded(self, loaded: Sequence[LoadedRecording]) -> pa.Table:
         """Score recordings that are loaded already; return a row each, in their order, without ids."""
-        batches = [] if any(one.text is None for one in loaded) else self._preparer.batches(loaded)
+        waits = self._preparer.needs_texts and any(one.text is None for one in loaded)
+        batches = [] if waits else self._preparer.batches(loaded)
         return self._score_window(Prepared([Recording("")] * len(loaded), list(loaded), batches))
 
     def _score_window(self, window: Prepared) -> pa.Table:
-        if window.without_text:
+        if self._preparer.needs_texts and window.without_text:
             self._transcribe(window.without_text)
             window.batches = self._preparer.batches(window.loaded)
         loaded, count = window.loaded, len(window.loaded)
         scores = np.full((count, len(self.labels)), np.nan, np.float32)  # stays so where there is an error
         extra: dict[str, list[Any]] = {name: [None] * count for name in ("correction", "embedding")}
         for batch, inputs in window.batches:
-            scores[batch], found = self._score_batch(self._on_device(inputs))
+            scores[batch], found = self._score_batch(self._on_device(inputs), [loaded[index] for index in batch])
             for name, values in found.items():
                 for index, value in zip(batch, values, strict=True):
                     extra[name][index] = value
@@ -257,8 +260,18 @@ class Scorer:
         return BatchFeature(tensors).to(self.model.device, self.model.dtype)
 
     @torch.inference_mode()
-    def _score_batch(self, inputs: BatchFeature) -> tuple[np.ndarray, dict[str, Sequence[Any]]]:
-        """Return the scores of a batch (B, e), and the other columns that the options name."""
+    def _score_batch(
+        self, inputs: Mapping[str, Any], loaded: Sequence[LoadedRecording]
+    ) -> tuple[np.ndarray, dict[str, Sequence[Any]]]:
+        """Return the scores of a batch (B, e), and the other columns that the options name.
+
+        Recordings without a text get the network's own.
+        """
+        if any(one.text is None for one in loaded):
+            texts = [one.text for one in loaded]
+            inputs, transcriptions = with_own_texts(self.model, self.processor.tokenizer, inputs, texts)
+            for one, transcription in zip(loaded, transcriptions, strict=True):
+                one.text = transcription.text
         output = self.model(**inputs)
         logits = output.logits.float() / self.model.config.calibration_temperature
         found: dict[str, Sequence[Any]] = {}

@@ -3,16 +3,23 @@
 import logging
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import Pipeline, pipeline
+
+from .recognition_m4ser import Transcription, split_at_pauses, with_own_texts
 
 logger = logging.getLogger(__name__)
 
 Segment = tuple[int, int, str]
 # 25 ms, what the first frame of a wav2vec 2.0 encoder takes. No word is shorter, and some ASR models fail on less.
 MIN_SECONDS = 0.025
+
+
+OWN_ASR = "self"  # the CTC head of the network itself, where an ASR model is named
+OWN_SECONDS = 30  # that the network transcribes at once, of a longer recording in segments
 
 
 class ASRTranscriber:
@@ -27,6 +34,7 @@ class ASRTranscriber:
 
     def __init__(self, asr: Pipeline | str | None, sampling_rate: int, device: torch.device | str):
         self._asr = asr
+        self.name = asr if isinstance(asr, str) else type(asr).__name__
         self.sampling_rate = sampling_rate
         self.device = device
 
@@ -125,3 +133,73 @@ class ASRTranscriber:
                 segments.append((start, end, chunk["text"].strip()))
                 position = end
         return segments
+
+
+class OwnTranscriber:
+    """Transcribes waveforms with the CTC head of the network itself, as [`ASRTranscriber`] does.
+
+    Args:
+        model: an [`M4SERModel`] that can transcribe. processor: its [`M4SERProcessor`].
+    """
+
+    name = OWN_ASR
+
+    def __init__(self, model: Any, processor: Any):
+        self._model, self._processor = model, processor
+        self.sampling_rate: int = processor.feature_extractor.sampling_rate
+        self.window = float(OWN_SECONDS * self.sampling_rate)
+
+    def transcribe(self, waveforms: Sequence[np.ndarray], batch_size: int = 1) -> list[str]:
+        """Transcribe waveforms of shape (samples,), `batch_size` at once; the texts come in their order."""
+        batches = (waveforms[start : start + batch_size] for start in range(0, len(waveforms), batch_size))
+        return [one.text for batch in batches for one in self._transcriptions(batch)]
+
+    def check_segments(self) -> None:
+        """Accept: the head gives the times of words, by which pauses end segments."""
+
+    def segments(self, waveform: np.ndarray) -> list[Segment]:
+        """Transcribe a waveform into segments of speech, as [`ASRTranscriber.segments`] does."""
+        (found,) = self._transcriptions([waveform])
+        return [
+            (
+                round(words[0].start * self.sampling_rate),
+                min(len(waveform), round(words[-1].end * self.sampling_rate)),
+                " ".join(word.text for word in words),
+            )
+            for words in split_at_pauses(found.words)
+        ]
+
+    def complete(self, inputs: dict[str, Any], kept: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Transcribe, within a forward of the pipeline, what has no text.
+
+        Args:
+            inputs: of the network. kept: "text" of one recording or a list of them, None where there is none.
+
+        Returns:
+            The inputs that [`with_own_texts`] gives, and `kept` with the texts, and their "words".
+        """
+        is_batch = isinstance(kept["text"], list)
+        texts = kept["text"] if is_batch else [kept["text"]]
+        inputs, found = with_own_texts(self._model, self._processor.tokenizer, inputs, texts)
+        text, words = [one.text for one in found], [[vars(word) for word in one.words] for one in found]
+        return inputs, kept | {"text": text if is_batch else text[0], "words": words if is_batch else words[0]}
+
+    def _transcriptions(self, waveforms: Sequence[np.ndarray]) -> list[Transcription]:
+        inputs = self._processor(list(waveforms), sampling_rate=self.sampling_rate)
+        inputs = inputs.to(self._model.device, self._model.dtype)
+        return self._model.transcribe(inputs["input_values"], inputs["attention_mask"])
+
+
+def choose_transcriber(asr: Pipeline | str | None, model: Any, processor: Any) -> ASRTranscriber | OwnTranscriber:
+    """Return the transcriber that `asr` names; by default the network's own head, then the processor's ASR model.
+
+    Raises:
+        ValueError: "self" for a network that cannot transcribe.
+    """
+    if asr is None:
+        asr = OWN_ASR if model.can_transcribe else processor.asr_model_id
+    if asr == OWN_ASR:
+        if not model.can_transcribe:
+            raise ValueError('asr="self" needs a model with the auxiliary task "recognition"; name an ASR model.')
+        return OwnTranscriber(model, processor)
+    return ASRTranscriber(asr, processor.feature_extractor.sampling_rate, model.device)

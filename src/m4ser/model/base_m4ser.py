@@ -212,7 +212,7 @@ class EmotionModel(PreTrainedModel):
             ValueError: there are no waveforms, or this model was built without a speech encoder.
         """
         if self.speech_encoder is None or (input_values is None and speech_hidden_states is None):
-            raise ValueError(_missing("speech", "input_values", self.speech_encoder))
+            raise ValueError(missing_input("speech", "input_values", self.speech_encoder))
         return self.speech_encoder(input_values, attention_mask, speech_hidden_states)
 
     def encode_text(
@@ -224,7 +224,7 @@ class EmotionModel(PreTrainedModel):
             ValueError: there are no hypotheses, or this model was built without a text encoder.
         """
         if self.text_encoder is None or input_ids is None:
-            raise ValueError(_missing("text", "input_ids", self.text_encoder))
+            raise ValueError(missing_input("text", "input_ids", self.text_encoder))
         mask = torch.ones_like(input_ids) if text_attention_mask is None else text_attention_mask
         return self.text_encoder(input_ids, mask), mask.bool()
 
@@ -239,6 +239,11 @@ class EmotionModel(PreTrainedModel):
     def can_correct(self) -> bool:
         """Whether the model has a `correct` that corrects hypotheses."""
         return self.error_corrector is not None
+
+    @property
+    def can_transcribe(self) -> bool:
+        """Whether the model has a `transcribe` that needs no other ASR model."""
+        return False
 
     @property
     def max_text_length(self) -> int | None:
@@ -345,7 +350,8 @@ def _refuse_damaged(model: PreTrainedModel, report: Mapping[str, Any], name: str
             raise ModelError(f"The model {name!r} is damaged: its weight {key} holds NaN or infinite numbers.")
 
 
-def _missing(modality: str, name: str, encoder: nn.Module | None) -> str:
+def missing_input(modality: str, name: str, encoder: nn.Module | None) -> str:
+    """Return the sentence for a forward without a modality's input, or of a model without its encoder."""
     if encoder is None:
         return f"This model was built without a {modality} encoder."
     return f'This model needs {name}: give the processor\'s, or build it without "{modality}" in modalities.'

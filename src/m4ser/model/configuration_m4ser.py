@@ -12,7 +12,7 @@ TEMPERATURES = (1e-3, 1e3)  # beyond, scores are 0 and 1, or all the same
 PROBLEM_TYPE = "single_label_classification"  # as transformers calls it
 REPRESENTATIONS = ("specific", "invariant")
 # Every auxiliary task that there is, and those that a config has unless it says otherwise.
-AUXILIARY_TASKS = ("detection", "correction")
+AUXILIARY_TASKS = ("detection", "correction", "recognition")
 DEFAULT_AUXILIARY_TASKS = ("detection", "correction")
 
 # Where transformers finds the classes in a saved folder, where m4ser is not installed.
@@ -88,6 +88,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+
+ENGLISH_CHARACTERS = " 'abcdefghijklmnopqrstuvwxyz"
 
 Config = TypeVar("Config", bound="EmotionConfig")
 
@@ -261,8 +263,9 @@ class M4SERConfig(EmotionConfig):
     Args:
         speech_config, text_config (`PreTrainedConfig` or `dict`, *optional*): the encoders, as of [`EmotionConfig`].
         representations (`list[str]`): "specific", "invariant" or both (Table IV B); none is the concat baseline.
-        auxiliary_tasks (`list[str]`): "detection", "correction" or both (Table IV C). What is left out of these
-            lists is not built.
+        auxiliary_tasks (`list[str]`): "detection", "correction" or both (Table IV C), and "recognition", which the
+            paper has not: a CTC head on the speech encoder, with which the network transcribes for itself. What is
+            left out of these lists is not built.
         correction_intermediate_size (`int`): feed-forward width of the correction decoder.
         max_correction_length (`int`): longest replacement of one CHANGE, in tokens, the end token included. Without
             "detection" that is the longest text.
@@ -271,10 +274,13 @@ class M4SERConfig(EmotionConfig):
             mean of its tokens'). To be chosen on validation data; the most probable tag by default.
         correction_bos_token_id, correction_eos_token_id (`int`, *optional*): what opens and closes a replacement: the
             tokenizer's [CLS] and [SEP]. By default what `text_config` calls so (RoBERTa's <s> and </s>), or BERT's.
+        recognition_vocabulary (`list[str]`, *optional*): what each id of the CTC head stands for, "" for the blank,
+            which is the first, and for tokens that are not spoken; English letters, the apostrophe and a space by
+            default.
         kwargs: fields of [`EmotionConfig`].
 
     Raises:
-        ValueError: as of [`EmotionConfig`], or an unknown representation or task.
+        ValueError: as of [`EmotionConfig`], an unknown representation or task, or a vocabulary without the blank.
     """
 
     model_type = "m4ser"
@@ -294,6 +300,7 @@ class M4SERConfig(EmotionConfig):
         correction_threshold: float | None = None,
         correction_bos_token_id: int | None = None,
         correction_eos_token_id: int | None = None,
+        recognition_vocabulary: Sequence[str] | None = None,
         **kwargs: Any,
     ):
         super().__init__(speech_config, text_config, **kwargs)
@@ -306,6 +313,11 @@ class M4SERConfig(EmotionConfig):
         closing = (correction_eos_token_id, *_token_ids(self.text_config, "sep_token_id", "eos_token_id"), 102)
         self.correction_bos_token_id = next(token_id for token_id in opening if token_id is not None)
         self.correction_eos_token_id = next(token_id for token_id in closing if token_id is not None)
+        if recognition_vocabulary is None and "recognition" in self.auxiliary_tasks:
+            recognition_vocabulary = ["", *ENGLISH_CHARACTERS]
+        self.recognition_vocabulary = recognition_vocabulary and list(recognition_vocabulary)
+        if self.recognition_vocabulary and (first := self.recognition_vocabulary[0]) != "":
+            raise ValueError(f'recognition_vocabulary begins with the blank, "", not {first!r}.')
         # Whatever repository this config came from, the next folder it is saved to holds its own code.
         self.auto_map = dict(AUTO_MAP)
         # transformers runs a repository's pipeline only where its code is trusted. Where m4ser is installed, that is

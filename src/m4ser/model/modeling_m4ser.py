@@ -6,12 +6,21 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
+from transformers import AutoModelForCTC
 
-from .base_m4ser import EmotionModel, EmotionOutput
+from .base_m4ser import EmotionModel, EmotionOutput, missing_input
 from .configuration_m4ser import M4SERConfig
 from .correction_m4ser import CHANGE, KEEP, CorrectionDecoder, apply_corrections, decode_tags, rewriting_tags
 from .fusion_m4ser import MultimodalFusion, masked_mean
 from .pipeline_m4ser import M4SERPipeline  # noqa: F401  saving a model copies the files that this one imports
+from .recognition_m4ser import (
+    RecognitionHead,
+    Transcription,
+    blank_first,
+    checkpoint_vocabulary,
+    decode,
+    has_recognition_head,
+)
 from .recording_m4ser import Recorded, Selection
 
 
@@ -24,6 +33,7 @@ class M4SEROutput(EmotionOutput):
         speech_specific, text_specific, invariant (B, m, d): the streams of eq. 9, 10 and 13 that are built.
         aed_logits (B, n, 3): KEEP, DELETE, CHANGE (eq. 2), when `detect_errors` is set.
         aec_logits (K, c, vocabulary): replacements (eq. 6), when `correction_ids` are given.
+        recognition_logits (B, m, characters): of the CTC head, when `recognize` is set.
         hidden_states: by encoder, "speech_encoder" and "text_encoder", the input of its first layer (B, m or n, width)
             and the output of each, when `output_hidden_states` is set.
         attentions: by part, the weights (B, heads, queries, keys) of each layer, when `output_attentions` is set and
@@ -38,6 +48,7 @@ class M4SEROutput(EmotionOutput):
     invariant: torch.Tensor | None = None
     aed_logits: torch.Tensor | None = None
     aec_logits: torch.Tensor | None = None
+    recognition_logits: torch.Tensor | None = None
     hidden_states: Recorded | None = None
     attentions: Recorded | None = None
 
@@ -63,7 +74,8 @@ class M4SERModel(EmotionModel):
     """Speech and ASR hypothesis in, emotion out (Fig. 2).
 
     ```
-    input_values ─> SpeechEncoder ─> H_S ─┐
+                                          ┌─> recognition (CTC)                      when requested
+    input_values ─> SpeechEncoder ─> H_S ─┤
                                           ├─> MultimodalFusion ─> mean over time ─> emotion head ─> logits
     input_ids ────> TextEncoder ───> H_T ─┤
                                           ├─> error detection (KEEP, DELETE, CHANGE)   when requested
@@ -74,10 +86,11 @@ class M4SERModel(EmotionModel):
     config: M4SERConfig
     config_class = M4SERConfig
     title = "M4SER"
-    training_options: ClassVar[dict] = {"detect_errors": True}
+    training_options: ClassVar[dict] = {"detect_errors": True, "recognize": True}
 
     error_detector: nn.Linear | None
     error_corrector: CorrectionDecoder | None
+    recognition_head: RecognitionHead | None
 
     def __init__(self, config: M4SERConfig):
         super().__init__(config)
@@ -87,7 +100,32 @@ class M4SERModel(EmotionModel):
             self.error_detector = nn.Linear(config.hidden_size, 3)
         if embeddings is not None and "correction" in config.auxiliary_tasks:
             self.error_corrector = CorrectionDecoder(config, embeddings.embedding_dim)
+        self.recognition_head = None
+        if self.speech_encoder is not None and "recognition" in config.auxiliary_tasks:
+            width, vocabulary = config.speech_config.hidden_size, config.recognition_vocabulary or ()
+            self.recognition_head = RecognitionHead(width, vocabulary, config.hidden_dropout)
         self.add_head(config.hidden_size)
+
+    @classmethod
+    def from_encoders(cls, speech_id: str | None = None, text_id: str | None = None, **config: Any) -> "M4SERModel":
+        """Return a new model around pretrained encoders, as of [`EmotionModel.from_encoders`].
+
+        With the task "recognition", a speech encoder that was saved with a CTC head brings that and its vocabulary,
+        unless the config gives a vocabulary.
+        """
+        recognizes = speech_id is not None and "recognition" in config.get("auxiliary_tasks", ())
+        if not recognizes or "recognition_vocabulary" in config or not has_recognition_head(str(speech_id)):
+            return super().from_encoders(speech_id, text_id, **config)
+        vocabulary, blank = checkpoint_vocabulary(str(speech_id))
+        model = super().from_encoders(
+            speech_id, text_id, recognition_vocabulary=blank_first(vocabulary, blank), **config
+        )
+        if model.recognition_head is not None:
+            trust = {"trust_remote_code": False, "dtype": torch.get_default_dtype()}
+            ctc = AutoModelForCTC.from_pretrained(str(speech_id), **trust)
+            rows = {name: blank_first(weight, blank) for name, weight in ctc.lm_head.state_dict().items()}
+            model.recognition_head.lm_head.load_state_dict(rows)
+        return model
 
     def attention_modules(self) -> dict[str, Sequence[nn.Module]]:
         """Return the fusion's attention by name, as [`M4SEROutput`] lists it."""
@@ -104,6 +142,7 @@ class M4SERModel(EmotionModel):
         correction_positions: torch.Tensor | None = None,
         correction_ids: torch.Tensor | None = None,
         speech_hidden_states: torch.Tensor | None = None,
+        recognize: bool = False,
         output_hidden_states: Selection | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
@@ -119,6 +158,7 @@ class M4SERModel(EmotionModel):
             correction_ids (K, c): the replacements, each closed by EOS and then -100; gives `aec_logits`.
             speech_hidden_states (B, m, d_S): instead of `input_values`, frames that the speech encoder gave before
                 (`SpeechEncoder.encode`); `attention_mask` is theirs then, (B, m).
+            recognize: compute `recognition_logits`.
             output_hidden_states, output_attentions: give `hidden_states` and `attentions`; the config's by default.
             return_dict: False for the output's values as a tuple; the config's by default.
         """
@@ -132,6 +172,11 @@ class M4SERModel(EmotionModel):
                     output.aed_logits = self.error_detector(text[0])
                 output.aec_logits = self._correction_logits(*text, correction_positions, correction_ids)
             if self.speech_encoder is not None:
+                if self.recognition_head is not None and recognize:
+                    # The head takes the encoder's own frames, from which the others go on.
+                    frames = input_values, attention_mask, speech_hidden_states
+                    speech_hidden_states, attention_mask = self.encode_frames(*frames)
+                    output.recognition_logits = self.recognition_head(speech_hidden_states)
                 speech = self.encode_speech(input_values, attention_mask, speech_hidden_states)
             streams, mask = self._represent(speech, text)
         for name in ("speech_specific", "text_specific", "invariant"):
@@ -144,6 +189,55 @@ class M4SERModel(EmotionModel):
         output = M4SEROutput(**output)  # so that a tuple has the order of the fields, whatever was computed first
         return_dict = self.config.return_dict if return_dict is None else return_dict
         return output if return_dict else output.to_tuple()
+
+    def encode_frames(
+        self,
+        input_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        speech_hidden_states: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the speech encoder's own frames (B, m, d_S) and their mask (B, m), which `forward` takes, too.
+
+        Args:
+            input_values, attention_mask, speech_hidden_states: as of `forward`; frames that are given come back.
+        """
+        given = input_values if speech_hidden_states is None else speech_hidden_states
+        if self.speech_encoder is None or given is None:
+            raise ValueError(missing_input("speech", "input_values", self.speech_encoder))
+        if attention_mask is None:
+            attention_mask = torch.ones(given.shape[:2], dtype=torch.long, device=given.device)
+        if speech_hidden_states is not None:
+            return speech_hidden_states, attention_mask.bool()
+        return self.speech_encoder.encode(given, attention_mask)
+
+    @property
+    def can_transcribe(self) -> bool:
+        return self.recognition_head is not None
+
+    @torch.no_grad()
+    def transcribe(
+        self,
+        input_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        speech_hidden_states: torch.Tensor | None = None,
+    ) -> list[Transcription]:
+        """Transcribe recordings greedily, with the times of words.
+
+        Args:
+            input_values, attention_mask, speech_hidden_states: as of `forward`; with the frames of [`encode_frames`]
+                the speech encoder does not run again.
+
+        Returns:
+            A list of B [`Transcription`].
+
+        Raises:
+            ValueError: this model was built without recognition.
+        """
+        if self.recognition_head is None or self.speech_encoder is None:
+            raise ValueError('Transcribing needs "recognition" in the auxiliary_tasks of the config.')
+        frames, mask = self.encode_frames(input_values, attention_mask, speech_hidden_states)
+        vocabulary = self.config.recognition_vocabulary or ()
+        return decode(self.recognition_head(frames), mask, vocabulary, self.speech_encoder.frame_seconds)
 
     def _represent(
         self, speech: tuple[torch.Tensor, torch.Tensor] | None, text: tuple[torch.Tensor, torch.Tensor] | None

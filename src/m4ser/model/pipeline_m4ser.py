@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from transformers import Pipeline, pipeline
 
-from .asr_m4ser import ASRTranscriber
+from .asr_m4ser import OwnTranscriber, choose_transcriber
 from .audio_m4ser import AudioError, has_audio, load_audio
 from .base_m4ser import load_model
 from .inputs_m4ser import check_options, is_list_of_numbers, valid_unicode, with_options
@@ -54,7 +54,7 @@ class PipelineModel(Protocol):
     """Interface of the models that [`M4SERPipeline`] takes: all of [`EmotionModel`]'s, and a graph that m4ser exports.
 
     Attributes:
-        can_correct: whether there is a `correct`, as of [`M4SERModel`].
+        can_correct, can_transcribe: whether there is a `correct` or `transcribe`, as of [`M4SERModel`].
         max_text_length: the most tokens of a hypothesis; None to leave that to the tokenizer.
     """
 
@@ -69,6 +69,9 @@ class PipelineModel(Protocol):
 
     @property
     def can_correct(self) -> bool: ...
+
+    @property
+    def can_transcribe(self) -> bool: ...
 
     @property
     def max_text_length(self) -> int | None: ...
@@ -96,8 +99,9 @@ class M4SERPipeline(WindowedClassificationPipeline):
 
     Args:
         asr (*optional*): an automatic-speech-recognition pipeline, or the Hub id or folder of one, where the
-            processor's own ASR model (`asr_model_id`) is not wanted. Without either, and without a text, the
-            prediction is made from speech alone.
+            processor's own ASR model (`asr_model_id`) is not wanted; "self" for the network's own CTC head, which is
+            the default where it has one, and takes one pass of the speech encoder for text and emotion. Without any,
+            and without a text, the prediction is made from speech alone.
         allow_addresses (`bool`, *optional*): download http(s) addresses; False where inputs come from others.
         max_seconds (`float`, *optional*): of a recording that gives a timeline; a longer one is refused.
     """
@@ -115,8 +119,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         _check_vocabulary(self.model, self.processor.tokenizer)
         self._rate = self.processor.feature_extractor.sampling_rate
         self._takes_speech = "speech" in self.model.config.modalities
-        asr = self.processor.asr_model_id if asr is None else asr
-        self._transcriber = ASRTranscriber(asr, self._rate, self.device)
+        self._transcriber = choose_transcriber(asr, self.model, self.processor)
         self._warned = False
         tokenizer, longest = self.processor.tokenizer, self.model.max_text_length
         if longest is not None:  # a tokenizer may know no limit of its own
@@ -126,7 +129,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
             type(self.model).__name__,
             self.dtype,
             self.device,
-            asr if isinstance(asr, str) else bool(asr),
+            self._transcriber.name,
         )
 
     @classmethod
@@ -178,7 +181,8 @@ class M4SERPipeline(WindowedClassificationPipeline):
             abstain_below (`float`, *optional*): give a dict with "scores" and "label", which is None where the best
                 score is below this.
             return_transcript, return_correction (`bool`): give a dict with "scores" and the hypothesis
-                ("transcript"), or the hypothesis with its errors marked ("marked") and corrected ("correction").
+                ("transcript"; of the network's own also "words", each {"text", "start", "end"} in seconds), or the
+                hypothesis with its errors marked ("marked") and corrected ("correction").
             return_embeddings (`bool`): give a dict with "scores" and "embeddings", the input of the emotion head
                 (eq. 17), as a list of `hidden_size` numbers.
 
@@ -231,11 +235,16 @@ class M4SERPipeline(WindowedClassificationPipeline):
         """Whether recordings without a text are transcribed."""
         return bool(self._transcriber)
 
+    @property
+    def transcribes_itself(self) -> bool:
+        """Whether they are transcribed by the network's own CTC head, in its forward."""
+        return isinstance(self._transcriber, OwnTranscriber)
+
     def check_model_type(self, supported_models: Any) -> None:
         """Accept any model: transformers' list has its own only, and it would log an error that M4SER is not on it."""
 
     def get_iterator(self, inputs: Any, num_workers: int, batch_size: int, *parameters: Any) -> Iterator[Any]:
-        if self._transcriber:
+        if self._transcriber and not self.transcribes_itself:
             inputs, num_workers = self._load_in_batches(inputs, batch_size), 0
         return super().get_iterator(inputs, num_workers, batch_size, *parameters)
 
@@ -248,7 +257,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
     def _load_and_transcribe(self, inputs: Sequence[Any], batch_size: int = 1) -> list[LoadedRecording]:
         """Load inputs; those without a text are transcribed, `batch_size` at once."""
         recordings = [self._load(item) for item in inputs]
-        without_text = [recording for recording in recordings if recording.text is None]
+        without_text = [one for one in recordings if one.text is None and not self.transcribes_itself]
         texts = self.transcribe([recording.waveform for recording in without_text], batch_size)
         for recording, text in zip(without_text, texts, strict=True):
             recording.text = text
@@ -284,6 +293,8 @@ class M4SERPipeline(WindowedClassificationPipeline):
         self, model_inputs: dict[str, Any], return_correction: bool = False, return_embeddings: bool = False
     ) -> dict[str, Any]:
         kept = {name: model_inputs.pop(name) for name in KEPT}
+        if isinstance(self._transcriber, OwnTranscriber):
+            model_inputs, kept = self._transcriber.complete(model_inputs, kept)
         output = self.model(**model_inputs)
         logger.debug("Predicted for a batch of %d", len(output.logits))
         outputs = {
@@ -320,6 +331,8 @@ class M4SERPipeline(WindowedClassificationPipeline):
             output["label"] = best["label"] if best["score"] >= abstain_below else None
         if return_transcript or return_correction:
             output["transcript"] = model_outputs["text"]
+            if model_outputs.get("words"):
+                output["words"] = model_outputs["words"]
         if return_correction:
             correction, tokenizer = model_outputs["correction"], self.processor.tokenizer
             output["marked"] = mark_errors(tokenizer, model_outputs["text"], correction.tags)

@@ -13,6 +13,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_m4ser import EmotionConfig
 
+SAMPLING_RATE = 16_000
 PARTS = {"feature_extractor", "feature_projection", "encoder"}
 
 
@@ -35,6 +36,7 @@ class SpeechEncoder(nn.Module):
         check_speech_encoder(encoder)
         self.set_encoder(encoder)
         self.receptive_field = receptive_field(config.speech_config)
+        self.frame_seconds = math.prod(config.speech_config.conv_stride) / SAMPLING_RATE
         speech_size = config.speech_config.hidden_size
         self.projection = (
             nn.Linear(speech_size, config.hidden_size) if speech_size != config.hidden_size else nn.Identity()
@@ -184,7 +186,7 @@ def silent_padding(position_embedding: nn.Module, frame_mask: torch.Tensor) -> I
 
 
 @torch.no_grad()
-def init_filterbank(weight: torch.Tensor, sampling_rate: int = 16000) -> None:
+def init_filterbank(weight: torch.Tensor, sampling_rate: int = SAMPLING_RATE) -> None:
     """Start a first convolution (C, 1, k) as a bank of windowed sines and cosines, evenly spaced in mel.
 
     An encoder that is trained from scratch on an hour of speech hardly learns to tell frequencies apart by itself;

@@ -12,7 +12,7 @@ import numpy as np
 from torch.utils.data import Dataset
 from transformers import AudioClassificationPipeline
 
-from .asr_m4ser import ASRTranscriber, Segment
+from .asr_m4ser import ASRTranscriber, OwnTranscriber, Segment
 from .audio_m4ser import AudioError, AudioSource, stream_audio
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class WindowedClassificationPipeline(AudioClassificationPipeline):
 
     processor: Any
     _rate: int
-    _transcriber: ASRTranscriber
+    _transcriber: ASRTranscriber | OwnTranscriber
 
     def __init__(self, *args: Any, allow_addresses: bool = True, max_seconds: float = math.inf, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -111,6 +111,8 @@ class WindowedClassificationPipeline(AudioClassificationPipeline):
                 start, end = times.popleft()
                 scores = {item["label"]: item["score"] for item in output.pop("scores")}
                 output.pop("label", None)  # of this window; the entry's scores may be of several
+                for word in output.get("words", ()):
+                    word |= {"start": start + word["start"], "end": start + word["end"]}
                 yield {"start": start, "end": end, "scores": scores, "text": output.pop("transcript"), **output}
 
         return without_overlap(predictions())

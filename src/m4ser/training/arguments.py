@@ -107,6 +107,9 @@ class ObjectiveArguments:
     detection_weight: float = _weight("detection_weight", 3.0, "error detection within them")
     adversarial_weight: float = _weight("adversarial_weight", 0.01, "the adversarial loss; 0 builds no discriminator")
     contrastive_weight: float = _weight("contrastive_weight", 0.1, "the contrastive loss")
+    recognition_weight: float = field(
+        default=0.1, metadata={"help": "weight of the CTC loss, where auxiliary_tasks has recognition"}
+    )
     temperature: float = field(default=0.07, metadata={"help": "tau of the contrastive loss"})
     contrastive_include_self: bool = field(
         default=False,

@@ -1,7 +1,7 @@
 """The three splits as data loaders; the order of training is drawn from (seed, epoch)."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -37,8 +37,13 @@ class Loaders:
         arguments: Arguments,
         accelerator: Accelerator,
         has_speech: bool = True,
+        vocabulary: Sequence[str] = (),
     ) -> "Loaders":
-        """Make the loaders of a network, which decode recordings only where it `has_speech`."""
+        """Make the loaders of a network, which decode recordings only where it `has_speech`.
+
+        Args:
+            vocabulary: of the network's CTC head, where it has one.
+        """
         data, options = arguments.data, arguments.training
         augmentation = Augmentation(
             data.augment_speed, data.augment_noise, data.augment_crop, data.augment_mask, options.seed
@@ -61,7 +66,7 @@ class Loaders:
             return DataLoader(
                 corpus[split],
                 batch_sampler=sampler,
-                collate_fn=M4SERCollator(processor, augmentation, data.max_seconds, has_speech),
+                collate_fn=M4SERCollator(processor, augmentation, data.max_seconds, has_speech, vocabulary),
                 num_workers=options.num_workers,
                 worker_init_fn=_ignore_interrupts,
                 pin_memory=accelerator.device.type == "cuda",

@@ -33,7 +33,14 @@ from m4ser.training.interruption import postponed_interrupt
 from m4ser.training.loaders import Loaders, to_device
 from m4ser.training.loss_scaling import LossScales, gather_rows
 from m4ser.training.records import RunLog, write_results
-from m4ser.training.setup import Experiment, build_accelerator, build_experiment, run_identity, seed_step
+from m4ser.training.setup import (
+    Experiment,
+    build_accelerator,
+    build_experiment,
+    recognition_vocabulary,
+    run_identity,
+    seed_step,
+)
 from m4ser.training.state import Progress, TrainableModule, TrainingState
 
 KEPT_WHILE_TRAINING = 2  # checkpoints: the second in case the newest is damaged
@@ -67,7 +74,8 @@ def train(arguments: Arguments) -> dict[str, Any]:
     with accelerator.main_process_first():  # the others read what it has cached
         experiment = build_experiment(arguments, accelerator.device)
     has_speech = experiment.model.speech_encoder is not None
-    loaders = Loaders.create(experiment.corpus, experiment.processor, arguments, accelerator, has_speech)
+    vocabulary = recognition_vocabulary(experiment.model)
+    loaders = Loaders.create(experiment.corpus, experiment.processor, arguments, accelerator, has_speech, vocabulary)
     total_steps = loaders.total_steps(options.epochs, options.gradient_accumulation_steps)
     state = TrainingState.create(experiment.model, arguments, total_steps, accelerator)
     identity = run_identity(arguments, experiment, accelerator)

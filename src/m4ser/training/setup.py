@@ -30,6 +30,7 @@ from m4ser.losses import check_objective
 from m4ser.model.base_m4ser import EmotionModel
 from m4ser.model.configuration_m4ser import MODALITIES, EmotionConfig, refuse_unknown_fields
 from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.model.recognition_m4ser import has_recognition_head, vocabulary_of
 from m4ser.sources import refuse_missing
 from m4ser.systems import SYSTEMS
 from m4ser.training.adapters import add_adapters
@@ -140,10 +141,14 @@ def build_experiment(arguments: Arguments, device: torch.device | str = "cpu") -
     parts = load_corpus(arguments.data, arguments.training.seed, encodes_text)
     corpus = parts.splits
     processor = build_processor(arguments, corpus["train"])
-    model = build_model(arguments, processor.tokenizer, corpus["train"].features["emotion"].names)
+    model = build_model(
+        arguments, processor.tokenizer, corpus["train"].features["emotion"].names, corpus["train"]["transcript"]
+    )
     refuse_unknown_fields(model.config, arguments.model.fields)
     check_parts(model, arguments.training.rates)
     check_objective(arguments.objective, getattr(model.config, "auxiliary_tasks", ()))
+    if model.can_transcribe:
+        check_recognition(arguments.data, corpus["train"])
     corpus = add_error_labels(corpus, processor.tokenizer, model.config)
     if arguments.training.cache_features:
         corpus = add_speech_states(corpus, model, processor, arguments.data.max_seconds, device)
@@ -285,12 +290,43 @@ def _print_lost_letters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase
         PartialState().print(sentence)
 
 
-def build_model(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]) -> EmotionModel:
-    """Build the network for these labels and this tokenizer, whose length limit is set to the text encoder's."""
+def recognition_vocabulary(model: EmotionModel) -> Sequence[str]:
+    """Return the vocabulary of a network's CTC head; none where it has no head."""
+    return model.config.recognition_vocabulary if model.can_transcribe else ()
+
+
+def check_recognition(arguments: DataArguments, rows: datasets.Dataset) -> None:
+    """Refuse to train the recognition of recordings that have no transcript, or not the whole of it.
+
+    Raises:
+        ValueError: saying what to leave out.
+    """
+    if not any(rows["transcript"]):
+        raise DataError(
+            f'{arguments.dataset} has no transcript for the auxiliary task "recognition": leave it out of the config.'
+        )
+    if arguments.augment_crop:
+        raise ValueError(
+            'The auxiliary task "recognition" learns whole transcripts: set --augment_crop, which cuts them, to 0.'
+        )
+
+
+def build_model(
+    arguments: Arguments,
+    tokenizer: PreTrainedTokenizerBase,
+    labels: Sequence[str],
+    transcripts: Sequence[str | None] = (),
+) -> EmotionModel:
+    """Build the network for these labels and this tokenizer, whose length limit is set to the text encoder's.
+
+    Args:
+        transcripts: of the training recordings, whose characters a new CTC head can recognize.
+    """
     system = SYSTEMS[arguments.model.system]
     fields = {
         "id2label": dict(enumerate(labels)),
         **system.config_class.tokenizer_fields(tokenizer),
+        **_vocabulary_field(arguments, transcripts),
         **arguments.model.fields,
     }
     if arguments.model.init_from is not None:
@@ -314,6 +350,16 @@ def build_model(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, labels
     if model.text_encoder is not None and model.text_encoder.max_length is not None:
         tokenizer.model_max_length = min(tokenizer.model_max_length, model.text_encoder.max_length)
     return model
+
+
+def _vocabulary_field(arguments: Arguments, transcripts: Sequence[str | None]) -> dict[str, Any]:
+    """Return the config's field of a new CTC head; none where the speech encoder brings one, or none is wanted."""
+    encoder_id = arguments.model.speech_encoder
+    if "recognition" not in arguments.model.fields.get("auxiliary_tasks", ()):
+        return {}
+    if encoder_id is not None and has_recognition_head(encoder_id):
+        return {}
+    return {"recognition_vocabulary": vocabulary_of(transcripts)}
 
 
 def _freeze_unused(encoder: PreTrainedModel) -> None:

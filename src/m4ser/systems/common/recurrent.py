@@ -25,6 +25,7 @@ class BidirectionalLSTM(nn.Module):
         """Return (B, k, 2 * hidden_size) of states (B, k, d) with mask (B, k), bool."""
         run = _exported if torch.compiler.is_exporting() else _packed
         for number, layer in enumerate(self.layers):
+            assert isinstance(layer, nn.LSTM)
             states = run(layer, self.dropout(states) if number else states, mask)
         return states * mask[..., None]
 
