@@ -116,7 +116,8 @@ def test_scales_by_hand():
     assert set(OBJECTIVES) < set(expected)
     # As sums: times what there is in all, but for the expectations of eq. 20.
     scales = LossScales(window, Accelerator(cpu=True), "sum")
-    counts = {"emotion": 4, "error_detection": 10, "error_correction": 2, "contrastive": 2, "of_a_system": 4}
+    counts = {"emotion": 4, "error_detection": 10, "error_correction": 2, "recognition": 3, "contrastive": 2}
+    counts |= {"of_a_system": 4}
     for name, shares in expected.items():
         found = [float(scales.scale(index, name)) for index in (0, 1)]
         assert found == pytest.approx([share * counts.get(name, 1) for share in shares], abs=1e-6)

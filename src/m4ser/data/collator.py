@@ -1,10 +1,11 @@
 """Rows of a dataset to one padded batch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from m4ser.data.augmentation import Augmentation
 from m4ser.model.audio_m4ser import load_audio
@@ -63,18 +64,13 @@ class M4SERCollator:
         batch: dict[str, Any] = silence | dict(self.processor(waveforms, texts, sampling_rate=rate))
         if cached:
             batch |= _pad_states([row["speech_states"] for row in rows], rows[0]["speech_width"])
-        if self.augmentation is not None and self.augmentation.mask:
-            self._hide_tokens(batch["input_ids"], ids, self.augmentation)
+        if self.augmentation is not None:
+            hide_tokens(batch["input_ids"], ids, self.augmentation, self.processor.tokenizer)
         batch["ids"] = ids
         batch["transcripts"] = [None if self._is_cut(row) else row["transcript"] for row in rows]
         batch["recognition_labels"] = character_labels(batch["transcripts"], self.vocabulary)
         batch["labels"] = torch.tensor([row["emotion"] for row in rows])
-        batch["aed_labels"] = _pad([row["aed_labels"] for row in rows], batch["input_ids"].shape[1])
-        positions = [(index, position) for index, row in enumerate(rows) for position in row["correction_positions"]]
-        replacements = [replacement for row in rows for replacement in row["correction_ids"]]
-        batch["correction_positions"] = torch.tensor(positions, dtype=torch.long).reshape(-1, 2)
-        batch["correction_ids"] = _pad(replacements, max(map(len, replacements), default=1))
-        return batch
+        return batch | label_tensors(rows, batch["input_ids"].shape[1])
 
     def _is_cut(self, row: dict[str, Any]) -> bool:
         """Tell whether a window of a recording is taken, which says less than its transcript."""
@@ -94,11 +90,26 @@ class M4SERCollator:
         start = spare // 2 if self.augmentation is None else self.augmentation.window_start(spare, row_id)
         return waveform[start : start + length]
 
-    def _hide_tokens(self, input_ids: torch.Tensor, ids: Sequence[str], augmentation: Augmentation) -> None:
-        tokenizer = self.processor.tokenizer
+
+def hide_tokens(
+    input_ids: torch.Tensor, ids: Sequence[str], augmentation: Augmentation, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Mask, in `input_ids` (B, n) itself, the tokens of recordings `ids` that the augmentation hides."""
+    if augmentation.mask:
         special = torch.isin(input_ids, torch.tensor(tokenizer.all_special_ids))
         hidden = np.stack([augmentation.hidden_tokens(input_ids.shape[1], row_id) for row_id in ids])
         input_ids[torch.from_numpy(hidden) & ~special] = tokenizer.mask_token_id
+
+
+def label_tensors(rows: Sequence[Mapping[str, Any]], tokens: int) -> dict[str, torch.Tensor]:
+    """Pad the label columns of rows (`m4ser.data.labels`) to `tokens`, all CHANGE positions in one list."""
+    positions = [(index, position) for index, row in enumerate(rows) for position in row["correction_positions"]]
+    replacements = [replacement for row in rows for replacement in row["correction_ids"]]
+    return {
+        "aed_labels": _pad([row["aed_labels"] for row in rows], tokens),
+        "correction_positions": torch.tensor(positions, dtype=torch.long).reshape(-1, 2),
+        "correction_ids": _pad(replacements, max(map(len, replacements), default=1)),
+    }
 
 
 def _pad_states(states: Sequence[bytes], width: int) -> dict[str, torch.Tensor]:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import datasets
 
 SAMPLING_RATE = 16_000
+OWN_TEXT = "own"  # instead of a column with texts: what the network itself transcribes
 SPLITS = ("train", "validation", "test")
 ROWS_PER_BATCH = 64  # as a dataset is written and copied: a corpus may be larger than the memory
 

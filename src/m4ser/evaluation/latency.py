@@ -15,9 +15,11 @@ import torch
 
 from m4ser.environment import compute_device, hardware
 from m4ser.evaluation.run_data import select_rows
+from m4ser.evaluation.scoring import text_of
 from m4ser.model.audio_m4ser import load_audio
 from m4ser.model.base_m4ser import load_model
 from m4ser.model.processing_m4ser import load_processor
+from m4ser.model.recognition_m4ser import with_own_texts
 from m4ser.run_folder import LATENCY, write_measured
 
 REPEATS = 3
@@ -53,13 +55,13 @@ def time_recordings(run: str | Path, rows: datasets.Dataset, text_column: str = 
     model, processor = load_model(run).to(device), load_processor(run)
     rate = processor.feature_extractor.sampling_rate
     takes_speech = "speech" in model.config.modalities
-    pairs = [
-        (load_audio(audio) if takes_speech else None, text or "")
-        for audio, text in zip(rows["audio"], rows[text_column], strict=True)
-    ]
+    pairs = [(load_audio(row["audio"]) if takes_speech else None, text_of(row, text_column)) for row in rows]
 
-    def classify(samples: np.ndarray | None, text: str) -> None:
-        model(**processor(samples, text, sampling_rate=rate).to(device)).logits.argmax().item()  # waits for the GPU
+    def classify(samples: np.ndarray | None, text: str | None) -> None:
+        inputs = processor(samples, text, sampling_rate=rate).to(device)
+        if text is None:
+            inputs, _ = with_own_texts(model, processor.tokenizer, inputs, [text])
+        model(**inputs).logits.argmax().item()  # waits for the GPU
 
     for samples, text in pairs[:WARM_UP]:
         classify(samples, text)

@@ -1,13 +1,13 @@
 """Score a saved model on a split of a dataset: `m4ser evaluate`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 
-from m4ser.data.schema import DataError
+from m4ser.data.schema import OWN_TEXT, DataError
 from m4ser.evaluation.metrics import evaluate_predictions, expected_calibration_error
 from m4ser.evaluation.run_data import select_rows
 from m4ser.model.pipeline_m4ser import M4SERPipeline
@@ -62,10 +62,11 @@ def classify_rows(
     Raises:
         DataError: no such column, a row that cannot be used, or emotions that the model does not know.
     """
-    check_columns(rows, ("id", "audio", "emotion", text_column))
+    columns = () if text_column == OWN_TEXT else (text_column,)
+    check_columns(rows, ("id", "audio", "emotion", *columns))
     names, known = rows.features["emotion"].names, known_labels(pipeline)
     check_labels(names, known)
-    inputs = ({**(row["audio"] or {}), "text": row[text_column] or ""} for row in rows)
+    inputs = ({**(row["audio"] or {}), "text": text_of(row, text_column)} for row in rows)
     scores = np.empty((len(rows), len(known)))
     outputs = pipeline(inputs, batch_size=batch_size, **options)
     for row_id, row, output in zip(rows["id"], scores, outputs, strict=True):
@@ -74,6 +75,11 @@ def classify_rows(
         for item in output:
             row[known[item["label"]]] = item["score"]
     return scores, np.array([known[names[emotion]] for emotion in rows["emotion"]])
+
+
+def text_of(row: Mapping[str, Any], text_column: str) -> str | None:
+    """Return a row's text, empty where there is none; None where the network transcribes for itself."""
+    return None if text_column == OWN_TEXT else row[text_column] or ""
 
 
 def known_labels(pipeline: M4SERPipeline) -> dict[str, int]:

@@ -71,7 +71,10 @@ class DataArguments:
     shots: int | None = field(
         default=None, metadata={"help": "train on so many recordings an emotion of the validation split (Table IX)"}
     )
-    text_column: str = field(default="hypothesis", metadata={"help": "hypothesis, or transcript (Table VI)"})
+    text_column: str = field(
+        default="hypothesis",
+        metadata={"help": "hypothesis, transcript (Table VI), or own: what the network transcribes"},
+    )
     allow_missing_text: bool = field(
         default=False, metadata={"help": "train although more than 1 %% of a split has no text"}
     )

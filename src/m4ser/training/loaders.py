@@ -1,7 +1,7 @@
 """The three splits as data loaders; the order of training is drawn from (seed, epoch)."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,8 +15,11 @@ from torch.utils.data import DataLoader
 from m4ser.data.augmentation import Augmentation
 from m4ser.data.collator import M4SERCollator
 from m4ser.data.sampler import LengthGroupedBatchSampler
+from m4ser.data.schema import OWN_TEXT
+from m4ser.model.base_m4ser import EmotionModel
 from m4ser.model.processing_m4ser import M4SERProcessor
 from m4ser.training.arguments import Arguments
+from m4ser.training.own_hypotheses import OwnHypotheses
 
 
 @dataclass
@@ -28,6 +31,7 @@ class Loaders:
     test: DataLoader | None  # where anything is tested
     sampler: LengthGroupedBatchSampler
     augmentation: Augmentation
+    own_hypotheses: OwnHypotheses | None  # where the network is trained on what it transcribes itself
 
     @classmethod
     def create(
@@ -36,15 +40,16 @@ class Loaders:
         processor: M4SERProcessor,
         arguments: Arguments,
         accelerator: Accelerator,
-        has_speech: bool = True,
-        vocabulary: Sequence[str] = (),
+        model: EmotionModel,
     ) -> "Loaders":
-        """Make the loaders of a network, which decode recordings only where it `has_speech`.
+        """Make the loaders of a network, which decode recordings only where it has a speech encoder.
 
-        Args:
-            vocabulary: of the network's CTC head, where it has one.
+        Raises:
+            ValueError: a network that is to be trained on its own hypotheses, and cannot be.
         """
         data, options = arguments.data, arguments.training
+        has_speech, config = model.speech_encoder is not None, model.config
+        vocabulary = config.recognition_vocabulary if model.can_transcribe else ()
         augmentation = Augmentation(
             data.augment_speed, data.augment_noise, data.augment_crop, data.augment_mask, options.seed
         )
@@ -75,7 +80,11 @@ class Loaders:
         sampler = sample("train", options.seed)
         validation = load("validation", sample("validation", None))
         test = load("test", sample("test", None)) if "test" in corpus else None
-        return cls(load("train", sampler, augmentation), validation, test, sampler, augmentation)
+        own = None
+        if data.text_column == OWN_TEXT:
+            rewrite = "detection" not in config.auxiliary_tasks
+            own = OwnHypotheses(processor.tokenizer, config.max_correction_length, rewrite, augmentation)
+        return cls(load("train", sampler, augmentation), validation, test, sampler, augmentation, own)
 
     def total_steps(self, epochs: int, accumulation: int) -> int:
         """Count the optimizer steps of all epochs, whose batches may differ in number."""

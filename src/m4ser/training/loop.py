@@ -15,10 +15,8 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from torch.utils.data import DataLoader
 
 from m4ser.data.schema import DataError
-from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.files import weights_written_to
 from m4ser.losses import LossInputs, compute_losses, joint_loss, objective_of
 from m4ser.model.processing_m4ser import M4SERProcessor
@@ -29,22 +27,21 @@ from m4ser.systems import SYSTEMS
 from m4ser.training.adapters import merge_adapters
 from m4ser.training.arguments import LAST_EPOCH, Arguments, TrainingArguments
 from m4ser.training.discriminator import invariant_probability
+from m4ser.training.evaluating import evaluate
 from m4ser.training.interruption import postponed_interrupt
-from m4ser.training.loaders import Loaders, to_device
+from m4ser.training.loaders import Loaders
 from m4ser.training.loss_scaling import LossScales, gather_rows
 from m4ser.training.records import RunLog, write_results
 from m4ser.training.setup import (
     Experiment,
     build_accelerator,
     build_experiment,
-    recognition_vocabulary,
     run_identity,
     seed_step,
 )
 from m4ser.training.state import Progress, TrainableModule, TrainingState
 
 KEPT_WHILE_TRAINING = 2  # checkpoints: the second in case the newest is damaged
-NETWORK_INPUTS = ("input_values", "attention_mask", "input_ids", "text_attention_mask", "speech_hidden_states")
 
 
 class NonFiniteError(ValueError):
@@ -73,9 +70,7 @@ def train(arguments: Arguments) -> dict[str, Any]:
     accelerator = build_accelerator(arguments)
     with accelerator.main_process_first():  # the others read what it has cached
         experiment = build_experiment(arguments, accelerator.device)
-    has_speech = experiment.model.speech_encoder is not None
-    vocabulary = recognition_vocabulary(experiment.model)
-    loaders = Loaders.create(experiment.corpus, experiment.processor, arguments, accelerator, has_speech, vocabulary)
+    loaders = Loaders.create(experiment.corpus, experiment.processor, arguments, accelerator, experiment.model)
     total_steps = loaders.total_steps(options.epochs, options.gradient_accumulation_steps)
     state = TrainingState.create(experiment.model, arguments, total_steps, accelerator)
     identity = run_identity(arguments, experiment, accelerator)
@@ -95,7 +90,7 @@ def train(arguments: Arguments) -> dict[str, Any]:
     with records as log, postponed_interrupt(accelerator) as interrupted:
         while state.progress.epoch < options.epochs:
             train_epoch(state, loaders, arguments, accelerator, log, save, interrupted)
-            scores, _ = evaluate(state.model, loaders.validation, accelerator)
+            scores, _ = evaluate(state.model, loaders.validation, accelerator, loaders.own_hypotheses)
             log.epoch(state.progress, scores)
             score = selection_score(scores, state.progress, options)
             keep_best(state, score, experiment.processor, output_dir, accelerator)
@@ -174,7 +169,7 @@ def conclude(
     measured, seconds = {}, 0.0
     for name, loader in held_out.items():
         started = time.monotonic()
-        measured[name] = evaluate(best, loader, accelerator)
+        measured[name] = evaluate(best, loader, accelerator, loaders.own_hypotheses)
         seconds = time.monotonic() - started  # of the last, which is the test split where there is one
     labels = experiment.corpus["train"].features["emotion"].names
     if accelerator.is_main_process:
@@ -217,6 +212,9 @@ def train_epoch(
         started = time.monotonic()
         seed_step(options.seed, progress.step, accelerator)
         try:
+            if loaders.own_hypotheses is not None:
+                network = accelerator.unwrap_model(state.model)
+                window = [loaders.own_hypotheses.for_training(network, batch) for batch in window]
             losses: dict[str, float] | None = train_step(state, window, arguments, accelerator)
         except NonFiniteError:
             if options.on_nonfinite == "stop":
@@ -373,28 +371,3 @@ def _describe(window: list[dict[str, Any]], step: int) -> str:
         f"A loss or a gradient is NaN or infinite in step {step + 1}, on the recordings {', '.join(ids)}; the state "
         "before it is saved. Inspect them, lower the learning rate, or resume with --resume true --on_nonfinite skip."
     )
-
-
-@torch.no_grad()
-def evaluate(
-    model: nn.Module, loader: DataLoader, accelerator: Accelerator
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Compute the scores of a split, [`evaluate_predictions`] and `loss`, the mean cross-entropy, and its rows.
-
-    Returns:
-        The scores, and for each recording a dict of `id`, `label`, `prediction` and `probabilities`.
-    """
-    model.eval()
-    rows: list[dict[str, Any]] = []
-    for batch in loader:
-        batch = to_device(batch, accelerator.device)
-        logits = model(**{name: batch[name] for name in NETWORK_INPUTS if name in batch}).logits.float()
-        columns = batch["ids"], batch["labels"].tolist(), logits.argmax(-1).tolist(), logits.softmax(-1).tolist()
-        losses = torch.nn.functional.cross_entropy(logits, batch["labels"], reduction="none").tolist()
-        names = ("id", "label", "prediction", "probabilities", "loss")
-        rows.extend(dict(zip(names, row, strict=True)) for row in zip(*columns, losses, strict=True))
-    rows = gather_object(rows)
-    scores = evaluate_predictions(
-        [row["prediction"] for row in rows], [row["label"] for row in rows], len(rows[0]["probabilities"])
-    )
-    return {**scores, "loss": sum(row["loss"] for row in rows) / len(rows)}, rows

@@ -22,11 +22,12 @@ from transformers import (
 from m4ser.data.coverage import check_coverage, describe_coverage
 from m4ser.data.labels import MAX_CORRECTION_LENGTH, add_labels
 from m4ser.data.loading import load_dataset
-from m4ser.data.schema import DataError
+from m4ser.data.schema import OWN_TEXT, DataError
 from m4ser.data.tokenizer import check_letters, train_tokenizer, with_normalization, with_prefix_space
 from m4ser.environment import multiplies_bfloat16
 from m4ser.evaluation.protocols import Partition, k_shot, partition
 from m4ser.losses import check_objective
+from m4ser.model.asr_m4ser import OWN_ASR
 from m4ser.model.base_m4ser import EmotionModel
 from m4ser.model.configuration_m4ser import MODALITIES, EmotionConfig, refuse_unknown_fields
 from m4ser.model.processing_m4ser import M4SERProcessor
@@ -50,7 +51,8 @@ class Experiment:
 
 
 ASR_COLUMN = "asr_model_id"
-TEXT_COLUMNS = ("hypothesis", "transcript")
+COLUMNS_WITH_TEXT = ("hypothesis", "transcript")
+TEXT_COLUMNS = (*COLUMNS_WITH_TEXT, OWN_TEXT)
 # Arguments that may differ between a run and the one that resumes from its checkpoints.
 MUTABLE_ON_RESUME = {
     "output_dir",
@@ -147,8 +149,7 @@ def build_experiment(arguments: Arguments, device: torch.device | str = "cpu") -
     refuse_unknown_fields(model.config, arguments.model.fields)
     check_parts(model, arguments.training.rates)
     check_objective(arguments.objective, getattr(model.config, "auxiliary_tasks", ()))
-    if model.can_transcribe:
-        check_recognition(arguments.data, corpus["train"])
+    check_recognition(arguments, model, corpus["train"])
     corpus = add_error_labels(corpus, processor.tokenizer, model.config)
     if arguments.training.cache_features:
         corpus = add_speech_states(corpus, model, processor, arguments.data.max_seconds, device)
@@ -174,11 +175,12 @@ def load_corpus(arguments: DataArguments, seed: int = 0, encodes_text: bool = Tr
         DataError: what is trained on is missing, texts among it, or has one emotion only.
     """
     if arguments.text_column not in TEXT_COLUMNS:
-        raise DataError(f"text_column is {' or '.join(TEXT_COLUMNS)}, not {arguments.text_column!r}.")
+        raise DataError(f"text_column is one of {', '.join(TEXT_COLUMNS)}, not {arguments.text_column!r}.")
+    encodes_text = encodes_text and arguments.text_column != OWN_TEXT
     corpus = load_dataset(arguments.dataset)
     if encodes_text and not arguments.allow_missing_text:
         _refuse_without_text(corpus, arguments)
-    if arguments.text_column != "hypothesis":
+    if arguments.text_column == "transcript":
         corpus = datasets.DatasetDict(
             {split: _replace_hypothesis(rows, arguments.text_column) for split, rows in corpus.items()}
         )
@@ -198,7 +200,7 @@ def load_corpus(arguments: DataArguments, seed: int = 0, encodes_text: bool = Tr
 
 def _refuse_without_text(corpus: datasets.DatasetDict, arguments: DataArguments) -> None:
     """Refuse a dataset without a text in the column that is trained on, and say what can be trained on it."""
-    given = {column for column in TEXT_COLUMNS for rows in corpus.values() if set(rows[column]) - {None}}
+    given = {column for column in COLUMNS_WITH_TEXT for rows in corpus.values() if set(rows[column]) - {None}}
     if arguments.text_column in given:
         return
     if arguments.text_column == "hypothesis":
@@ -244,7 +246,7 @@ def _replace_hypothesis(rows: datasets.Dataset, column: str) -> datasets.Dataset
 def build_processor(arguments: Arguments, train_split: datasets.Dataset) -> M4SERProcessor:
     """Load a trained model's, or pretrained parts; else train a tokenizer on the training split's own texts."""
     model, data = arguments.model, arguments.data
-    texts = [text for column in TEXT_COLUMNS for text in train_split[column] if text]
+    texts = [text for column in COLUMNS_WITH_TEXT for text in train_split[column] if text]
     if model.init_from is not None:
         processor = initial_processor(arguments)
         processor.asr_model_id = asr_model_id(arguments, train_split) or processor.asr_model_id
@@ -275,6 +277,8 @@ def asr_model_id(arguments: Arguments, train_split: datasets.Dataset) -> str | N
     """
     data = arguments.data
     encodes_text = "text" in arguments.model.fields.get("modalities", MODALITIES)
+    if data.text_column == OWN_TEXT:
+        return OWN_ASR
     if data.asr_model_id or not encodes_text or data.text_column != "hypothesis":
         return data.asr_model_id
     if ASR_COLUMN not in train_split.column_names:  # a dataset of an earlier version
@@ -290,22 +294,24 @@ def _print_lost_letters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase
         PartialState().print(sentence)
 
 
-def recognition_vocabulary(model: EmotionModel) -> Sequence[str]:
-    """Return the vocabulary of a network's CTC head; none where it has no head."""
-    return model.config.recognition_vocabulary if model.can_transcribe else ()
-
-
-def check_recognition(arguments: DataArguments, rows: datasets.Dataset) -> None:
+def check_recognition(arguments: Arguments, model: EmotionModel, rows: datasets.Dataset) -> None:
     """Refuse to train the recognition of recordings that have no transcript, or not the whole of it.
+
+    And to train a network on its own hypotheses that makes none.
 
     Raises:
         ValueError: saying what to leave out.
     """
+    data = arguments.data
+    if not model.can_transcribe:
+        if data.text_column == OWN_TEXT:
+            raise ValueError('--text_column own needs the auxiliary task "recognition" in the config.')
+        return
     if not any(rows["transcript"]):
         raise DataError(
-            f'{arguments.dataset} has no transcript for the auxiliary task "recognition": leave it out of the config.'
+            f'{data.dataset} has no transcript for the auxiliary task "recognition": leave it out of the config.'
         )
-    if arguments.augment_crop:
+    if data.augment_crop:
         raise ValueError(
             'The auxiliary task "recognition" learns whole transcripts: set --augment_crop, which cuts them, to 0.'
         )

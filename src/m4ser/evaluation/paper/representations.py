@@ -14,7 +14,7 @@ from torch import nn
 from transformers import BatchFeature
 
 from m4ser.data.loading import load_dataset
-from m4ser.data.schema import DataError
+from m4ser.data.schema import OWN_TEXT, DataError
 from m4ser.environment import compute_device
 from m4ser.evaluation.report.runs import Run
 from m4ser.evaluation.run_data import pick, run_partition
@@ -95,6 +95,8 @@ class RunEncoder:
         if not (run.folder / "config.json").is_file():
             raise DataError(f"{run.folder} has no saved model; give the folder that training wrote.")
         self.column = run.results["config"]["data"]["text_column"]
+        if self.column == OWN_TEXT:
+            raise DataError(f"{run.folder} predicts from what it transcribes itself: its figures need a text column.")
         self.model = load_model(run.folder).eval().to(compute_device())
         self.processor = load_processor(run.folder)
 

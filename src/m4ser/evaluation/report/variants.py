@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from m4ser.model.configuration_m4ser import DEFAULT_AUXILIARY_TASKS, MODALITIES, REPRESENTATIONS, M4SERConfig
+from m4ser.data.schema import OWN_TEXT
+from m4ser.model.configuration_m4ser import (
+    AUXILIARY_TASKS,
+    DEFAULT_AUXILIARY_TASKS,
+    MODALITIES,
+    REPRESENTATIONS,
+    M4SERConfig,
+)
 from m4ser.systems import SYSTEMS
 
 FIELDS = ("modalities", "representations", "auxiliary_tasks")
@@ -40,6 +47,9 @@ VARIANTS = {
     replace(FULL, adversarial=False, contrastive=False): "w/o GAN & LCL",
     replace(FULL, tasks=(), adversarial=False, contrastive=False): "+ MSR & MIR",
     replace(FULL, tasks=(), text="transcript"): "human transcripts",
+    replace(CONCAT, modalities=("speech",), tasks=("recognition",)): "speech only + recognition",
+    replace(FULL, tasks=AUXILIARY_TASKS): "+ recognition",
+    replace(FULL, tasks=AUXILIARY_TASKS, text=OWN_TEXT): "+ recognition, own hypotheses",
 }
 
 
@@ -69,7 +79,7 @@ def variant_name(config: Mapping[str, Any]) -> str | None:
         Variant(
             tuple(model.modalities),
             tuple(model.representations) if model.is_multimodal else (),
-            tuple(model.auxiliary_tasks) if has_text else (),
+            tuple(task for task in model.auxiliary_tasks if has_text or task == "recognition"),
             objective["adversarial_weight"] > 0 and model.is_adversarial,
             objective["contrastive_weight"] > 0,
             text if has_text else "hypothesis",

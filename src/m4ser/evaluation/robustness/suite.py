@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from m4ser.data.schema import DataError
+from m4ser.data.schema import OWN_TEXT, DataError
 from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.evaluation.robustness import audio_perturbations, text_perturbations
 from m4ser.evaluation.robustness.criteria import all_criteria, with_chance
@@ -107,7 +107,8 @@ class RobustnessEvaluator:
     def __init__(self, model: str | Path, dataset: str | Path, split: str, batch_size: int, seed: int):
         selected = select_rows(model, dataset, split)
         rows, self.evaluated_on = selected.rows, selected.evaluated_on
-        check_columns(rows, ("id", "audio", "emotion", selected.text_column))
+        columns = () if selected.text_column == OWN_TEXT else (selected.text_column,)
+        check_columns(rows, ("id", "audio", "emotion", *columns))
         if None in rows["audio"]:
             raise DataError(f"{dataset} has rows without a recording, and robustness is measured on recordings.")
         self.pipeline = M4SERPipeline.from_pretrained(model)
@@ -118,7 +119,11 @@ class RobustnessEvaluator:
         self.ids, self.batch_size, self.seed = rows["id"], batch_size, seed
         self.labels = np.array([self.label2id[names[emotion]] for emotion in rows["emotion"]])
         self.recordings = [load_audio(audio) for audio in rows["audio"]]
-        self.hypotheses = [text or "" for text in rows[selected.text_column]]
+        self.hypotheses = (
+            [text or "" for text in rows[selected.text_column]]
+            if columns
+            else self.pipeline.transcribe(self.recordings)
+        )
         transcripts = rows["transcript"] if "transcript" in rows.column_names else ()
         # Where one is missing, no errors can be put into it.
         self.transcripts: list[str] = list(transcripts) if transcripts and all(transcripts) else []
