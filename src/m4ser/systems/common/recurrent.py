@@ -61,6 +61,6 @@ def _exported(layer: nn.LSTM, states: torch.Tensor, mask: torch.Tensor) -> torch
 
 
 def _gates(weight: torch.Tensor) -> torch.Tensor:
-    """Reorder PyTorch's gates (input, forget, cell, output) as ONNX has them (input, output, forget, cell)."""
-    into, forget, cell, output = weight.chunk(4)
-    return torch.cat([into, output, forget, cell])
+    """Reorder the rows of PyTorch's gates (input, forget, candidate, output) as ONNX has them: i, o, f, c."""
+    enter, forget, candidate, output = weight.chunk(4)
+    return torch.cat([enter, output, forget, candidate])
