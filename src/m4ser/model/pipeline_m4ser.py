@@ -180,9 +180,8 @@ class M4SERPipeline(WindowedClassificationPipeline):
             top_k (`int`, *optional*): the best so many emotions; all by default.
             abstain_below (`float`, *optional*): give a dict with "scores" and "label", which is None where the best
                 score is below this.
-            return_transcript, return_correction (`bool`): give a dict with "scores" and the hypothesis
-                ("transcript"; of the network's own also "words", each {"text", "start", "end"} in seconds), or the
-                hypothesis with its errors marked ("marked") and corrected ("correction").
+            return_transcript, return_correction (`bool`): give a dict with "scores" and the hypothesis ("transcript";
+                of the network's own "words", too, with their times), also marked ("marked") and corrected.
             return_embeddings (`bool`): give a dict with "scores" and "embeddings", the input of the emotion head
                 (eq. 17), as a list of `hidden_size` numbers.
 

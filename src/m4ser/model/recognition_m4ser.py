@@ -28,7 +28,7 @@ class Word:
 
 @dataclass
 class Transcription:
-    """What is said in a recording: the text, and its words in their order."""
+    """The text of a recording, and its words in their order."""
 
     text: str
     words: list[Word]
