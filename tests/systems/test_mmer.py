@@ -86,7 +86,7 @@ def test_transcripts_are_recognized_from_the_frames(inputs):
     model = build(recognition_weight=0.5, characters="dgon ")
     short = {**inputs, "attention_mask": inputs["attention_mask"].clone()}
     short["attention_mask"][:, 2400:] = 0  # seven frames, so that the paths can be counted
-    losses = model(**short, labels=LABELS, transcripts=["god", None, "noo"]).auxiliary_losses["recognition"]
+    losses = model(**short, labels=LABELS, transcripts=["god", None, "noo"]).auxiliary_losses["characters"]
     weights = part(weights_of(model), "character_classifier")
     frames = [row for row, _ in encoded(model, short)]
     first, last = ([softmax(list(row)) for row in linear(weights, frames[index])] for index in (0, 2))
@@ -118,14 +118,14 @@ def test_auxiliary_losses_train_their_projections(inputs):
         loss.sum().backward(retain_graph=True)
         moved = (key for key, value in model.named_parameters() if value.grad is not None and value.grad.any())
         trained[name] = {key.split(".")[0] for key in moved}
-    assert trained["recognition"] == {"speech_encoder", "character_classifier"}
+    assert trained["characters"] == {"speech_encoder", "character_classifier"}
     fused = {"speech_encoder", "text_encoder", "fusion", "fused_projection"}
     assert trained["supervised_contrastive"] == {*fused, "contrastive_projection"}
 
 
 def test_without_transcripts_in_a_batch(inputs):
     losses = build()(**inputs, labels=LABELS).auxiliary_losses
-    assert losses["recognition"].tolist() == [0, 0, 0]
+    assert losses["characters"].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

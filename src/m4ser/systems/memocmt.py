@@ -27,9 +27,9 @@ from m4ser.model.attention_m4ser import MultiHeadAttention
 from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
 from m4ser.model.fusion_m4ser import masked_mean
 from m4ser.systems.common.bimodal import BimodalConfig
+from m4ser.systems.common.config_checks import check_counts
 from m4ser.systems.common.pooling import first_valid, masked_max
 from m4ser.systems.common.publication import Publication
-from m4ser.systems.common.sizes import check_sizes
 
 PUBLICATION = Publication(
     "Khan et al., Scientific Reports 15, 5473, 2025, doi 10.1038/s41598-025-89202-x",
@@ -70,7 +70,7 @@ class MemoCMTConfig(BimodalConfig):
         super().__init__(*args, **{**published, **kwargs})
         self.pooling = pooling
         self.classifier_size = classifier_size
-        check_sizes(self, "classifier_size")
+        check_counts(self, "classifier_size")
         if pooling not in POOLINGS:
             raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not {pooling!r}.")
 

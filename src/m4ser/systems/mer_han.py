@@ -25,10 +25,10 @@ from m4ser.model.attention_m4ser import MultiHeadAttention
 from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
 from m4ser.model.fusion_m4ser import resample
 from m4ser.systems.common.bimodal import BimodalConfig
+from m4ser.systems.common.config_checks import check_attention_size, check_counts
 from m4ser.systems.common.pooling import AttentionPooling
 from m4ser.systems.common.publication import Publication
 from m4ser.systems.common.recurrent import BidirectionalLSTM
-from m4ser.systems.common.sizes import check_attention_size, check_sizes
 
 PUBLICATION = Publication(
     "Zhang et al., Biomedical Signal Processing and Control 85, 105052, 2023, doi 10.1016/j.bspc.2023.105052",
@@ -55,7 +55,7 @@ class MERHANConfig(BimodalConfig):
         super().__init__(*args, **{"num_attention_heads": 4, **kwargs})
         self.recurrent_size = recurrent_size
         self.common_size = common_size
-        check_sizes(self, "recurrent_size", "common_size")
+        check_counts(self, "recurrent_size", "common_size")
         check_attention_size(self, "recurrent_size", 2 * recurrent_size)
         check_attention_size(self, "common_size", common_size)
 

@@ -26,8 +26,8 @@ from torch import nn
 from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
 from m4ser.model.fusion_m4ser import masked_mean
 from m4ser.systems.common.bimodal import BimodalConfig
+from m4ser.systems.common.config_checks import check_attention_size, check_counts
 from m4ser.systems.common.publication import Publication
-from m4ser.systems.common.sizes import check_attention_size, check_sizes
 from m4ser.systems.common.space_losses import central_moment_discrepancy, orthogonality
 
 PUBLICATION = Publication(
@@ -66,7 +66,7 @@ class MISAConfig(BimodalConfig):
         self.moment_weight = moment_weight
         self.reconstruction_weight = reconstruction_weight
         self.num_moments = num_moments
-        check_sizes(self, "space_size", "num_moments")
+        check_counts(self, "space_size", "num_moments")
         check_attention_size(self, "space_size", space_size)
 
 

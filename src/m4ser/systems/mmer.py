@@ -32,8 +32,9 @@ from torch import nn
 
 from m4ser.losses import recognition_loss, supervised_contrastive_loss
 from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
+from m4ser.model.configuration_m4ser import ENGLISH_CHARACTERS
 from m4ser.model.fusion_m4ser import CrossModalEncoder
-from m4ser.model.recognition_m4ser import ENGLISH_CHARACTERS, character_labels
+from m4ser.model.recognition_m4ser import character_labels
 from m4ser.systems.common.bimodal import BimodalConfig
 from m4ser.systems.common.config_checks import check_at_least
 from m4ser.systems.common.pooling import masked_max
@@ -157,7 +158,7 @@ class MMERModel(EmotionModel):
         )
         if labels is not None:
             output.auxiliary_losses = {
-                "recognition": self._recognition_loss(speech, frame_mask, transcripts or [None] * len(labels)),
+                "characters": self._recognition_loss(speech, frame_mask, transcripts or [None] * len(labels)),
                 "supervised_contrastive": self._contrastive_loss(embeddings, labels),
             }
         return output if return_dict is not False else output.to_tuple()
@@ -165,7 +166,7 @@ class MMERModel(EmotionModel):
     def _recognition_loss(
         self, speech: torch.Tensor, frame_mask: torch.Tensor, transcripts: Sequence[str | None]
     ) -> torch.Tensor:
-        targets = character_labels(transcripts, self.config.characters, speech.device)
+        targets = character_labels(transcripts, ["", *self.config.characters], speech.device)
         return self.config.recognition_weight * recognition_loss(
             self.character_classifier(speech), frame_mask, targets
         )

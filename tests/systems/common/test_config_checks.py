@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from m4ser.systems.common.config_checks import check_at_least, check_counts
+from m4ser.systems.common.config_checks import check_at_least, check_attention_size, check_counts
 
 
 def test_numbers_that_are_large_enough_pass():
@@ -22,3 +22,10 @@ def test_counts_are_whole(value):
     check_counts(SimpleNamespace(layers=1, steps=3), "layers", "steps")
     with pytest.raises(ValueError, match="steps is a whole number above 0, not"):
         check_counts(SimpleNamespace(layers=1, steps=value), "layers", "steps")
+
+
+def test_heads_divide_an_attention():
+    config = SimpleNamespace(num_attention_heads=4)
+    check_attention_size(config, "width", 8)
+    with pytest.raises(ValueError, match=r"width makes an attention 10 wide, .* num_attention_heads \(4\)"):
+        check_attention_size(config, "width", 10)

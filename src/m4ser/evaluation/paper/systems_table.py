@@ -34,7 +34,7 @@ OUR_CAVEAT = "On IEMOCAP no validation data is named, so that the test session m
 
 @dataclass(frozen=True)
 class Origin:
-    """The publication of a system as the table has it: how far the network follows it, its figures in words, and their caveat."""
+    """A publication in the table: how far the network follows it, its figures in words, and their caveat."""
 
     fidelity: str
     figures: str

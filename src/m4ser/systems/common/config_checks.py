@@ -25,3 +25,16 @@ def check_counts(config: Any, *names: str) -> None:
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} is a whole number above 0, not {value!r}.")
+
+
+def check_attention_size(config: Any, name: str, size: int) -> None:
+    """Refuse a width of an attention that the config's heads do not divide.
+
+    Raises:
+        ValueError: naming the field that it comes from.
+    """
+    if size % config.num_attention_heads:
+        raise ValueError(
+            f"{name} makes an attention {size} wide, which must be a multiple of num_attention_heads "
+            f"({config.num_attention_heads})."
+        )
