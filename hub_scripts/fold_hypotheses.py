@@ -1,6 +1,6 @@
 """Make hypotheses with a network's own CTC head, of each recording by a head that was not trained on its speaker.
 
-python hub_scripts/fold_hypotheses.py configs/ravdess.yaml configs/ablations/speech_recognition.yaml \
+python hub_scripts/fold_hypotheses.py configs/ravdess.yaml configs/recognition/speech_recognition.yaml \
     --protocol speakers --fold 1 --dataset data/ravdess --output_dir runs/recognition --output hypotheses.jsonl
 
 On recordings that a head was trained on, it makes fewer errors than on others, and error detection and correction

@@ -7,7 +7,7 @@ import torch
 from m4ser.data.alignment import align
 from m4ser.data.augmentation import Augmentation
 from m4ser.data.builders.builder_cli import encode_flac
-from m4ser.data.collator import M4SERCollator
+from m4ser.data.collator import IGNORED, M4SERCollator
 from m4ser.data.labels import aligned_labels
 from m4ser.model.audio_m4ser import AudioError, load_audio
 from tests.tiny_corpus import TEXTS, tiny_processor
@@ -28,6 +28,7 @@ def row(processor, index, hypothesis, transcript, samples=800):
         "hypothesis": hypothesis,
         "transcript": transcript,
         "emotion": index % 4,
+        "duration": samples / 16_000,
         **aligned_labels(processor.tokenizer, hypothesis, transcript),
     }
 
@@ -118,7 +119,7 @@ def test_augmentation_reaches_training_batches(processor, rows):
     assert not torch.equal(collate(rows)["input_ids"], first["input_ids"])
     augmentation.set_epoch(0)
     again = collate(rows)
-    assert all(torch.equal(again[name], first[name]) for name in first.keys() - {"ids"})
+    assert all(torch.equal(again[name], first[name]) for name in first.keys() - {"ids", "transcripts"})
 
 
 def test_text_alone_is_enough_for_a_text_model(processor, rows):
@@ -126,7 +127,7 @@ def test_text_alone_is_enough_for_a_text_model(processor, rows):
     batch = M4SERCollator(processor, Augmentation(speed=0.1, seed=1))(texts)
     assert batch["input_values"] is batch["attention_mask"] is None
     plain = M4SERCollator(processor)(rows)
-    for name in batch.keys() - {"input_values", "attention_mask", "ids"}:
+    for name in batch.keys() - {"input_values", "attention_mask", "ids", "transcripts"}:
         assert torch.equal(batch[name], plain[name]), name
     assert batch["ids"] == [row["id"] for row in rows]
     with pytest.raises(AudioError, match="row-1"):
@@ -156,3 +157,17 @@ def test_long_recording_is_cut_to_a_window(processor, rows):
         M4SERCollator(processor, max_seconds=30)(rows)["input_values"].shape
         == M4SERCollator(processor)(rows)["input_values"].shape
     )
+
+
+def test_transcripts_have_labels_of_characters(processor, rows):
+    vocabulary = ["", " ", *"abehmnstw"]
+    batch = M4SERCollator(processor, vocabulary=vocabulary)(rows)
+    assert batch["transcripts"] == [row["transcript"] for row in rows]
+    for labels, text in zip(batch["recognition_labels"].tolist(), batch["transcripts"], strict=True):
+        spoken = "".join(vocabulary[label] for label in labels if label != IGNORED)
+        assert spoken == "".join(character for character in text if character in vocabulary)
+
+
+def test_recording_that_is_cut_has_no_transcript(processor, rows):
+    batch = M4SERCollator(processor, max_seconds=0.03, vocabulary=["", "e"])(rows)
+    assert batch["transcripts"] == [None] * len(rows) and (batch["recognition_labels"] == IGNORED).all()

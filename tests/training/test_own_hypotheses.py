@@ -26,8 +26,8 @@ from tests.conftest import ROOT
 from tests.tiny import collate, recordings, tiny_model
 from tests.tiny_corpus import SMALL, tiny_processor, write_sessions, write_tiny_corpus
 
-OWN = str(ROOT / "configs" / "ablations" / "own_hypotheses.yaml")
-RECOGNITION = str(ROOT / "configs" / "ablations" / "recognition.yaml")
+OWN = str(ROOT / "configs" / "recognition" / "own_hypotheses.yaml")
+RECOGNITION = str(ROOT / "configs" / "recognition" / "recognition.yaml")
 TASKS = ["detection", "correction", "recognition"]
 
 
@@ -171,7 +171,7 @@ def test_dataset_without_transcripts_is_refused(tmp_path, corpus):
 def test_hypotheses_in_folds(tmp_path):
     """Each recording once; those of a fold by a head that has not been trained on their speakers."""
     corpus = write_sessions(tmp_path / "corpus", 12)
-    config = str(ROOT / "configs" / "ablations" / "speech_recognition.yaml")
+    config = str(ROOT / "configs" / "recognition" / "speech_recognition.yaml")
     command = [
         sys.executable,
         "hub_scripts/fold_hypotheses.py",
