@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from m4ser.systems.hcam import HCAMConfig, HCAMModel
+from tests.systems.derivation import array, attention, attention_pooling, cross_entropy, encoded_rows, linear, norm
 from tests.tiny import HEADS, WIDTH, collate, plain_inputs, randomize, recordings, tiny_config
 
 SIZES = {"hidden_size": WIDTH, "num_attention_heads": HEADS, "intermediate_size": 36}
@@ -27,26 +28,6 @@ def batch():
     return collate(recordings((4000, 2500, 6000), (7, 4, 9)), dtype=torch.float64)
 
 
-def array(tensor):
-    return tensor.detach().numpy()
-
-
-def linear(layer, rows):
-    product = rows @ array(layer.weight).T
-    return product if layer.bias is None else product + array(layer.bias)
-
-
-def norm(layer, rows):
-    centered = rows - rows.mean(-1, keepdims=True)
-    deviation = np.sqrt((centered**2).mean(-1, keepdims=True) + layer.eps)
-    return centered / deviation * array(layer.weight) + array(layer.bias)
-
-
-def softmax(scores):
-    raised = np.exp(scores - scores.max(-1, keepdims=True))
-    return raised / raised.sum(-1, keepdims=True)
-
-
 def gru(layer, rows, suffix, order):
     """One direction of Cho et al. 2014 in PyTorch's form, step by step."""
     names = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
@@ -62,18 +43,9 @@ def gru(layer, rows, suffix, order):
 
 
 def attend(block, queries, memory):
-    """Three heads of 40 dimensions each, what they give added to the queries."""
-    q, k, v = linear(block.query, queries), linear(block.key, memory), linear(block.value, memory)
-    heads = []
-    for head in range(3):
-        part = slice(40 * head, 40 * (head + 1))
-        heads.append(softmax(q[:, part] @ k[:, part].T / np.sqrt(40)) @ v[:, part])
-    return norm(block.norm, queries + linear(block.output, np.concatenate(heads, -1)))
-
-
-def pool(pooling, rows):
-    weights = softmax(linear(pooling.score, np.tanh(linear(pooling.hidden, rows)))[:, 0])
-    return weights @ rows
+    """Three heads, what they give added to the queries."""
+    projected = linear(block.query, queries), linear(block.key, memory), linear(block.value, memory)
+    return norm(block.norm, queries + linear(block.output, attention(*projected, 3)))
 
 
 def derive(model, speech, text):
@@ -81,7 +53,7 @@ def derive(model, speech, text):
     steps = range(len(text))
     directions = [gru(model.text_gru.layer, text, *way) for way in (("", steps), ("_reverse", reversed(steps)))]
     text = linear(model.text_projection, np.concatenate(directions, -1))
-    unimodal = pool(model.speech_pooling, speech), pool(model.text_pooling, text)
+    unimodal = attention_pooling(model.speech_pooling, speech), attention_pooling(model.text_pooling, text)
     for layer in model.co_attention:
         crossed_text = attend(layer.text_to_frames, text, speech)
         crossed_speech = attend(layer.speech_to_tokens, speech, text)
@@ -96,11 +68,7 @@ def derive(model, speech, text):
 
 @pytest.fixture
 def derived(model, batch):
-    inputs = plain_inputs(batch)
-    text, text_mask = model.encode_text(inputs["input_ids"], inputs["text_attention_mask"])
-    speech, frame_mask = model.encode_speech(inputs["input_values"], inputs["attention_mask"])
-    rows = zip(speech, frame_mask, text, text_mask, strict=True)
-    return [derive(model, array(frames[valid]), array(tokens[known])) for frames, valid, tokens, known in rows]
+    return [derive(model, *row) for row in encoded_rows(model, plain_inputs(batch))]
 
 
 def test_logits(model, batch, derived):
@@ -112,8 +80,9 @@ def test_unimodal_loss(model, batch, derived):
     labels = batch["labels"]
     found = model(**plain_inputs(batch), labels=labels).auxiliary_losses["unimodal"]
     for ((speech, text), _, _), label, loss in zip(derived, labels.tolist(), found.tolist(), strict=True):
-        chances = softmax(linear(model.speech_classifier, speech)), softmax(linear(model.text_classifier, text))
-        assert loss == pytest.approx(-0.5 * sum(np.log(chance[label]) for chance in chances), rel=1e-5)
+        expected = cross_entropy(linear(model.speech_classifier, speech), label)
+        expected += cross_entropy(linear(model.text_classifier, text), label)
+        assert loss == pytest.approx(0.5 * expected, rel=1e-5)
 
 
 def test_contrastive_loss_takes_modalities_as_samples(model, batch, derived):
