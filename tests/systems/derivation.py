@@ -49,6 +49,26 @@ def attention_pooling(pooling, rows):
     return softmax(linear(pooling.score, np.tanh(linear(pooling.hidden, rows)))[:, 0]) @ rows
 
 
+def sigmoid(scores):
+    return 1 / (1 + np.exp(-scores))
+
+
+def lstm(layer, rows):
+    """Both directions, step by step."""
+    found = []
+    for suffix, steps in (("", range(len(rows))), ("_reverse", reversed(range(len(rows))))):
+        names = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
+        into, back, *biases = (array(getattr(layer, f"{name}_l0{suffix}")) for name in names)
+        hidden = memory = np.zeros(layer.hidden_size)
+        states = {}
+        for step in steps:
+            write, forget, new, read = np.split(into @ rows[step] + back @ hidden + sum(biases), 4)
+            memory = sigmoid(forget) * memory + sigmoid(write) * np.tanh(new)
+            hidden = states[step] = sigmoid(read) * np.tanh(memory)
+        found.append(np.stack([states[step] for step in range(len(rows))]))
+    return np.concatenate(found, -1)
+
+
 def cross_entropy(logits, label):
     return -math.log(softmax(logits)[label])
 
