@@ -134,8 +134,13 @@ def test_saved_and_loaded(model, rows, tmp_path):
 def test_precomputed_frames_take_the_waveforms_role(model, rows):
     batch = plain_inputs(batch_of(rows))
     frames, mask = model.speech_encoder.encode(batch["input_values"], batch["attention_mask"])
-    texts = {name: batch[name] for name in ("input_ids", "text_attention_mask")}
-    found = model(speech_hidden_states=frames, attention_mask=mask.long(), **texts)
+    precomputed = {name: batch[name] for name in ("input_ids", "text_attention_mask")}
+    precomputed |= {"speech_hidden_states": frames, "attention_mask": mask.long()}
+    if model.needs_waveforms:
+        with pytest.raises(ValueError, match="needs the waveforms"):
+            model(**precomputed)
+        return
+    found = model(**precomputed)
     torch.testing.assert_close(found.logits, model(**batch).logits, atol=1e-6, rtol=1e-5)
 
 

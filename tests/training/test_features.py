@@ -59,6 +59,7 @@ def test_cached_frames_equal_the_frozen_encoder(argv, tmp_path):
     [
         ([], "cache_features keeps the frames of a frozen speech encoder: freeze it with --learning_rates"),
         ([*FROZEN, "--augment_speed", "0.1"], "cache_features encodes each recording once: leave augment_speed out"),
+        ([*FROZEN, "--system", "maf_dct"], "MAF-DCT needs the waveforms in every epoch: leave cache_features out"),
     ],
 )
 def test_caching_changing_frames_is_refused(argv, tmp_path, options, complaint):

@@ -84,6 +84,8 @@ class EmotionModel(PreTrainedModel):
 
     # The system's name in tables.
     title: ClassVar[str] = ""
+    # Whether it computes more from the waveform than the speech encoder's frames, which then cannot replace it.
+    needs_waveforms: ClassVar[bool] = False
     # Arguments of `forward` that training sets and inference does not.
     training_options: ClassVar[dict[str, Any]] = {}
 
@@ -209,8 +211,11 @@ class EmotionModel(PreTrainedModel):
         Precomputed frames of the speech encoder, (B, m, d_S) with a mask (B, m), take the waveforms' role.
 
         Raises:
-            ValueError: there are no waveforms, or this model was built without a speech encoder.
+            ValueError: there are no waveforms, precomputed frames where the system `needs_waveforms`, or this model
+                was built without a speech encoder.
         """
+        if self.needs_waveforms and speech_hidden_states is not None:
+            raise ValueError(f"{self.title} needs the waveforms: give input_values instead of speech_hidden_states.")
         if self.speech_encoder is None or (input_values is None and speech_hidden_states is None):
             raise ValueError(missing_input("speech", "input_values", self.speech_encoder))
         return self.speech_encoder(input_values, attention_mask, speech_hidden_states)

@@ -8,6 +8,7 @@ import torch
 from m4ser.data.collator import M4SERCollator
 from m4ser.model.base_m4ser import EmotionModel
 from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.systems import SYSTEMS
 from m4ser.training.arguments import Arguments
 
 FROZEN = ("speech_encoder", "speech_encoder.encoder")
@@ -18,8 +19,12 @@ def check_cacheable(arguments: Arguments) -> None:
     """Refuse where the frames would not be the same in every epoch.
 
     Raises:
-        ValueError: the encoder learns, or the recordings change from epoch to epoch.
+        ValueError: the encoder learns, the recordings change from epoch to epoch, or the system needs more of a
+            recording than its frames.
     """
+    system = SYSTEMS[arguments.model.system]
+    if system.needs_waveforms:
+        raise ValueError(f"{system.title} needs the waveforms in every epoch: leave cache_features out.")
     data, rates = arguments.data, arguments.training.rates
     if not any(rates.get(part) == 0 for part in FROZEN):
         raise ValueError(
