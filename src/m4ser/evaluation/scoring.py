@@ -1,6 +1,6 @@
 """Score a saved model on a split of a dataset: `m4ser evaluate`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,8 @@ def classify_rows(
     """Classify every row by a pipeline.
 
     Args:
-        rows: with id, audio, emotion and the text column. options: of the pipeline.
+        rows: with id, audio, emotion and the text column; the hypotheses' word_confidences count where they are there.
+        options: of the pipeline.
 
     Returns:
         Scores (n, e) and references (n,), both in the order of the model's labels.
@@ -65,7 +66,7 @@ def classify_rows(
     check_columns(rows, ("id", "audio", "emotion", text_column))
     names, known = rows.features["emotion"].names, known_labels(pipeline)
     check_labels(names, known)
-    inputs = ({**(row["audio"] or {}), "text": row[text_column] or ""} for row in rows)
+    inputs = (_pipeline_input(row, text_column) for row in rows)
     scores = np.empty((len(rows), len(known)))
     outputs = pipeline(inputs, batch_size=batch_size, **options)
     for row_id, row, output in zip(rows["id"], scores, outputs, strict=True):
@@ -74,6 +75,11 @@ def classify_rows(
         for item in output:
             row[known[item["label"]]] = item["score"]
     return scores, np.array([known[names[emotion]] for emotion in rows["emotion"]])
+
+
+def _pipeline_input(row: Mapping[str, Any], text_column: str) -> dict[str, Any]:
+    confidences = row.get("word_confidences") if text_column == "hypothesis" else None
+    return {**(row["audio"] or {}), "text": row[text_column] or "", "word_confidences": confidences}
 
 
 def known_labels(pipeline: M4SERPipeline) -> dict[str, int]:

@@ -20,7 +20,7 @@ from .base_m4ser import load_model
 from .inputs_m4ser import check_options, is_list_of_numbers, valid_unicode, with_options
 from .marking_m4ser import decode_words, mark_errors
 from .processing_m4ser import load_processor
-from .windowing_m4ser import MAX_SECONDS, MIN_SECONDS, WindowedClassificationPipeline, split_source
+from .windowing_m4ser import MAX_SECONDS, MIN_SECONDS, WindowedClassificationPipeline, check_text, split_source
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class LoadedRecording:
 
     waveform: np.ndarray
     text: str | None = None
+    word_confidences: Sequence[float] | None = None
     error: str | None = None
     warning: str | None = None
 
@@ -56,9 +57,11 @@ class PipelineModel(Protocol):
     Attributes:
         can_correct: whether there is a `correct`, as of [`M4SERModel`].
         max_text_length: the most tokens of a hypothesis; None to leave that to the tokenizer.
+        extra_inputs: the names of inputs that it takes besides the processor's four.
     """
 
     config: Any
+    extra_inputs: Sequence[str]
     name_or_path: str
 
     @property
@@ -164,8 +167,8 @@ class M4SERPipeline(WindowedClassificationPipeline):
         Args:
             inputs: a path, an http(s) address, bytes, samples at the model's rate, {"raw" or "array",
                 "sampling_rate"} or {"path"} or {"bytes"} or {"audio": any of these}, each dict with an optional
-                "text" (or "hypothesis", as m4ser's datasets call it); or a list, generator or dataset of them. A
-                network without a speech encoder takes a "text" alone, too.
+                "text" (or "hypothesis", as m4ser's datasets call it) and "word_confidences", as the processor takes
+                them; or a list, generator or dataset of them. A network without a speech encoder takes a text alone.
             window (`float`, *optional*): seconds, at most 120; gives a timeline of a recording of any length, as
                 [`timeline`] does. "segments" cuts at the ends of Whisper's segments of speech.
             hop (`float`, *optional*): seconds from the start of a window to the start of the next; `window` by
@@ -276,7 +279,9 @@ class M4SERPipeline(WindowedClassificationPipeline):
     def preprocess(self, inputs: Any) -> dict[str, Any]:  # type: ignore[override]
         recording = inputs if isinstance(inputs, LoadedRecording) else self._load_and_transcribe([inputs])[0]
         waveform = recording.waveform if self._takes_speech else None
-        features = self.processor(waveform, recording.text, sampling_rate=self._rate)
+        takes_confidences = "token_confidences" in self.model.extra_inputs
+        confidences = [recording.word_confidences] if takes_confidences else None
+        features = self.processor(waveform, recording.text, confidences, sampling_rate=self._rate)
         kept = {name: getattr(recording, name) for name in KEPT}
         return {**features.to(self.dtype), **kept}
 
@@ -341,18 +346,19 @@ def load_recording(source: Any, rate: int, takes_speech: bool = True, allow_addr
         source: as [`M4SERPipeline`] takes one recording. rate: Hz of the samples. takes_speech: whether the network
             has a speech encoder; one without takes a text that has no recording, too. allow_addresses: or refuse them.
     """
-    audio, text, name = split_source(source)
+    audio, text, confidences, name = split_source(source)
     try:
-        if not isinstance(text, (str, type(None))):
-            raise AudioError(f"{name}: its text is a {type(text).__name__}; give a string.")
+        check_text(text, confidences, name)
         text = None if text is None else valid_unicode(text)
         if text is not None and not takes_speech and not has_audio(audio):
-            return LoadedRecording(np.zeros(1, np.float32), text)
+            return LoadedRecording(np.zeros(1, np.float32), text, confidences)
         waveform = load_audio(audio, rate, rate, max_seconds=MAX_SECONDS, allow_addresses=allow_addresses)
-        return LoadedRecording(waveform, text, warning=_no_speech(waveform, rate) if takes_speech else None)
+        return LoadedRecording(
+            waveform, text, confidences, warning=_no_speech(waveform, rate) if takes_speech else None
+        )
     except AudioError as error:
         # A batch goes on without this recording; a moment of silence keeps its index.
-        return LoadedRecording(np.zeros(1, np.float32), "", str(error))
+        return LoadedRecording(np.zeros(1, np.float32), "", error=str(error))
 
 
 def _no_speech(waveform: np.ndarray, rate: int) -> str | None:
