@@ -203,6 +203,7 @@ class OnnxNetwork(nn.Module):
         if not Path(path).is_file():
             raise ValueError(f"There is no ONNX file {path}: write it with `m4ser export`.")
         self.config = config
+        self.extra_inputs = ()  # a graph has the processor's four alone
         self.name_or_path = str(path)
         try:
             self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

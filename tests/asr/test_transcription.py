@@ -55,6 +55,10 @@ def test_one_line_a_recording_in_order_for_any_batch_size(run, whisper, batch_si
         mean = np.mean(alone["token_log_probabilities"])
         assert line["mean_log_probability"] == pytest.approx(mean, abs=2e-4)
         assert line["no_speech_probability"] == pytest.approx(alone["no_speech_probability"], abs=2e-4)
+        assert len(line["word_confidences"]) == len(line["hypothesis"].split())
+        assert line["hypothesis"] == "" or line["word_confidences"] == whisper.word_confidences(
+            line | {"text": alone["text"]}
+        )
 
 
 def test_killed_and_resumed_writes_same_bytes(tiny_whisper, tmp_path):
@@ -115,6 +119,7 @@ def test_only_missing_recordings_are_transcribed(run, tmp_path):
     transcribed = run(recordings(7))
     from_cache = {id for id, row in transcribed.items() if "from the cache" in written(row)}
     assert from_cache == {f"clip {index}" for index in range(5)}
+    assert all(len(row["word_confidences"]) == len(row["hypothesis"].split()) for row in transcribed.values())
     added = cache.read_text().removeprefix(marked)
     assert added.count("\n") == 2
 
@@ -139,6 +144,9 @@ def test_long_recording_is_transcribed_in_pieces(run, whisper):
     rejected = [item["text"] for item in line.get("rejected", ())]
     kept = [piece["text"] for piece in pieces if piece["text"] not in rejected]
     assert line["hypothesis"] == " ".join(filter(None, kept))
+    confidences = [whisper.word_confidences(piece) for piece in pieces if piece["text"] not in rejected]
+    assert len(line["word_confidences"]) == len(line["hypothesis"].split())
+    assert line["word_confidences"] == pytest.approx([one for piece in confidences for one in piece], abs=2e-4)
     assert line["no_speech_probability"] == pytest.approx(
         max(piece["no_speech_probability"] for piece in pieces), abs=2e-4
     )
@@ -157,7 +165,7 @@ def test_cut_points_are_quiet():
 def test_text_over_silence_is_rejected(run):
     rows = [*recordings(2), {"id": "silent", "audio": {"array": np.zeros(16000), "sampling_rate": 16000}}]
     line = run(rows)["silent"]
-    assert line["hypothesis"] == ""
+    assert line["hypothesis"] == "" and line["word_confidences"] == []
     ((reason, text),) = (item.values() for item in line["rejected"])
     assert reason == "silence" and text
     assert len(line["token_ids"]) == len(line["token_log_probabilities"]) > 0

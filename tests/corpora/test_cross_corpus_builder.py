@@ -24,6 +24,7 @@ def write_corpus(folder, labels, count, dialogues=None):
             duration=0.05,
             split="train" if i % 4 else "test",
             hypothesis=f"text {i}",
+            word_confidences=[0.5, 0.25],
             speaker=f"speaker {i % 4}",
             dialogue=dialogues and f"dialogue {i // 6}",
         )
@@ -70,6 +71,7 @@ def test_shots_leave_test_split_unchanged(build):
     assert len(drawn) == 4 and set(drawn) <= set(without["validation"]["id"])
     assert emotions(shots["train"]) == {"angry": 12, "happy": 12}
     assert len(shots["validation"]) == 8 and partition(shots, "official").name == "official"
+    assert all(row == [0.5, 0.25] for rows in shots.values() for row in rows["word_confidences"])
 
 
 def test_the_seed_draws_another_split(build):

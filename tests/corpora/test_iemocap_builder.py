@@ -206,6 +206,7 @@ def test_partial_release_where_allowed(part, build_here, tmp_path):
         "transcript": text.split("]: ")[1],
         "hypothesis": "well",
         "asr_model_id": None,
+        "word_confidences": None,
         "emotion": 2,
         "speaker": "Ses01_F",
         "session": "1",

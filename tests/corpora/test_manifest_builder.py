@@ -54,6 +54,7 @@ def test_a_csv_manifest(raw, build, tmp_path):
         "transcript": "Well, yes",
         "hypothesis": "well yes",
         "asr_model_id": None,
+        "word_confidences": None,
         "emotion": 1,
         "speaker": "ann",
         "session": "s1",
@@ -66,6 +67,7 @@ def test_a_csv_manifest(raw, build, tmp_path):
         "transcript": None,
         "hypothesis": "",
         "asr_model_id": None,
+        "word_confidences": None,
         "emotion": 0,
         "speaker": None,
         "session": None,
@@ -80,7 +82,8 @@ def test_json_lines_manifest_with_hypotheses_file(raw, build_here, tmp_path):
     (raw / "list.jsonl").write_text("\n\n".join(map(json.dumps, rows)))
     hypotheses = tmp_path / "hypotheses.jsonl"
     hypotheses.write_text(
-        '{"id": "a", "hypothesis": "new", "asr_model_id": "org/asr"}\n{"file": "sub/b.wav", "hypothesis": "b"}\n'
+        '{"id": "a", "hypothesis": "new", "asr_model_id": "org/asr", "word_confidences": [0.5]}\n'
+        '{"file": "sub/b.wav", "hypothesis": "b"}\n'
     )
     arguments = ("--data_dir", raw / "list.jsonl", "--hypotheses", hypotheses, "--output_dir", tmp_path / "out")
     finished = build_here("manifest", *arguments)
@@ -89,6 +92,7 @@ def test_json_lines_manifest_with_hypotheses_file(raw, build_here, tmp_path):
     assert train["id"][:] == ["a", "sub/b"]
     assert train["hypothesis"][:] == ["new", "b"]
     assert train["asr_model_id"][:] == ["org/asr", None]
+    assert train["word_confidences"][:] == [[0.5], None]
     assert train.features["emotion"].names == ["3", "4"]
 
 

@@ -78,6 +78,22 @@ def test_recordings_and_emotions(processor, rows):
     assert batch["labels"].tolist() == [index % 4 for index in range(len(rows))]
 
 
+def test_word_confidences_lie_on_the_tokens(processor, rows):
+    rows[1]["word_confidences"] = [0.5, 0.25, 0.75, 0.0]  # the knight was great
+    batch = M4SERCollator(processor)(rows)
+    assert batch["token_confidences"].shape == batch["input_ids"].shape
+    assert (batch["token_confidences"][[0, *range(2, len(rows))]] == 1).all()
+    expected, values = [], iter([0.5, 0.25, 0.75, 0.0])
+    for token in processor.tokenizer.convert_ids_to_tokens(batch["input_ids"][1]):
+        if token.startswith("["):
+            expected.append(1.0)
+        elif token.startswith("##"):
+            expected.append(expected[-1])
+        else:
+            expected.append(next(values))
+    assert batch["token_confidences"][1].tolist() == expected and next(values, None) is None
+
+
 def test_nothing_to_correct(processor):
     batch = M4SERCollator(processor)([row(processor, 0, "the night", "the night")])
     assert batch["correction_positions"].shape == (0, 2)

@@ -31,6 +31,8 @@ def test_text_alone_needs_no_audio():
         ({"split": "dev"}, "'u1' is in split 'dev'; choose from train, validation, test"),
         ({"duration": float("nan")}, "'u1' lasts nan s"),
         ({"duration": 0.0}, "'u1' lasts 0.0 s"),
+        ({"hypothesis": "a b", "word_confidences": [0.5]}, "'u1': there are 1 word_confidences for 2 words."),
+        ({"word_confidences": [0.5]}, "'u1': there are 1 word_confidences for 0 words."),
     ],
 )
 def test_bad_row_is_refused(changes, message):

@@ -64,6 +64,10 @@ class TestInputs:
         assert spoken == scores(classify({"path": path, "text": {"text": TEXT, "chunks": []}}))
         assert max(abs(spoken[label] - score) for label, score in scores(classify(path)).items()) > 1e-3
 
+    def test_network_without_confidences_ignores_them(self, classify, speech):
+        row = {"path": str(speech / "jfk.flac"), "text": "so heart"}
+        assert_same(classify({**row, "word_confidences": [0.1, 0.9]}), classify(row))
+
     def test_lists_generators_columns_and_key_datasets(self, classify, speech):
         paths = sorted(speech.glob("librivox*.wav"))[:3]
         expected = [classify(str(path)) for path in paths]
@@ -271,6 +275,10 @@ UNUSABLE = {
     "nothing": (None, "not audio"),
     "an empty dict": ({}, "no audio"),
     "a number for a text": ({"path": "clip 7", "text": 7}, "clip 7: its text is a int"),
+    "confidences of other words": (
+        {"path": "clip 7", "text": "a b", "word_confidences": [0.5]},
+        "clip 7: there are 1 word_confidences for 2 words",
+    ),
 }
 
 

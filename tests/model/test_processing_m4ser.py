@@ -193,3 +193,25 @@ def test_round_trip(processor, tmp_path):
         loaded([LONG, SHORT], ["the night", "bad"], sampling_rate=16_000),
         processor([LONG, SHORT], ["the night", "bad"], sampling_rate=16_000),
     )
+
+
+def test_word_confidences_become_those_of_tokens(processor):
+    texts, confidences = ["the night", "", "bad"], [[0.5, 0.25], [], None]
+    inputs = processor([LONG, SHORT, SHORT], texts, confidences, sampling_rate=16_000)
+    assert inputs["token_confidences"].tolist() == [[1, 0.5, 0.25, 1], [1, 1, 1, 1], [1, 1, 1, 1]]
+    assert inputs["token_confidences"].dtype == torch.float32
+    arrays = processor(None, texts, confidences, return_tensors="np")["token_confidences"]
+    assert isinstance(arrays, np.ndarray) and arrays.tolist() == inputs["token_confidences"].tolist()
+
+
+def test_word_confidences_of_truncated_and_padded_texts(processor):
+    options = {"max_length": 4, "padding": "max_length"}
+    inputs = processor(None, ["the night was great", "bad"], [[0.5, 0.25, 0.1, 0.1], [0.5]], **options)
+    assert inputs["token_confidences"].tolist() == [[1, 0.5, 0.25, 1], [1, 0.5, 1, 1]]
+
+
+def test_word_confidences_that_do_not_pair_up_are_refused(processor):
+    with pytest.raises(ValueError, match="2 texts came with 1 word_confidences"):
+        processor(None, ["the night", "bad"], [[0.5, 0.5]])
+    with pytest.raises(ValueError, match="there are 1 word_confidences for 2 words"):
+        processor(None, "the night", [[0.5]])

@@ -19,7 +19,7 @@ from transformers import (
 import m4ser_cli
 from m4ser import M4SERConfig, M4SERModel, M4SERPipeline
 from m4ser.inference.scorer import Scorer
-from m4ser.model.pipeline_m4ser import LoadedRecording
+from m4ser.model.loading_m4ser import LoadedRecording
 from m4ser.model.recognition_m4ser import (
     Transcription,
     Word,

@@ -54,6 +54,15 @@ def test_last_epoch_is_kept_and_named(tmp_path):
     assert "last" not in kept["weighted_accuracy"]["protocol_description"]
 
 
+def test_transcripts_have_no_word_confidences(tmp_path):
+    rows = (replace(row, word_confidences=[0.5] * len(row.hypothesis.split())) for row in utterances())
+    write_dataset(rows, LABELS, tmp_path, title="Tiny", description="Noises.")
+    argv = ["--dataset", str(tmp_path), "--output_dir", "unused", "--text_column"]
+    for column, has_confidences in (("hypothesis", True), ("transcript", False)):
+        splits = load_corpus(parse_arguments([*argv, column]).data).splits
+        assert ("word_confidences" in splits["train"].column_names) is has_confidences
+
+
 def test_text_column_in_a_fold(sessions):
     argv = ["--dataset", str(sessions), "--output_dir", "unused", "--protocol", "loso", "--fold", "4"]
     parts = load_corpus(parse_arguments([*argv, "--text_column", "transcript"]).data)

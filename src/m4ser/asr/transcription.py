@@ -76,10 +76,11 @@ def transcribe(
 ) -> tuple[dict[str, str], Counter[str]]:
     """Write `output_file`, a JSON line for each recording in their order; what the cache holds is not computed again.
 
-    A line has `id`; `hypothesis`; `asr_model_id`, as `asr` was given; `mean_log_probability`, `no_speech_probability`,
-    `token_ids` and `token_log_probabilities` of all that was transcribed; and, where the guard (`m4ser.asr.guard`) has
-    emptied the hypothesis or a part of it, `rejected`: a list of {"reason", "text"}. A recording longer than Whisper's
-    window is cut where it is quiet; its numbers are those of its pieces, `no_speech_probability` the highest of them.
+    A line has `id`; `hypothesis`; `word_confidences`, from 0 to 1 for each of its words, which whitespace separates;
+    `asr_model_id`, as `asr` was given; `mean_log_probability`, `no_speech_probability`, `token_ids` and
+    `token_log_probabilities` of all that was transcribed; and, where the guard (`m4ser.asr.guard`) has emptied the
+    hypothesis or a part of it, `rejected`: a list of {"reason", "text"}. A recording longer than Whisper's window is
+    cut where it is quiet; its numbers are those of its pieces, `no_speech_probability` the highest of them.
 
     Args:
         recordings: a sequence of {"id", "audio"}, the audio in any form that `load_audio` takes.
@@ -112,7 +113,7 @@ def transcribe(
     if not state.is_main_process:
         return {}, Counter()
     transcriptions = cache.load({piece.key for piece in pieces})
-    return unreadable, write_transcripts(pieces, transcriptions, Path(output_file), whisper.name)
+    return unreadable, write_transcripts(pieces, transcriptions, Path(output_file), whisper)
 
 
 @dataclass
@@ -251,29 +252,32 @@ def make_batches(pieces: Iterable[Piece], batch_size: int) -> list[list[Piece]]:
 
 
 def write_transcripts(
-    pieces: Iterable[Piece], transcriptions: Mapping[str, Mapping[str, Any]], output_file: Path, asr: str
+    pieces: Iterable[Piece], transcriptions: Mapping[str, Mapping[str, Any]], output_file: Path, whisper: Whisper
 ) -> Counter[str]:
     """Write a line for each recording, all at once; return how many texts were rejected, by reason."""
     output_file.parent.mkdir(parents=True, exist_ok=True)
     rejected: Counter[str] = Counter()
     with whole_file(output_file) as unfinished, unfinished.open("w", encoding="utf-8") as file:
         for _, group in groupby(pieces, key=lambda piece: piece.row):
-            row = transcript(list(group), transcriptions, asr)
+            row = transcript(list(group), transcriptions, whisper)
             rejected.update(item["reason"] for item in row.get("rejected", ()))
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return rejected
 
 
-def transcript(pieces: Sequence[Piece], transcriptions: Mapping[str, Mapping[str, Any]], asr: str) -> dict[str, Any]:
-    """Make the line of one recording, from its pieces and the transcriptions by key, by the model `asr`."""
+def transcript(
+    pieces: Sequence[Piece], transcriptions: Mapping[str, Mapping[str, Any]], whisper: Whisper
+) -> dict[str, Any]:
+    """Make the line of one recording, from its pieces and the transcriptions by key that `whisper` made."""
     parts = [transcriptions[piece.key] for piece in pieces]
     reasons = [reason_to_reject(part, piece.level, piece.seconds) for piece, part in zip(pieces, parts, strict=True)]
-    kept = [part["text"] for part, reason in zip(parts, reasons, strict=True) if not reason]
+    kept = [part for part, reason in zip(parts, reasons, strict=True) if not reason]
     log_probabilities = [value for part in parts for value in part["token_log_probabilities"]]
     row = {
         "id": pieces[0].id,
-        "hypothesis": " ".join(filter(None, kept)),
-        "asr_model_id": asr,
+        "hypothesis": " ".join(part["text"] for part in kept if part["text"]),
+        "word_confidences": [confidence for part in kept for confidence in whisper.word_confidences(part)],
+        "asr_model_id": whisper.name,
         "mean_log_probability": round(mean_log_probability(log_probabilities), DECIMALS),
         "no_speech_probability": max(part["no_speech_probability"] for part in parts),
         "token_ids": [token for part in parts for token in part["token_ids"]],

@@ -1,7 +1,7 @@
 """Transcription by a Whisper model of recordings of up to one window, with the probability of every token."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from transformers import (
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 from transformers.utils import cached_file
 
+from m4ser.asr.confidence import TextPiece, word_confidences
 from m4ser.data.schema import SAMPLING_RATE, DataError
 from m4ser.files import folder_digest
 
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 # Of log-probabilities and probabilities; more would be noise of the arithmetic.
 DECIMALS = 4
+UNFINISHED = "\N{REPLACEMENT CHARACTER}"  # the first bytes of a character decode to it
 
 
 class Whisper:
@@ -168,13 +170,44 @@ class Whisper:
         with self._model.proj_out.register_forward_hook(record):
             yield probabilities
 
+    def word_confidences(self, transcription: Mapping[str, Any]) -> list[float]:
+        """Return the confidence in each word of the text of a transcription by `transcribe_batch`, from 0 to 1."""
+        log_probabilities = transcription["token_log_probabilities"]
+        pieces = self._text_pieces(transcription["token_ids"], log_probabilities)
+        confidences = word_confidences(transcription["text"], pieces, log_probabilities)
+        return [round(confidence, DECIMALS) for confidence in confidences]
+
+    def _text_pieces(self, token_ids: Sequence[int], log_probabilities: Sequence[float]) -> list[TextPiece]:
+        """Return the text that tokens decode to in the smallest pieces of whole characters.
+
+        A character may take several tokens; those that are no text, such as the end, are in no piece.
+        """
+        pieces: list[TextPiece] = []
+        text = ""
+        tokens: list[int] = []
+        values: list[float] = []
+        for token, value in zip(token_ids, log_probabilities, strict=True):
+            if not self._decode([token]):
+                continue
+            if not text.endswith(UNFINISHED):
+                tokens, values = [], []
+                pieces.append(("", values))
+            tokens.append(token)
+            values.append(value)
+            text = self._decode(tokens)
+            pieces[-1] = (text, values)
+        return pieces
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))
+
     def _transcription(
         self, tokens: list[int], log_probabilities: list[float], no_speech_probability: float
     ) -> dict[str, Any]:
         end = self._generation.eos_token_id
         length = tokens.index(end) + 1 if end in tokens else len(tokens)
         return {
-            "text": self._tokenizer.decode(tokens[:length], skip_special_tokens=True).strip(),
+            "text": self._decode(tokens[:length]).strip(),
             "token_ids": tokens[:length],
             "token_log_probabilities": [round(value, DECIMALS) for value in log_probabilities[:length]],
             "no_speech_probability": round(no_speech_probability, DECIMALS),

@@ -136,6 +136,7 @@ def utterances(
             transcript=row["transcript"],
             hypothesis=row["hypothesis"],
             asr_model_id=row.get("asr_model_id"),
+            word_confidences=row.get("word_confidences"),
             speaker=row["speaker"] and f"{corpus}-{row['speaker']}",
             **cast(dict[str, Any], {name: row[name] and f"{corpus}-{row[name]}" for name in known}),
         )

@@ -21,7 +21,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import datasets
 
@@ -186,7 +185,7 @@ def read_utterances(
             emotion=labels[turn.evaluation],
             duration=seconds,
             transcript=None if transcript is None else without_tags(turn.id, transcript, report),
-            **cast(dict[str, Any], hypotheses.columns(turn.id)),
+            **hypotheses.columns(turn.id),
             speaker=turn.speaker,
             session=turn.session.removeprefix("Session"),
             dialogue=turn.dialogue,

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from m4ser.data.builders.builder_cli import (
     add_release_arguments,
@@ -219,7 +219,7 @@ def read_utterances(
             emotion=labels[row.emotion],
             split="validation" if row.corpus == "dev" else row.corpus,
             transcript=row.text,
-            **cast(dict[str, Any], hypotheses.columns(row.id)),
+            **hypotheses.columns(row.id),
             speaker=row.speaker,
             dialogue=f"{row.corpus}_{row.dialogue}",
         )

@@ -47,12 +47,12 @@ class M4SERCollator:
         """Collate rows with the columns of `m4ser.data.schema`, label columns included.
 
         Returns:
-            The processor's four inputs, `labels` (B,), `aed_labels` (B, n), `correction_positions` (K, 2) as row and
-            token, `correction_ids` (K, c), `recognition_labels` (B, characters), and as lists `ids` and
-            `transcripts`, whose entries may be None, as they are for a recording that was cut. Where no row has
-            audio, or the network no speech encoder, `input_values` and `attention_mask` are None; where rows have
-            `speech_states` (`m4ser.training.features`), these are `speech_hidden_states` (B, m, width), and
-            `attention_mask` (B, m) is theirs.
+            The processor's inputs, `token_confidences` (B, n) among them, `labels` (B,), `aed_labels` (B, n),
+            `correction_positions` (K, 2) as row and token, `correction_ids` (K, c), `recognition_labels` (B,
+            characters), and as lists `ids` and `transcripts`, whose entries may be None, as they are for a recording
+            that was cut. Where no row has audio, or the network no speech encoder, `input_values` and
+            `attention_mask` are None; where rows have `speech_states` (`m4ser.training.features`), these are
+            `speech_hidden_states` (B, m, width), and `attention_mask` (B, m) is theirs.
         """
         rate = self.processor.feature_extractor.sampling_rate
         ids = [row["id"] for row in rows]
@@ -61,7 +61,9 @@ class M4SERCollator:
         has_audio = self.has_speech and not cached and any(row["audio"] is not None for row in rows)
         waveforms = self._waveforms(rows, rate) if has_audio else None
         silence = {"input_values": None, "attention_mask": None}
-        batch: dict[str, Any] = silence | dict(self.processor(waveforms, texts, sampling_rate=rate))
+        confidences = [row.get("word_confidences") for row in rows]
+        inputs = self.processor(waveforms, texts, word_confidences=confidences, sampling_rate=rate)
+        batch: dict[str, Any] = silence | dict(inputs)
         if cached:
             batch |= _pad_states([row["speech_states"] for row in rows], rows[0]["speech_width"])
         if self.augmentation is not None:

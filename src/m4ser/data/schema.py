@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 import datasets
 
+from m4ser.model.confidence_m4ser import check_word_confidences
+
 SAMPLING_RATE = 16_000
 OWN_TEXT = "own"  # instead of a column with texts: what the network itself transcribes
 SPLITS = ("train", "validation", "test")
@@ -19,6 +21,7 @@ _FEATURES = {
     "transcript": _TEXT,
     "hypothesis": _TEXT,
     "asr_model_id": _TEXT,
+    "word_confidences": datasets.List(datasets.Value("float32")),
     "emotion": None,  # a ClassLabel with the corpus's own names
     "speaker": _TEXT,
     "session": _TEXT,
@@ -38,8 +41,9 @@ class DataError(ValueError):
 class Utterance:
     """One row. `audio` holds the bytes of an audio file named `path`; `duration` is in seconds.
 
-    `transcript` is a human's, `hypothesis` that of the ASR model `asr_model_id`; None means that there is none. A row
-    of text alone has neither `audio` nor `path`, and may last 0 s. `extra` holds the columns that only its corpus has.
+    `transcript` is a human's, `hypothesis` that of the ASR model `asr_model_id`, and `word_confidences`, from 0 to 1,
+    how sure that is of each word, as whitespace separates them; None means that there is none. A row of text alone has
+    neither `audio` nor `path`, and may last 0 s. `extra` holds the columns that only its corpus has.
     """
 
     id: str
@@ -51,6 +55,7 @@ class Utterance:
     transcript: str | None = None
     hypothesis: str | None = None
     asr_model_id: str | None = None
+    word_confidences: Sequence[float] | None = None
     speaker: str | None = None
     session: str | None = None
     dialogue: str | None = None
@@ -65,6 +70,10 @@ class Utterance:
             raise DataError(f"Utterance {self.id!r} lasts {self.duration} s; it must be longer than 0 s.")
         if self.split not in SPLITS:
             raise DataError(f"Utterance {self.id!r} is in split {self.split!r}; choose from {', '.join(SPLITS)}.")
+        try:
+            check_word_confidences(self.hypothesis, self.word_confidences)
+        except ValueError as error:
+            raise DataError(f"Utterance {self.id!r}: {error}.") from error
 
 
 def features(labels: Sequence[str], extra: Mapping = NO_COLUMNS) -> datasets.Features:

@@ -54,7 +54,8 @@ def classify_rows(
     """Classify every row by a pipeline.
 
     Args:
-        rows: with id, audio, emotion and the text column. options: of the pipeline.
+        rows: with id, audio, emotion and the text column; the hypotheses' word_confidences count where they are there.
+        options: of the pipeline.
 
     Returns:
         Scores (n, e) and references (n,), both in the order of the model's labels.
@@ -66,7 +67,7 @@ def classify_rows(
     check_columns(rows, ("id", "audio", "emotion", *columns))
     names, known = rows.features["emotion"].names, known_labels(pipeline)
     check_labels(names, known)
-    inputs = ({**(row["audio"] or {}), "text": text_of(row, text_column)} for row in rows)
+    inputs = (_pipeline_input(row, text_column) for row in rows)
     scores = np.empty((len(rows), len(known)))
     outputs = pipeline(inputs, batch_size=batch_size, **options)
     for row_id, row, output in zip(rows["id"], scores, outputs, strict=True):
@@ -80,6 +81,11 @@ def classify_rows(
 def text_of(row: Mapping[str, Any], text_column: str) -> str | None:
     """Return a row's text, empty where there is none; None where the network transcribes for itself."""
     return None if text_column == OWN_TEXT else row[text_column] or ""
+
+
+def _pipeline_input(row: Mapping[str, Any], text_column: str) -> dict[str, Any]:
+    confidences = row.get("word_confidences") if text_column == "hypothesis" else None
+    return {**(row["audio"] or {}), "text": text_of(row, text_column), "word_confidences": confidences}
 
 
 def known_labels(pipeline: M4SERPipeline) -> dict[str, int]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from m4ser.inference.recordings import Recording
 from m4ser.inference.shared_memory import SharedMemory
-from m4ser.model.pipeline_m4ser import LoadedRecording, load_recording
+from m4ser.model.loading_m4ser import LoadedRecording, load_recording
 from m4ser.model.processing_m4ser import M4SERProcessor
 
 # A batch of the longest recordings is smaller: attention takes memory by the square of the length.

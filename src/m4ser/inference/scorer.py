@@ -16,8 +16,9 @@ from transformers import BatchFeature
 from m4ser.inference.preparing import MASKS, Prepared, Preparer, initialize, prepare
 from m4ser.inference.recordings import Recording
 from m4ser.inference.shared_memory import SharedMemory
+from m4ser.model.loading_m4ser import LoadedRecording
 from m4ser.model.marking_m4ser import decode_words
-from m4ser.model.pipeline_m4ser import LoadedRecording, M4SERPipeline
+from m4ser.model.pipeline_m4ser import M4SERPipeline
 from m4ser.model.recognition_m4ser import with_own_texts
 
 SCORE = "score_"  # before the name of an emotion

@@ -68,7 +68,7 @@ class EmotionModel(PreTrainedModel):
 
     A system builds its own modules after `super().__init__(config)` and ends with `self.add_head(width)`. Its
     `forward` takes the processor's inputs and `labels`, and returns an [`EmotionOutput`]; the batch's columns that it
-    names among its arguments besides these are passed in training.
+    names among its arguments besides these are passed in training, those of `extra_inputs` at inference, too.
     """
 
     config: EmotionConfig
@@ -86,6 +86,8 @@ class EmotionModel(PreTrainedModel):
     title: ClassVar[str] = ""
     # Whether it computes more from the waveform than the speech encoder's frames, which then cannot replace it.
     needs_waveforms: ClassVar[bool] = False
+    # Columns of a batch that `forward` takes besides the processor's four inputs, in training and at inference.
+    extra_inputs: ClassVar[tuple[str, ...]] = ()
     # Arguments of `forward` that training sets and inference does not.
     training_options: ClassVar[dict[str, Any]] = {}
 

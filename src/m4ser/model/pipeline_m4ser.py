@@ -4,7 +4,6 @@ import io
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +14,13 @@ import torch
 from transformers import Pipeline, pipeline
 
 from .asr_m4ser import OwnTranscriber, choose_transcriber
-from .audio_m4ser import AudioError, has_audio, load_audio
+from .audio_m4ser import AudioError
 from .base_m4ser import load_model
-from .inputs_m4ser import check_options, is_list_of_numbers, valid_unicode, with_options
+from .inputs_m4ser import check_options, is_list_of_numbers, with_options
+from .loading_m4ser import LoadedRecording, load_recording
 from .marking_m4ser import decode_words, mark_errors
 from .processing_m4ser import load_processor
-from .windowing_m4ser import MAX_SECONDS, MIN_SECONDS, WindowedClassificationPipeline, split_source
+from .windowing_m4ser import WindowedClassificationPipeline
 
 logger = logging.getLogger(__name__)
 
@@ -33,21 +33,10 @@ TEXT_SOURCES = (
 HUB_OPTIONS = ("revision", "token", "local_files_only", "trust_remote_code")
 # What goes with a recording past the network.
 KEPT = ("text", "error", "warning")
-SILENCE = 2 / 2**15  # from lowest to highest sample: the last bit of 16, up or down
 # Iterable, but one recording.
 SINGLE_RECORDING_TYPES = (str, bytes, bytearray, Mapping, tuple, io.IOBase)
 # Batches that are loaded before they are transcribed, so that the ASR model gets recordings of like length together.
 BATCHES_AHEAD = 4
-
-
-@dataclass
-class LoadedRecording:
-    """One loaded input: samples, its hypothesis (None: not transcribed yet), and why it cannot be used or trusted."""
-
-    waveform: np.ndarray
-    text: str | None = None
-    error: str | None = None
-    warning: str | None = None
 
 
 class PipelineModel(Protocol):
@@ -56,9 +45,11 @@ class PipelineModel(Protocol):
     Attributes:
         can_correct, can_transcribe: whether there is a `correct` or `transcribe`, as of [`M4SERModel`].
         max_text_length: the most tokens of a hypothesis; None to leave that to the tokenizer.
+        extra_inputs: the names of inputs that it takes besides the processor's four.
     """
 
     config: Any
+    extra_inputs: Sequence[str]
     name_or_path: str
 
     @property
@@ -167,8 +158,8 @@ class M4SERPipeline(WindowedClassificationPipeline):
         Args:
             inputs: a path, an http(s) address, bytes, samples at the model's rate, {"raw" or "array",
                 "sampling_rate"} or {"path"} or {"bytes"} or {"audio": any of these}, each dict with an optional
-                "text" (or "hypothesis", as m4ser's datasets call it); or a list, generator or dataset of them. A
-                network without a speech encoder takes a "text" alone, too.
+                "text" (or "hypothesis", as m4ser's datasets call it) and "word_confidences", as the processor takes
+                them; or a list, generator or dataset of them. A network without a speech encoder takes a text alone.
             window (`float`, *optional*): seconds, at most 120; gives a timeline of a recording of any length, as
                 [`timeline`] does. "segments" cuts at the ends of Whisper's segments of speech.
             hop (`float`, *optional*): seconds from the start of a window to the start of the next; `window` by
@@ -284,7 +275,9 @@ class M4SERPipeline(WindowedClassificationPipeline):
     def preprocess(self, inputs: Any) -> dict[str, Any]:  # type: ignore[override]
         recording = inputs if isinstance(inputs, LoadedRecording) else self._load_and_transcribe([inputs])[0]
         waveform = recording.waveform if self._takes_speech else None
-        features = self.processor(waveform, recording.text, sampling_rate=self._rate)
+        takes_confidences = "token_confidences" in self.model.extra_inputs
+        confidences = [recording.word_confidences] if takes_confidences else None
+        features = self.processor(waveform, recording.text, confidences, sampling_rate=self._rate)
         kept = {name: getattr(recording, name) for name in KEPT}
         return {**features.to(self.dtype), **kept}
 
@@ -344,34 +337,6 @@ class M4SERPipeline(WindowedClassificationPipeline):
         if warning is not None:
             warnings.warn(f"A recording is {warning}: its scores mean nothing.", stacklevel=2)
         return output["scores"]
-
-
-def load_recording(source: Any, rate: int, takes_speech: bool = True, allow_addresses: bool = True) -> LoadedRecording:
-    """Load one input of the pipeline; what is wrong with it becomes its `error`.
-
-    Args:
-        source: as [`M4SERPipeline`] takes one recording. rate: Hz of the samples. takes_speech: whether the network
-            has a speech encoder; one without takes a text that has no recording, too. allow_addresses: or refuse them.
-    """
-    audio, text, name = split_source(source)
-    try:
-        if not isinstance(text, (str, type(None))):
-            raise AudioError(f"{name}: its text is a {type(text).__name__}; give a string.")
-        text = None if text is None else valid_unicode(text)
-        if text is not None and not takes_speech and not has_audio(audio):
-            return LoadedRecording(np.zeros(1, np.float32), text)
-        waveform = load_audio(audio, rate, rate, max_seconds=MAX_SECONDS, allow_addresses=allow_addresses)
-        return LoadedRecording(waveform, text, warning=_no_speech(waveform, rate) if takes_speech else None)
-    except AudioError as error:
-        # A batch goes on without this recording; a moment of silence keeps its index.
-        return LoadedRecording(np.zeros(1, np.float32), "", str(error))
-
-
-def _no_speech(waveform: np.ndarray, rate: int) -> str | None:
-    """Return why no voice can be in a recording."""
-    if len(waveform) < MIN_SECONDS * rate:
-        return f"shorter than {MIN_SECONDS:g} s"
-    return "silent" if np.ptp(waveform) < SILENCE else None
 
 
 def _check_vocabulary(model: Any, tokenizer: Any) -> None:

@@ -1,4 +1,4 @@
-"""Recordings and their ASR hypotheses, to the four inputs of [`M4SERModel`]."""
+"""Recordings and their ASR hypotheses, to the inputs of a network."""
 
 import os
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from transformers import (
     AutoProcessor,
+    BatchEncoding,
     BatchFeature,
     PreTrainedTokenizerBase,
     ProcessorMixin,
@@ -17,6 +18,7 @@ from transformers.processing_utils import AudioKwargs, ProcessingKwargs, TextKwa
 from transformers.utils import logging
 
 from .audio_m4ser import MAX_RATE, MIN_RATE, load_audio
+from .confidence_m4ser import check_word_confidences, token_confidences
 from .configuration_m4ser import AUTO_MAP
 from .inputs_m4ser import first_line, valid_unicode
 from .saving_m4ser import saved_together
@@ -97,13 +99,21 @@ class M4SERProcessor(ProcessorMixin):
         kwargs["trust_remote_code"] = bool(kwargs.get("trust_remote_code"))
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
-    def __call__(self, audio: Any = None, text: Any = None, **kwargs: Unpack[M4SERCallKwargs]) -> BatchFeature:
+    def __call__(
+        self,
+        audio: Any = None,
+        text: Any = None,
+        word_confidences: Sequence[Any] | None = None,
+        **kwargs: Unpack[M4SERCallKwargs],
+    ) -> BatchFeature:
         """Prepare one recording or a list of them.
 
         Args:
             audio: what [`load_audio`] takes (path, bytes, samples, {"array" or "raw", "sampling_rate"}), or a list;
                 None for text alone.
             text: the hypothesis, a string or Whisper's {"text": ...}, or a list as long as `audio`; None for none.
+            word_confidences (`list`, *optional*): for systems that take `token_confidences`, for each text a list of
+                numbers from 0 to 1, how sure the ASR model is of each word (as whitespace separates them), or None.
             sampling_rate (`int`, *optional*): Hz of samples that do not carry their own rate. Without it they are
                 taken at the model's rate, with a warning.
             return_tensors (`str`): "pt" (default) or "np".
@@ -115,10 +125,11 @@ class M4SERProcessor(ProcessorMixin):
 
         Returns:
             `BatchFeature` with `input_values` and `attention_mask` (B, samples), `input_ids` and
-            `text_attention_mask` (B, n).
+            `text_attention_mask` (B, n), and with `word_confidences` also `token_confidences` (B, n).
 
         Raises:
-            AudioError: a recording that cannot be used. ValueError: texts and recordings that do not pair up.
+            AudioError: a recording that cannot be used. ValueError: texts, recordings and confidences that do not pair
+                up.
         """
         if audio is None and text is None:
             raise ValueError("Nothing to process: give audio, text or both.")
@@ -134,10 +145,14 @@ class M4SERProcessor(ProcessorMixin):
         inputs: dict[str, Any] = {}
         if recordings is not None:
             inputs.update(self._process_recordings(recordings, merged["audio_kwargs"], kwargs.get("audio_kwargs", {})))
-        encoded = self.tokenizer(texts, **{**self.text_kwargs, **merged["text_kwargs"]})
+        options = {**self.text_kwargs, **merged["text_kwargs"]}
+        encoded = self.tokenizer(texts, **options)
         inputs.update(
             {("text_attention_mask" if name == "attention_mask" else name): encoded[name] for name in encoded}
         )
+        if word_confidences is not None:
+            by_token = _by_token(texts, word_confidences, encoded)
+            inputs.update(BatchFeature({"token_confidences": by_token}, tensor_type=options["return_tensors"]))
         return BatchFeature(inputs)
 
     def _process_recordings(
@@ -207,6 +222,16 @@ def _carries_its_rate(recording: Any) -> bool:
         samples = recording.get("array") is not None or recording.get("raw") is not None
         return recording.get("sampling_rate") is not None or not samples
     return not (hasattr(recording, "__array__") or isinstance(recording, (list, tuple)))
+
+
+def _by_token(texts: Sequence[str], word_confidences: Sequence[Any], encoded: BatchEncoding) -> list[list[float]]:
+    """Return the confidences of all tokens, of texts and their word confidences."""
+    if len(word_confidences) != len(texts):
+        raise ValueError(f"{len(texts)} texts came with {len(word_confidences)} word_confidences: give one for each.")
+    for text, confidences in zip(texts, word_confidences, strict=True):
+        check_word_confidences(text, confidences)
+    rows = zip(texts, word_confidences, encoded.encodings or (), strict=True)
+    return [token_confidences(text, confidences, encoding.offsets) for text, confidences, encoding in rows]
 
 
 def _as_texts(text: Any, count: int) -> list[str]:

@@ -14,6 +14,7 @@ from transformers import AudioClassificationPipeline
 
 from .asr_m4ser import ASRTranscriber, OwnTranscriber, Segment
 from .audio_m4ser import AudioError, AudioSource, stream_audio
+from .confidence_m4ser import check_word_confidences
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class WindowedClassificationPipeline(AudioClassificationPipeline):
         self, source: Any, window: float | str, hop: float | None
     ) -> Iterator[tuple[int, np.ndarray, str | None]]:
         """Yield (start in samples, waveform, text or None) of the pieces of one recording."""
-        audio, text, name = split_source(source)
+        audio, text, _, name = split_source(source)
         if text:
             raise AudioError(f"{name}: one text does not say what was said when; leave it out, or give an empty one.")
         blocks = stream_audio(
@@ -138,15 +139,31 @@ class WindowedClassificationPipeline(AudioClassificationPipeline):
             yield start, waveform, text
 
 
-def split_source(source: Any) -> tuple[AudioSource, Any, str]:
-    """Split one input into the recording, its text (None where it is to be transcribed), and its name in errors."""
+def split_source(source: Any) -> tuple[AudioSource, Any, Any, str]:
+    """Split one input into the recording, its text (None where it is to be transcribed), the confidences in its words,
+    and its name in errors.
+    """
     if not isinstance(source, dict):
-        return source, None, "the recording"
+        return source, None, None, "the recording"
     row = dict(source)
-    hypothesis = row.pop("hypothesis", None)
+    hypothesis, confidences = row.pop("hypothesis", None), row.pop("word_confidences", None)
     text = row.pop("text", hypothesis)
     text = text.get("text") if isinstance(text, dict) else text
-    return row.get("audio", row), text, row.get("path") or "the recording"
+    return row.get("audio", row), text, confidences, row.get("path") or "the recording"
+
+
+def check_text(text: Any, word_confidences: Any, name: str) -> None:
+    """Refuse a text that is no string, and confidences that are not of its words; None of both is fine.
+
+    Raises:
+        AudioError: with the name of the recording.
+    """
+    if not isinstance(text, str | None):
+        raise AudioError(f"{name}: its text is a {type(text).__name__}; give a string.")
+    try:
+        check_word_confidences(text, word_confidences)
+    except ValueError as error:
+        raise AudioError(f"{name}: {error}.") from error
 
 
 def check_window(window: Any, hop: Any) -> None:

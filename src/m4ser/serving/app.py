@@ -22,7 +22,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from m4ser.inference.scorer import SCORE, Scorer
 from m4ser.model.audio_m4ser import AudioError, load_audio
-from m4ser.model.pipeline_m4ser import M4SERPipeline, load_recording
+from m4ser.model.loading_m4ser import load_recording
+from m4ser.model.pipeline_m4ser import M4SERPipeline
 from m4ser.model.windowing_m4ser import aggregate
 from m4ser.serving.batching import Batcher
 from m4ser.serving.limits import BodyLimit

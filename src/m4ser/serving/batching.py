@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from m4ser.inference.scorer import Scorer
-from m4ser.model.pipeline_m4ser import LoadedRecording
+from m4ser.model.loading_m4ser import LoadedRecording
 
 Result = TypeVar("Result")
 Waiting = tuple[LoadedRecording, "Future[dict[str, Any]]"]

@@ -28,16 +28,18 @@ def evaluate(
         The scores, and for each recording a dict of `id`, `label`, `prediction` and `probabilities`.
     """
     model.eval()
+    network = accelerator.unwrap_model(model, keep_torch_compile=False)
+    names = [*NETWORK_INPUTS, *network.extra_inputs]
     rows: list[dict[str, Any]] = []
     for batch in loader:
         batch = to_device(batch, accelerator.device)
         if own_hypotheses is not None:
-            batch = own_hypotheses.for_evaluation(accelerator.unwrap_model(model), batch)
-        logits = model(**{name: batch[name] for name in NETWORK_INPUTS if name in batch}).logits.float()
+            batch = own_hypotheses.for_evaluation(network, batch)
+        logits = model(**{name: batch[name] for name in names if name in batch}).logits.float()
         columns = batch["ids"], batch["labels"].tolist(), logits.argmax(-1).tolist(), logits.softmax(-1).tolist()
         losses = torch.nn.functional.cross_entropy(logits, batch["labels"], reduction="none").tolist()
-        names = ("id", "label", "prediction", "probabilities", "loss")
-        rows.extend(dict(zip(names, row, strict=True)) for row in zip(*columns, losses, strict=True))
+        fields = ("id", "label", "prediction", "probabilities", "loss")
+        rows.extend(dict(zip(fields, row, strict=True)) for row in zip(*columns, losses, strict=True))
     rows = gather_object(rows)
     scores = evaluate_predictions(
         [row["prediction"] for row in rows], [row["label"] for row in rows], len(rows[0]["probabilities"])

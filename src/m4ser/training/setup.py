@@ -240,7 +240,8 @@ def check_parts(model: EmotionModel, learning_rates: Mapping[str, float]) -> Non
 def _replace_hypothesis(rows: datasets.Dataset, column: str) -> datasets.Dataset:
     """Put another column in the position of the hypothesis, such as the human transcript (Table VI)."""
     texts = rows[column]
-    return rows.remove_columns("hypothesis").add_column("hypothesis", texts, feature=datasets.Value("string"))
+    rows = rows.remove_columns([name for name in ("hypothesis", "word_confidences") if name in rows.column_names])
+    return rows.add_column("hypothesis", texts, feature=datasets.Value("string"))
 
 
 def build_processor(arguments: Arguments, train_split: datasets.Dataset) -> M4SERProcessor:

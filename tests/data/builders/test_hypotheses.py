@@ -78,9 +78,38 @@ def test_matches_are_counted_where_some_are_missing(file, capsys):
 
 def test_asr_model_is_kept(file):
     hypotheses = write(file, {"id": "a", "hypothesis": "well", "asr_model_id": "org/asr"})
-    assert hypotheses.columns("a") == {"hypothesis": "well", "asr_model_id": "org/asr"}
+    assert hypotheses.columns("a") == {"hypothesis": "well", "asr_model_id": "org/asr", "word_confidences": None}
     with pytest.raises(DataError, match="line 1: its asr_model_id is no string"):
         write(file, {"id": "a", "hypothesis": "well", "asr_model_id": 3})
+
+
+def test_word_confidences_are_kept(file):
+    rows = {"id": "a", "hypothesis": " oh  well ", "word_confidences": [0.5, 1]}, {"id": "b", "hypothesis": "oh"}
+    hypotheses = write(file, *rows)
+    assert hypotheses.columns("a")["word_confidences"] == [0.5, 1]
+    assert hypotheses.columns("b")["word_confidences"] is None
+    assert write(file, {"id": "a", "hypothesis": "", "word_confidences": []}).columns("a")["word_confidences"] == []
+
+
+@pytest.mark.parametrize(
+    ("confidences", "message"),
+    [
+        ([0.5], "line 2: there are 1 word_confidences for 2 words"),
+        ([0.5, 1.1], "line 2: word_confidences is a list of numbers from 0 to 1"),
+        ([0.5, float("nan")], "line 2: word_confidences is a list"),
+        ([0.5, "1"], "line 2: word_confidences is a list"),
+        ([0.5, None], "line 2: word_confidences is a list"),
+        (0.5, "line 2: word_confidences is a list"),
+        ("ab", "line 2: word_confidences is a list"),
+    ],
+)
+def test_wrong_word_confidences_are_refused(file, confidences, message):
+    with pytest.raises(DataError, match=rf"hypotheses\.jsonl, {message}"):
+        write(
+            file,
+            {"id": "a", "hypothesis": "oh"},
+            {"id": "b", "hypothesis": "oh well", "word_confidences": confidences},
+        )
 
 
 def test_no_file_gives_nothing():

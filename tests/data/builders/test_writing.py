@@ -53,7 +53,8 @@ def load(tmp_path):
 
 
 def test_written_dataset_is_read_back(tmp_path, load):
-    written = [utterance(number) for number in range(6)]
+    confidences = {3: [0.9, 0.25]}
+    written = [utterance(number, word_confidences=confidences.get(number)) for number in range(6)]
     write_dataset(written, LABELS, tmp_path / "out", **CARD)
     dataset = load(tmp_path / "out")
 
@@ -63,6 +64,7 @@ def test_written_dataset_is_read_back(tmp_path, load):
     }
     assert dataset["train"].features == features(LABELS)
     assert tuple(dataset["train"].column_names) == COLUMNS
+    assert dataset["train"][0]["word_confidences"] is None
     row = dataset["train"][2]
     assert row.pop("audio") == {"bytes": written[3].audio, "path": "u3.flac"}
     assert row.pop("duration") == pytest.approx(0.1)
@@ -71,6 +73,7 @@ def test_written_dataset_is_read_back(tmp_path, load):
         "transcript": "It's GOOD",
         "hypothesis": "its wood",
         "asr_model_id": None,
+        "word_confidences": pytest.approx([0.9, 0.25]),
         "emotion": 1,
         "speaker": "s0",
         "session": None,

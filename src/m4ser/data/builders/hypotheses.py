@@ -1,40 +1,46 @@
-"""Hypotheses files: which hypothesis is whose, and by which ASR model."""
+"""Hypotheses files: which hypothesis is whose, by which ASR model, and how sure that is of its words."""
 
 import os
 import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from m4ser.data.builders.builder_cli import json_object, numbered_lines
 from m4ser.data.schema import DataError
+from m4ser.model.confidence_m4ser import check_word_confidences
 
 
 @dataclass
 class Hypotheses:
-    """The hypotheses of a file and their ASR models by ids; keeps account of the recordings that they are given to."""
+    """A file's hypotheses and what it says of them, by ids; keeps account of the recordings that they are given to."""
 
     path: Path | None = None
     texts: dict[str, str] = field(default_factory=dict)
     asr_models: dict[str, str | None] = field(default_factory=dict)
+    word_confidences: dict[str, list[float] | None] = field(default_factory=dict)
     _ids_by_name: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _owners: dict[str, str] = field(default_factory=dict)  # by a hypothesis's id, the recording's
     _unmatched: str | None = None
 
-    def add(self, id: str, text: str, asr_model: str | None) -> None:
+    def add(self, id: str, text: str, asr_model: str | None, word_confidences: list[float] | None) -> None:
         """Add a hypothesis, or replace that of the same id."""
         if id not in self.texts:
             self._ids_by_name[_components(id)[-1]].append(id)
-        self.texts[id], self.asr_models[id] = text, asr_model
+        self.texts[id], self.asr_models[id], self.word_confidences[id] = text, asr_model, word_confidences
 
-    def columns(self, *names: str) -> dict[str, str | None]:
-        """Return `hypothesis` and `asr_model_id` of a recording for its row; an empty dict where the file has none.
+    def columns(self, *names: str) -> dict[str, Any]:
+        """Return what a recording's row has of its hypothesis; an empty dict where the file has none.
 
         Args:
             names: what the recording may be called: its id, then its path without extension, if that is another.
 
         A name and an id are the same, or the end of the other in whole folders: "Angry/03a01Wa" is "03a01Wa" too. The
         longest end counts.
+
+        Returns:
+            `hypothesis`, `asr_model_id` and `word_confidences`; the last two may be None.
 
         Raises:
             DataError: two hypotheses fit the recording equally, or it is the second that one fits.
@@ -48,7 +54,11 @@ class Hypotheses:
                 f"{self.path}: the hypothesis {id!r} fits both {self._owners[id]!r} and {names[0]!r}; give it the id "
                 "of one of them."
             )
-        return {"hypothesis": self.texts[id], "asr_model_id": self.asr_models[id]}
+        return {
+            "hypothesis": self.texts[id],
+            "asr_model_id": self.asr_models[id],
+            "word_confidences": self.word_confidences[id],
+        }
 
     def check(self) -> None:
         """Refuse a file that matched no recording, and print how many of its hypotheses did where not all did.
@@ -95,7 +105,8 @@ def read_hypotheses(path: Path | None) -> Hypotheses:
 
     Raises:
         DataError: no such file, or a line that is not an object with `id` or `file` and a `hypothesis` string, and
-            where it has an `asr_model_id`, a string too.
+            where it has an `asr_model_id`, a string too, and where it has `word_confidences`, a number from 0 to 1 for
+            each word.
     """
     hypotheses = Hypotheses(path)
     for number, line in numbered_lines(path) if path else ():
@@ -109,7 +120,13 @@ def read_hypotheses(path: Path | None) -> Hypotheses:
         asr_model = row.get("asr_model_id")
         if not isinstance(asr_model, str | None):
             raise DataError(f"{path}, line {number}: its asr_model_id is no string")
-        hypotheses.add(key if row.get("id") else os.path.splitext(key)[0], hypothesis, asr_model)
+        word_confidences = row.get("word_confidences")
+        try:
+            check_word_confidences(hypothesis, word_confidences)
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: {error}") from error
+        id = key if row.get("id") else os.path.splitext(key)[0]
+        hypotheses.add(id, hypothesis, asr_model, word_confidences)
     return hypotheses
 
 
