@@ -16,7 +16,7 @@ from m4ser import M4SERPipeline
 from m4ser.model import download_m4ser
 from m4ser.model.audio_m4ser import AudioError, load_audio, stream_audio
 from m4ser.model.download_m4ser import download
-from m4ser.model.pipeline_m4ser import load_recording
+from m4ser.model.loading_m4ser import load_recording
 from tests.assertions import wav
 
 PAUSE = 0.05  # seconds between two bytes of a slow server
