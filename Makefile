@@ -31,7 +31,7 @@ docs: $(VENV)/docs
 soak: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m soak --durations=0
 
-# Every command of the README on a twentieth of IEMOCAP and MELD; made-up recordings.
+# Every command of the README and the guides on a twentieth of IEMOCAP and MELD; made-up recordings.
 rehearsal: $(VENV)/installed
 	rm -rf .rehearsal
 	$(BIN)/python -m experiments.rehearsal --quick --work_dir .rehearsal

@@ -93,9 +93,12 @@ def draw_scores(axis: "Axes", forward: Forward) -> None:
 
 
 def prediction(forward: Forward) -> "Figure":
-    """Draw the README's picture: recording, attention of the text to it, scores, errors found and corrected."""
-    figure = new_figure(5.2)
-    wave, attention, scores = figure.subplots(3, 1, height_ratios=[0.8, 2.4, 1.1])
+    """Draw the README's picture: recording, attention of the text to it, errors found and corrected, scores."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.5 * WIDTH, 3.2), layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=[1, 2.4], width_ratios=[2.2, 1])
+    wave, attention, scores = (figure.add_subplot(grid[position]) for position in ((0, 0), (1, 0), (slice(2), 1)))
     draw_waveform(wave, forward)
     wave.set_xlabel("")
     wave.set_title(f"hypothesis, errors in brackets: {forward.marked}\ncorrected: {forward.corrected}", loc="left")
