@@ -21,7 +21,7 @@ test-native: $(VENV)/installed
 
 # Needs chromium: apt-get install chromium
 test-browser: $(VENV)/browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/hub_scripts
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/hub_scripts tests/docs
 
 # The documentation site, in site/; a warning or a broken link is an error.
 docs: $(VENV)/docs
@@ -71,7 +71,7 @@ $(VENV)/docs: $(VENV)/installed
 	touch $@
 
 $(VENV)/browser: $(VENV)/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report,export,demo,browser]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report,export,demo,browser,docs]'
 	touch $@
 
 clean:
