@@ -6,7 +6,7 @@ PEERS := .venv-peers
 # Which lines of src the tests run; `make test COVERAGE=` does without.
 COVERAGE ?= --cov
 
-.PHONY: demo test test-native test-browser soak rehearsal quality style bench bench-peers clean
+.PHONY: demo test test-native test-browser docs soak rehearsal quality style bench bench-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/m4ser demo
@@ -21,13 +21,17 @@ test-native: $(VENV)/installed
 
 # Needs chromium: apt-get install chromium
 test-browser: $(VENV)/browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/hub_scripts
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/hub_scripts tests/docs
+
+# The documentation site, in site/; a warning or a broken link is an error.
+docs: $(VENV)/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The attacks of docs/reliability.md that take long; about 20 minutes.
 soak: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m soak --durations=0
 
-# Every command of the README on a twentieth of IEMOCAP and MELD; made-up recordings.
+# Every command of the README and the guides on a twentieth of IEMOCAP and MELD; made-up recordings.
 rehearsal: $(VENV)/installed
 	rm -rf .rehearsal
 	$(BIN)/python -m experiments.rehearsal --quick --work_dir .rehearsal
@@ -62,9 +66,13 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report,export]'
 	touch $@
 
+$(VENV)/docs: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 $(VENV)/browser: $(VENV)/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report,export,demo,browser]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report,export,demo,browser,docs]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) .native .rehearsal data runs dist
+	rm -rf $(VENV) $(PEERS) .native .rehearsal data runs dist site

@@ -61,3 +61,15 @@ def tiny_run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     train_tiny_run(folder)
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs the browser extra")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    assert chromium, "the browser tests need chromium: apt-get install chromium"
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()

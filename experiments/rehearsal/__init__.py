@@ -1,4 +1,4 @@
-"""The dress rehearsal: the README's commands, typed as they stand, on IEMOCAP and MELD at full size.
+"""The dress rehearsal: the commands of README and guides, typed as they stand, on IEMOCAP and MELD at full size.
 
 What cannot be had is made up (`stage`, `published`); what is typed is a list (`commands`); `page` tells what happened.
 """

@@ -1,4 +1,4 @@
-"""Rehearse: every command of the README in order, on IEMOCAP and MELD at full size, without a hand on it.
+"""Rehearse: every command of README and guides in order, on IEMOCAP and MELD at full size, without a hand on it.
 
     python -m experiments.rehearsal --work_dir /tmp/rehearsal --meld_csvs MELD/data/MELD --page docs/rehearsal.md
     python -m experiments.rehearsal --work_dir /tmp/rehearsal --quick

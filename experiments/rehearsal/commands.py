@@ -1,13 +1,17 @@
-"""What is typed, in the README's order as far as later commands do not need what earlier ones make."""
+"""What is typed, in the order of the guides as far as later commands do not need what earlier ones make."""
 
 from experiments.rehearsal.steps import Step
 
 PARTIAL = " --allow_partial"
 REPOSITORY = "org/m4ser-iemocap"
-# Commands of the README that are not typed, each with the reason.
+# Commands of the README and the guides that are not typed, each with the reason.
 LEFT_OUT = {
     "make demo": "sets up an environment of its own; the tests run the demo",
     "make test": "the checks of a change run it",
+    "pip install .": "the tests build the wheel and use it",
+    "m4ser demo": "the tests run it",
+    "python -m experiments.method_figures --run runs/demo/M4SER --dataset runs/demo/corpus "
+    "--output_dir docs/figures/method": "the tests draw the figures of a smaller run",
     'sbatch --array=0-3 --gpus=1 --wrap "accelerate launch --config_file configs/launch/one_gpu.yaml train.py '
     'configs/iemocap.yaml --fold all --seeds 0 1 2 --dataset data/iemocap --output_dir runs/iemocap"': (
         "there is no SLURM; what it wraps is typed"
@@ -36,11 +40,19 @@ def own_recordings() -> list[Step]:
         ),
         Step(f"{build} --hypotheses hypotheses.jsonl"),
         Step(train),
+        Step(
+            "accelerate launch train.py configs/recordings.yaml configs/ablations/speech_only.yaml "
+            "--dataset data/mine --output_dir runs/mine-speech"
+        ),
+        Step(
+            "accelerate launch train.py configs/recordings.yaml --speech_encoder facebook/hubert-base-ls960 "
+            "--text_encoder google-bert/bert-base-uncased --dataset data/mine --output_dir runs/mine-pretrained"
+        ),
     ]
 
 
 def ravdess() -> list[Step]:
-    """Return the README's results on RAVDESS, other systems and ablations."""
+    """Return the results on RAVDESS, other systems and ablations."""
     train = "accelerate launch train.py"
     options = "configs/ravdess.yaml --dataset data/ravdess --output_dir runs"
     table = f"{train} --table configs/tables/table_%d.yaml {options}/tables"

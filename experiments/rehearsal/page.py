@@ -7,10 +7,10 @@ from experiments.rehearsal.steps import Outcome
 
 HEAD = """# Rehearsal
 
-The commands of the README and of the configs' heads, typed as they stand, one after the other, in a folder that holds
-IEMOCAP, MELD and RAVDESS in their releases' layouts. The recordings are noise; the texts, tags and counts are real or
-realistic. The encoders and Whisper come from a Hub on the same machine, in the layouts of the published ones, narrow
-and with random weights: **no score here means anything**. The configs of the corpora train one epoch.
+The commands of the README, the guides and the configs' heads, typed as they stand, one after the other, in a folder
+that holds IEMOCAP, MELD and RAVDESS in their releases' layouts. The recordings are noise; the texts, tags and counts
+are real or realistic. The encoders and Whisper come from a Hub on the same machine, in the layouts of the published
+ones, narrow and with random weights: **no score here means anything**. The configs of the corpora train one epoch.
 `python -m experiments.rehearsal --work_dir D` writes this page.
 """
 MEGABYTE, GIGABYTE = 1e6, 1e9

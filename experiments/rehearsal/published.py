@@ -41,7 +41,7 @@ NARROW = {
 
 
 def publish(hub: LoopbackHub) -> None:
-    """Put every model that the configs and the README name on a Hub of this machine."""
+    """Put every model that the configs and the guides name on a Hub of this machine."""
     repositories = {
         "facebook/hubert-base-ls960": hubert(),
         "google-bert/bert-base-uncased": bert(),

@@ -78,7 +78,7 @@ def change_config(path: Path, changes: dict[str, Any]) -> None:
 
 
 def write_releases(folder: Path, stage: Path, meld_csvs: Path | None, share: float) -> None:
-    """Write IEMOCAP, MELD and RAVDESS where the README's commands expect them."""
+    """Write IEMOCAP, MELD and RAVDESS where the commands expect them."""
     csvs = folder / "csvs"
     csvs.mkdir()
     paths = write_meld_csvs(csvs, share, SENTENCES) if meld_csvs is None else first_dialogues(meld_csvs, csvs, share)
@@ -127,7 +127,7 @@ def make_distinct(release: Path) -> None:
 
 
 def write_recordings(stage: Path) -> None:
-    """Write somebody's recordings: a manifest of 48, and the files that the README's lines on using a model name."""
+    """Write somebody's recordings: a manifest of 48, and the files that the guide on using a model names."""
     emotions, rows = ("angry", "calm", "happy"), ["path,emotion,transcript,speaker"]
     folder = stage / "recordings"
     folder.mkdir()

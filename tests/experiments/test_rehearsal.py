@@ -1,8 +1,7 @@
-"""The rehearsal: what is typed is what the README says, what it is typed on is as published, and failures are seen."""
+"""The rehearsal: what is typed is what the pages say, what it is typed on is as published, and failures are seen."""
 
 import json
 import random
-import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,25 +18,16 @@ from experiments.rehearsal.published import bert, hubert
 from experiments.rehearsal.stage import SENTENCES, TAGS, change_config, first_dialogues, with_tags
 from experiments.rehearsal.steps import Outcome, Step, run, sizes_written
 from m4ser.corpora import meld, ravdess
+from tests.documents import commands
 
-ROOT = Path(__file__).parents[2]
-PROGRAMS = ("accelerate", "m4ser", "make", "python", "sbatch", "torchrun")
 PATH = {"PATH": "/usr/bin:/bin"}
 
 
-def readme_commands():
-    """Every command of the README's blocks, one line each, without the remarks behind them."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = [code for language, code in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL) if not language]
-    lines = [line.split(" # ")[0] for block in blocks for line in block.replace("\\\n", "").splitlines()]
-    return [" ".join(line.split()) for line in lines if line.startswith(PROGRAMS)]
-
-
-def test_every_command_of_the_readme_is_typed():
+def test_every_command_of_the_pages_is_typed():
     typed = {step.command for step in steps(is_partial=False)}
-    assert len(readme_commands()) > 30
-    assert [command for command in readme_commands() if command not in typed and command not in LEFT_OUT] == []
-    assert set(LEFT_OUT) <= set(readme_commands())
+    assert len(commands()) > 40
+    assert [command for command in commands() if command not in typed and command not in LEFT_OUT] == []
+    assert set(LEFT_OUT) <= set(commands())
 
 
 def test_partial_releases_change_builders_alone():

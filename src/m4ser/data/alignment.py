@@ -2,14 +2,11 @@
 
 Tokens on the longest common subsequence (LCS) are aligned; what stands between two aligned tokens is a gap:
 
-===================  ===================  ==========================================================
-hypothesis in gap    reference in gap     labels
-===================  ===================  ==========================================================
-some                 some                 first CHANGE with the whole replacement, the others DELETE
-some                 none                 all DELETE
-none                 some                 the kept token before the gap (or the start) becomes CHANGE:
-                                          itself, then the missing tokens
-===================  ===================  ==========================================================
+| hypothesis in gap | reference in gap | labels |
+|---|---|---|
+| some | some | first CHANGE with the whole replacement, the others DELETE |
+| some | none | all DELETE |
+| none | some | the kept token before the gap (or the start) becomes CHANGE: itself, then the missing tokens |
 
 The paper does not say where missing tokens go; the last row is our choice.
 """
@@ -26,10 +23,11 @@ KEEP, DELETE, CHANGE = 0, 1, 2
 class EditScript:
     """The edits that turn a hypothesis of n tokens into its reference.
 
-    tags: n + 1 entries of KEEP, DELETE, CHANGE. Entry 0 belongs to the start ([CLS]), never DELETE; entry
-        i to hypothesis token i - 1.
-    corrections: the replacement of each CHANGE, by its index in `tags`.
-    kept: how many hypothesis tokens stay, the LCS length: a CHANGE that begins with its own token counts.
+    Args:
+        tags: n + 1 entries of KEEP, DELETE, CHANGE. Entry 0 belongs to the start ([CLS]), never DELETE; entry
+            i to hypothesis token i - 1.
+        corrections: the replacement of each CHANGE, by its index in `tags`.
+        kept: how many hypothesis tokens stay, the LCS length: a CHANGE that begins with its own token counts.
     """
 
     tags: tuple[int, ...]

@@ -39,13 +39,11 @@ def aligned_labels(
         rewrite: labels for correction without detection (Table IV C(1)), which "correct[s] all errors in each
             utterance from scratch": [CLS] changes into the whole transcript, the other tokens go.
 
-    Returns a dict:
-        aed_labels: KEEP, DELETE or CHANGE for [CLS] and each w; IGNORED for [SEP], and for every token where
-            the hypothesis or the transcript is None.
-        correction_positions: the index of each CHANGE among the input tokens.
-        correction_ids: the token ids of each replacement and an EOS ([SEP]), cut after
-        `max_correction_length`:
-            a replacement that is too long has no EOS, so that no model learns to end there.
+    Returns:
+        A dict of lists. "aed_labels" has KEEP, DELETE or CHANGE for [CLS] and each w, and IGNORED for [SEP] and for
+        every token where the hypothesis or the transcript is None. "correction_positions" has the index of each
+        CHANGE among the input tokens. "correction_ids" has the token ids of each replacement and an EOS ([SEP]), cut
+        after `max_correction_length`: one that is too long has no EOS, so that no model learns to end there.
     """
     text = TokenizedText.create(tokenizer, hypothesis or "")
     length = min(len(text.ids) + 2, max_length)

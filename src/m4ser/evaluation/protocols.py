@@ -3,16 +3,16 @@
     parts = partition(load_dataset("data/iemocap"), "loso", fold=3)
     parts.splits["train"], parts.name, parts.description
 
-==================  ==================================================================================================
-held_out            the dataset's own splits, which share no speaker, session, dialogue or recording
-official            the dataset's own splits as they were published (MELD): speakers, and some recordings, are in two
-loso                leave one session out: fold n is tested on session n, the next session chooses the epoch
-loso_dialogues      leave one session out, and of each other session a tenth, whole dialogues, chooses the epoch
-paper               leave one session out, and the best epoch is chosen on the test session, as the paper seems to
-improvised          loso on the improvised recordings alone
-script_disjoint     loso, and what is said in the test session is said nowhere else
-speakers            6 folds of speakers: fold n is tested, the next one chooses the epoch
-==================  ==================================================================================================
+| protocol | |
+|---|---|
+| held_out | the dataset's own splits, which share no speaker, session, dialogue or recording |
+| official | the dataset's own splits as they were published (MELD): speakers, and some recordings, are in two |
+| loso | leave one session out: fold n is tested on session n, the next session chooses the epoch |
+| loso_dialogues | leave one session out, and of each other session a tenth, whole dialogues, chooses the epoch |
+| paper | leave one session out, and the best epoch is chosen on the test session, as the paper seems to |
+| improvised | loso on the improvised recordings alone |
+| script_disjoint | loso, and what is said in the test session is said nowhere else |
+| speakers | 6 folds of speakers: fold n is tested, the next one chooses the epoch |
 """
 
 import hashlib

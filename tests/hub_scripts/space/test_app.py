@@ -1,7 +1,6 @@
 """The Space: it shows the pipeline's predictions, in a browser too."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -50,17 +49,6 @@ def served(*arguments):
     finally:
         server.terminate()
         server.wait(timeout=60)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs the browser extra")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    assert chromium, "the browser tests need chromium: apt-get install chromium"
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def test_page_shows_prediction(tiny_run, recording, browser):
