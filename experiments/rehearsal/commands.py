@@ -16,6 +16,12 @@ LEFT_OUT = {
     'configs/iemocap.yaml --fold all --seeds 0 1 2 --dataset data/iemocap --output_dir runs/iemocap"': (
         "there is no SLURM; what it wraps is typed"
     ),
+    "accelerate launch train.py --table configs/tables/systems.yaml configs/ravdess.yaml --dataset data/ravdess "
+    "--output_dir runs/systems": "19 systems take too long; the tests train them on a smaller corpus",
+    "python hub_scripts/fold_hypotheses.py configs/ravdess.yaml configs/recognition/speech_recognition.yaml "
+    "--protocol speakers --fold 1 --dataset data/ravdess --output_dir runs/heads --output own.jsonl": (
+        "seven runs take too long; the tests run it on a smaller corpus"
+    ),
     "m4ser serve --model runs/mine --asr openai/whisper-medium.en": "serves until it is stopped; the tests use it",
 }
 
@@ -72,6 +78,13 @@ def ravdess() -> list[Step]:
         ),
         Step("m4ser report runs/ravdess runs/learning --dataset data/ravdess --output_dir report"),
         Step("m4ser robustness runs/ravdess --dataset data/ravdess"),
+        *(
+            Step(
+                f"{train} configs/ravdess.yaml configs/recognition/{config}.yaml --dataset data/ravdess "
+                f"--output_dir runs/{folder}"
+            )
+            for config, folder in (("recognition", "recognition"), ("own_hypotheses", "own"))
+        ),
     ]
 
 
@@ -154,6 +167,7 @@ def using() -> list[Step]:
         Step("m4ser predict meeting.flac --model runs/ravdess --timeline"),
         Step("m4ser predict meeting.flac --model runs/ravdess --rttm meeting.rttm --srt meeting.srt"),
         Step("m4ser predict a.wav --model runs/nowhere", refused=True),
+        Step("m4ser predict speech.wav --model runs/recognition --json"),
         Step("m4ser predict recordings/ --model runs/ravdess --output scores"),
         Step("m4ser predict recordings.csv --model runs/mine --output scores", refused=True),
         Step("m4ser predict recordings.csv --model runs/mine --output scores-mine"),
