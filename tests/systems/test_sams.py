@@ -142,5 +142,5 @@ def test_calibrated_run_is_still_sams(run, tmp_path):
 
 
 def test_unknown_system_is_refused():
-    with pytest.raises(ValueError, match="system is one of m4ser, .*sams, .*not nonsense"):
+    with pytest.raises(ValueError, match=r"system is one of m4ser, .*sams, .*not nonsense"):
         parse_arguments(["--system", "nonsense", "--dataset", "corpus", "--output_dir", "run"])
