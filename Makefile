@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+MINIMUM := .venv-minimum
 # Which lines of src the tests run; `make test COVERAGE=` does without.
 COVERAGE ?= --cov
 
-.PHONY: demo test test-native test-browser docs soak rehearsal quality style bench bench-peers clean
+.PHONY: demo test test-native test-browser test-minimum docs soak rehearsal quality style bench bench-peers release clean
 
 demo: $(VENV)/installed
 	$(BIN)/m4ser demo
@@ -18,6 +19,16 @@ test: $(VENV)/installed
 test-native: $(VENV)/installed
 	$(BIN)/python -m tests.native.source_release
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m native tests/native
+
+# All tests with the lowest versions that pyproject.toml names; needs Python 3.10, as PYTHON=python3.10 names it.
+test-minimum: $(MINIMUM)/installed
+	OMP_NUM_THREADS=1 $(MINIMUM)/bin/python -m pytest -n auto
+
+$(MINIMUM)/installed: pyproject.toml constraints-minimum.txt
+	$(PYTHON) -m venv $(MINIMUM)
+	$(MINIMUM)/bin/pip install --quiet --constraint constraints-minimum.txt torch
+	$(MINIMUM)/bin/pip install --quiet --constraint constraints-minimum.txt --editable '.[test,report,export]'
+	touch $@
 
 # Needs chromium: apt-get install chromium
 test-browser: $(VENV)/browser
@@ -74,5 +85,9 @@ $(VENV)/browser: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,report,export,demo,browser,docs]'
 	touch $@
 
+# Wheel, sdist and notes in dist/, checked on Python 3.10 and 3.13, or with PYTHONS="PYTHON ...".
+release: $(VENV)/installed
+	$(BIN)/python .ci/release.py $(PYTHONS)
+
 clean:
-	rm -rf $(VENV) $(PEERS) .native .rehearsal data runs dist site
+	rm -rf $(VENV) $(PEERS) $(MINIMUM) .native .rehearsal data runs dist site

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -86,10 +87,20 @@ def main() -> None:
         sys.exit(f"m4ser: {' '.join(str(error).split())}")
 
 
+def show_version(wanted: bool) -> None:
+    """Print the version, from the installation, which does not import the package."""
+    if wanted:
+        print(f"m4ser {version('m4ser')}")
+        raise typer.Exit
+
+
 @app.callback()
 def configure(
     debug: Annotated[
         bool, typer.Option("--debug", help="Log what is done, and show the traceback of an error.")
+    ] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Set up logging before the command runs."""
@@ -113,16 +124,26 @@ def demo(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder to start from, new or not.")],
+    recordings: Annotated[
+        Path | None, typer.Option(help="Folder of the recordings, if it is not that one; they stay there.")
+    ] = None,
+) -> None:
+    """Write a folder to start from: a manifest of your recordings, a config, and a README of the next steps."""
+    from m4ser.starter import write_starter
+
+    print(write_starter(folder, recordings))
+
+
+@app.command()
 def predict(
     inputs: Inputs,
     model: Model,
     text: Annotated[str | None, typer.Option(help="The hypothesis, one for all of them.")] = None,
     hypotheses: TextsFile = None,
     asr: Asr = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option("--batch_size", "--batch-size", min=1, help="At once: 1 by default, with --output 16."),
-    ] = None,
+    batch_size: PredictBatchSize = None,
     abstain_below: AbstainBelow = None,
     timeline: Timeline = False,
     window: Annotated[float | None, typer.Option(help="Seconds of a window of the timeline; 5 by default.")] = None,

@@ -23,6 +23,7 @@ from tests.tiny_whisper import save_tiny_whisper
 TEXT = "ask not what your country can do for you"
 COMMANDS = [
     "demo",
+    "init",
     "predict",
     "serve",
     "build",
@@ -318,6 +319,18 @@ def test_baselines_and_latency_print_json(m4ser, tiny_run, tmp_path):
     result = m4ser("latency", run, "--dataset", corpus, "--recordings", "2")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout).items() <= json.loads((run / "latency.json").read_text()).items()
+
+
+def test_version(m4ser):
+    assert m4ser("--version").stdout == f"m4ser {__version__}\n"
+
+
+def test_shell_completes_commands():
+    """As the script that `m4ser --show-completion bash` prints calls it."""
+    command = Path(sys.executable).with_name("m4ser")
+    completion = {"_M4SER_COMPLETE": "complete_bash", "COMP_WORDS": "m4ser pre", "COMP_CWORD": "1"}
+    result = subprocess.run([command], capture_output=True, text=True, env=os.environ | completion, timeout=300)
+    assert result.stdout.split() == ["predict"]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import runpy
 import shutil
 import subprocess
 import sys
@@ -9,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import m4ser_cli
 from m4ser import M4SERModel
 from m4ser.training.main import main
 from tests.tiny_corpus import SMALL, write_tiny_corpus
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,21 @@ def test_output_folder_that_is_a_file(argv, tmp_path):
     (tmp_path / "file").write_text("")
     message = refused([*argv, "--output_dir", str(tmp_path / "file" / "run")])
     assert message.startswith("train.py: ") and "Not a directory" in message
+
+
+def test_command_of_m4ser_trains_as_the_script_does(argv, tmp_path, monkeypatch):
+    weights = []
+    for command in ("train.py", "m4ser train"):
+        run = tmp_path / command
+        monkeypatch.setattr(sys, "argv", [*command.split(), *argv, "--output_dir", str(run)])
+        if command == "train.py":
+            runpy.run_path(str(ROOT / command), run_name="__main__")
+        else:
+            with pytest.raises(SystemExit) as ended:
+                m4ser_cli.main()
+            assert not ended.value.code
+        weights.append((run / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
 
 
 @pytest.fixture

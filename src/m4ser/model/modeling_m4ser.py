@@ -186,7 +186,8 @@ class M4SERModel(EmotionModel):
         output.embeddings = torch.stack([masked_mean(states, mask) for states in streams.values()]).mean(0)
         output.logits, output.loss = self.predict_emotions(output.embeddings, labels)
         output.hidden_states, output.attentions = recorder.results()
-        output = M4SEROutput(**output)  # so that a tuple has the order of the fields, whatever was computed first
+        # So that a tuple has the order of the fields, whatever was computed first.
+        output = M4SEROutput(**vars(output))
         return_dict = self.config.return_dict if return_dict is None else return_dict
         return output if return_dict else output.to_tuple()
 
