@@ -11,13 +11,13 @@ import torch
 
 from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.environment import multiplies_bfloat16
-from m4ser.export import OnnxPipeline
 from m4ser.inference.recordings import files_in, is_list
 from m4ser.inference.speakers import Turn, predict_turns, read_rttm, turns_of
 from m4ser.model.asr_m4ser import OWN_ASR
 from m4ser.model.audio_m4ser import AudioError
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 from m4ser.model.windowing_m4ser import aggregate, check_window
+from m4ser.onnx_pipeline import OnnxPipeline
 from m4ser.progress import track
 from m4ser.sources import refuse_missing
 
@@ -27,6 +27,7 @@ STANDARD_INPUT = "-"
 # What else of the pipeline's outputs is in a row, under its name there.
 OUTPUT_NAMES = {"text": "transcript", "words": "words", "correction": "correction", "warning": "warning"}
 WINDOW = 5.0  # seconds of a timeline's windows
+SEGMENTS = "segments"  # instead of seconds: of speech, as the ASR model finds them
 
 
 def find_recordings(paths: Sequence[str]) -> list[str]:
