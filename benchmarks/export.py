@@ -17,7 +17,8 @@ from m4ser import M4SERPipeline
 from m4ser.data.loading import load_dataset
 from m4ser.evaluation.metrics import unweighted_accuracy
 from m4ser.evaluation.scoring import classify_rows
-from m4ser.export import OnnxPipeline, export_onnx
+from m4ser.export import export_onnx
+from m4ser.onnx_pipeline import OnnxPipeline
 
 
 def main():

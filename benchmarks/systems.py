@@ -55,7 +55,7 @@ def m4ser(folder, dtype="float32", compiled=False):
 
 def m4ser_onnx(folder, int8=False):
     """m4ser's pipeline with an exported graph instead of the network."""
-    from m4ser.export import OnnxPipeline
+    from m4ser.onnx_pipeline import OnnxPipeline
 
     graph = folder / ("int8.onnx" if int8 else "exact.onnx")
     # In a process that ends: the export takes gigabytes that inference does not.

@@ -44,7 +44,12 @@ Timeline = Annotated[bool, typer.Option("--timeline", help="The emotions over ti
 Rttm = Annotated[
     Path | None, typer.Option(help="Who speaks when, of a diarization tool: the timeline is cut by speaker.")
 ]
-Srt = Annotated[Path | None, typer.Option(help="Write the timeline of one recording as subtitles, too.")]
+Srt = Annotated[Path | None, typer.Option(help="Write the timeline of one recording as SubRip subtitles, too.")]
+Vtt = Annotated[Path | None, typer.Option(help="The same as WebVTT, with the times of words where they are known.")]
+Window = Annotated[
+    str | None,
+    typer.Option(help="Seconds of a window of the timeline, 5 by default; or segments, as the ASR model finds them."),
+]
 NumWorkers = Annotated[
     int, typer.Option("--num_workers", "--num-workers", min=0, help="Processes that decode, with --output.")
 ]
@@ -146,10 +151,11 @@ def predict(
     batch_size: PredictBatchSize = None,
     abstain_below: AbstainBelow = None,
     timeline: Timeline = False,
-    window: Annotated[float | None, typer.Option(help="Seconds of a window of the timeline; 5 by default.")] = None,
+    window: Window = None,
     hop: Annotated[float | None, typer.Option(help="Seconds from window to window, if they are to overlap.")] = None,
     rttm: Rttm = None,
     srt: Srt = None,
+    vtt: Vtt = None,
     correct: Annotated[bool, typer.Option("--correct", help="The corrected hypothesis, too.")] = False,
     backend: Backend = "torch",
     dtype: Dtype = "auto",
@@ -167,7 +173,7 @@ def predict(
     With --output DIR any number of recordings: killed and typed again, it goes on; several commands, or processes of
     `accelerate launch -m m4ser_cli predict ...`, share the work.
     """
-    windows: dict[str, Any] = {"window": window, "hop": hop, "rttm": rttm, "srt": srt}
+    windows: dict[str, Any] = {"window": window, "hop": hop, "rttm": rttm, "srt": srt, "vtt": vtt}
     if output is not None:
         from m4ser.inference.bulk import Job, ScoringOptions, score_inputs
 
@@ -191,7 +197,7 @@ def predict(
     rows = predict_rows(
         classify, recordings, texts, cut, correct, batch_size=batch_size or 1, abstain_below=abstain_below
     )
-    raise typer.Exit(int(print_rows(rows, len(recordings), as_json, srt)))
+    raise typer.Exit(int(print_rows(rows, len(recordings), as_json, srt, vtt)))
 
 
 @app.command()
@@ -289,7 +295,7 @@ def export(
         bool, typer.Option("--int8", help="Matrix products in 8 bits: smaller, and a little off.")
     ] = False,
 ) -> None:
-    """Write the network as one ONNX graph, for recordings, texts and batches of any length.
+    """Write the network as one ONNX graph, or two where it transcribes, for inputs and batches of any length.
 
     `m4ser predict --backend onnx` runs model.onnx in the model's folder, `--backend FILE` any other.
     """

@@ -141,8 +141,8 @@ def test_predict_prints_lines_for_people(m4ser, tiny_run, recordings):
     file = recordings / "a.flac"
     result = m4ser("predict", file, "--model", tiny_run, "--text", TEXT)
     assert result.returncode == 0
-    path, scores = result.stdout.strip().split("\t")
-    assert path == str(file) and len(scores.split()) == 2 * 4
+    path, scores, text = result.stdout.strip().split("\t")
+    assert path == str(file) and len(scores.split()) == 2 * 4 and text == TEXT
     result = m4ser("predict", recordings, "--model", tiny_run, "--text", TEXT)
     assert result.returncode == 1 and len(result.stdout.splitlines()) == 2
     assert f"{recordings / 'broken.wav'}\t" in result.stderr

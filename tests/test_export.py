@@ -1,6 +1,7 @@
-"""The exported graph gives the network's output, for inputs of any shape."""
+"""The exported graphs give the network's output, for inputs of any shape."""
 
 import logging
+import shutil
 import sys
 import warnings
 
@@ -9,17 +10,24 @@ import pytest
 import torch
 
 from m4ser import M4SERModel, M4SERPipeline
-from m4ser.export import OnnxNetwork, OnnxPipeline, _without_exporter_messages, export_onnx
+from m4ser.export import _without_exporter_messages, export_onnx
+from m4ser.inference.scorer import Scorer
+from m4ser.model.pipeline_m4ser import LoadedRecording
+from m4ser.model.processing_m4ser import load_processor
+from m4ser.onnx_pipeline import OnnxNetwork, OnnxPipeline
 from tests.saved_models import SENTENCES, save_tiny_model
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the export extra")
 pytest.importorskip("onnxscript", reason="needs the export extra")
 
+RECOGNITION = ["detection", "correction", "recognition"]
 # HuBERT-base's GroupNorm averages over padding, unless it is kept from that; HuBERT-large's layer norm does not.
 MODELS = {
     "group norm": {"norm": "group"},
     "layer norm, speech only": {"norm": "layer", "modalities": ["speech"]},
     "text only": {"modalities": ["text"]},
+    "recognition": {"auxiliary_tasks": RECOGNITION},
+    "recognition, speech only": {"auxiliary_tasks": RECOGNITION, "modalities": ["speech"]},
 }
 
 
@@ -69,6 +77,95 @@ def test_pipeline_matches_network(exported):
     for output, one in zip(OnnxPipeline.from_pretrained(exported)(rows, batch_size=2), expected, strict=True):
         scores, others = ({item["label"]: item["score"] for item in items} for items in (output, one))
         assert scores == pytest.approx(others, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def transcribing(tmp_path_factory):
+    """A saved model that transcribes, with its two graphs."""
+    folder = tmp_path_factory.mktemp("transcribing")
+    save_tiny_model(folder, auxiliary_tasks=RECOGNITION)
+    export_onnx(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def waveforms():
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(length).astype(np.float32) for length in (8000, 16000, 300, 5000)]
+
+
+def test_two_graphs_transcribe_as_the_network(transcribing, waveforms):
+    model = M4SERModel.from_pretrained(transcribing).eval()
+    network = OnnxNetwork(transcribing / "model.onnx", model.config)
+    inputs = load_processor(transcribing)(waveforms, [""] * len(waveforms), sampling_rate=16000)
+    samples = inputs["input_values"], inputs["attention_mask"]
+    states, found_mask = network.encode_frames(*samples)
+    frames, mask = model.encode_frames(*samples)
+    longest, width = mask.shape[1], model.config.speech_config.hidden_size
+    torch.testing.assert_close(states[:, :longest, :width][mask], frames[mask], atol=1e-4, rtol=0)
+    logits = model.recognition_head(frames)
+    torch.testing.assert_close(states[:, :longest, width:][mask], logits[mask], atol=1e-4, rtol=0)
+    assert found_mask[:, :longest].equal(mask) and not found_mask[:, longest:].any()
+    expected = model.transcribe(*samples)
+    assert network.transcribe(*samples) == network.transcribe(None, found_mask, states) == expected
+    assert any(one.text for one in expected)
+
+
+def test_pipeline_of_graphs_transcribes_itself_in_one_pass(transcribing, waveforms):
+    classify, expected = OnnxPipeline.from_pretrained(transcribing), M4SERPipeline.from_pretrained(transcribing)
+    assert classify.transcribes_itself
+    calls = []
+    graph = classify.model.frames_graph
+    classify.model.frames_graph = lambda **inputs: calls.append(1) or graph(**inputs)
+    found = classify(waveforms, batch_size=2, return_transcript=True)
+    assert len(calls) == 2
+    for one, other in zip(found, expected(waveforms, batch_size=2, return_transcript=True), strict=True):
+        assert (one["transcript"], one.get("words")) == (other["transcript"], other.get("words"))
+        scores, others = ({item["label"]: item["score"] for item in output["scores"]} for output in (one, other))
+        assert scores == pytest.approx(others, abs=1e-5)
+
+
+def test_given_text_is_kept_by_graphs_that_transcribe(transcribing, waveforms):
+    row = {"raw": waveforms[0], "sampling_rate": 16000, "text": SENTENCES[0]}
+    classify, expected = OnnxPipeline.from_pretrained(transcribing), M4SERPipeline.from_pretrained(transcribing)
+    found, other = (one(row, return_transcript=True) for one in (classify, expected))
+    assert found["transcript"] == SENTENCES[0]
+    assert found["scores"][0]["score"] == pytest.approx(other["scores"][0]["score"], abs=1e-5)
+    assert Scorer(classify).score_loaded([LoadedRecording(waveforms[0])])["transcript"].to_pylist() == (
+        expected.transcribe(waveforms[:1])
+    )
+
+
+def test_eight_bits_transcribe(transcribing, waveforms, tmp_path):
+    graph = export_onnx(transcribing, tmp_path / "int8.onnx", int8=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["int8.frames.onnx", "int8.onnx"]
+    for name in ("", ".frames"):
+        exact = transcribing / f"model{name}.onnx"
+        assert (tmp_path / f"int8{name}.onnx").stat().st_size < exact.stat().st_size
+    found = OnnxPipeline.from_pretrained(transcribing, graph)(waveforms[0], return_transcript=True)
+    assert isinstance(found["transcript"], str)
+
+
+def test_graphs_of_other_weights_or_characters_are_refused(transcribing, tmp_path):
+    shutil.copytree(transcribing, tmp_path, dirs_exist_ok=True)
+    frames = tmp_path / "model.frames.onnx"
+    save_tiny_model(tmp_path / "other", auxiliary_tasks=RECOGNITION, recognition_vocabulary=["", "a", " "])
+    export_onnx(tmp_path / "other")
+    (tmp_path / "other" / frames.name).replace(frames)
+    with pytest.raises(ValueError, match=r"frames\.onnx is another model's .* config has 29 characters"):
+        OnnxPipeline.from_pretrained(tmp_path)
+    shutil.copy(transcribing / frames.name, frames)
+    model = M4SERModel.from_pretrained(tmp_path)
+    with torch.no_grad():
+        model.recognition_head.lm_head.bias.add_(1)
+    model.save_pretrained(tmp_path)
+    shutil.copy(export_onnx(tmp_path), tmp_path / "new.onnx")
+    shutil.copy(transcribing / frames.name, tmp_path / "new.frames.onnx")
+    with pytest.raises(ValueError, match=r"new\.frames\.onnx was exported from other weights"):
+        OnnxPipeline.from_pretrained(tmp_path, tmp_path / "new.onnx")
+    frames.unlink()
+    with pytest.raises(ValueError, match=r"There is no ONNX file .*model\.frames\.onnx"):
+        OnnxPipeline.from_pretrained(tmp_path)
 
 
 def test_graph_scores_are_calibrated(exported):

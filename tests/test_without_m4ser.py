@@ -14,7 +14,9 @@ from transformers import (
 )
 
 from m4ser import M4SERModel, M4SERPipeline, M4SERProcessor
+from m4ser.model.configuration_m4ser import AUXILIARY_TASKS
 from tests.isolated_process import logits_here, predict_isolated, run_isolated
+from tests.saved_models import save_tiny_model
 
 TEXT = "ask not what your country can do for you"
 
@@ -60,6 +62,19 @@ def test_saved_copy_loads_there_and_here(tiny_folder, recording, isolated, tmp_p
     assert again["logits"] == [expected, expected]
     assert again["prediction"] == isolated[0]["prediction"]
     assert logits_here(isolated[1], recording, TEXT) == expected
+
+
+def test_network_transcribes_itself_there(recording, tmp_path):
+    save_tiny_model(tmp_path, auxiliary_tasks=AUXILIARY_TASKS)
+    code = """
+from transformers import pipeline
+
+classify = pipeline("audio-classification", model=sys.argv[1], trust_remote_code=True)
+print(json.dumps(classify(sys.argv[2], return_transcript=True)))
+"""
+    found = run_isolated(code, tmp_path, recording, HF_HOME=str(tmp_path / "home"))
+    assert found == M4SERPipeline.from_pretrained(tmp_path)(recording, return_transcript=True)
+    assert found["transcript"] and [word["text"] for word in found["words"]] == found["transcript"].split()
 
 
 def test_importing_m4ser_needs_no_trust(tiny_folder):

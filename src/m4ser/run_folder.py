@@ -9,7 +9,8 @@ losses.png             both as curves
 latency.json           inference time of a recording (`m4ser latency`)
 robustness.json        robustness criteria (`m4ser robustness`)
 confusion_matrix.png   for the model card
-model.onnx             the network as one graph (`m4ser export`)
+model.onnx             the network as one graph (`m4ser export`); of a network that transcribes, what follows the
+model.frames.onnx      speech encoder, and the speech encoder with the CTC head
 summary.json           beside several runs: mean and standard deviation over folds and seeds
 checkpoints/           what a training resumes from; removed when results.json is written
 =====================  ==================================================================================
@@ -40,11 +41,13 @@ LATENCY = "latency.json"
 ROBUSTNESS = "robustness.json"
 CONFUSION_MATRIX = "confusion_matrix.png"
 ONNX = "model.onnx"
+FRAMES_ONNX = "model.frames.onnx"
 SUMMARY = "summary.json"
 CHECKPOINTS = "checkpoints"
 WEIGHTS = "*.safetensors"
 # What was made of a model's weights, and what a training leaves besides: of no other weights is any of it true.
-DERIVED = (LATENCY, ROBUSTNESS, CONFUSION_MATRIX, ONNX, f"{ONNX}.data")
+GRAPHS = (ONNX, f"{ONNX}.data", FRAMES_ONNX, f"{FRAMES_ONNX}.data")
+DERIVED = (LATENCY, ROBUSTNESS, CONFUSION_MATRIX, *GRAPHS)
 RECORDS = (PREDICTIONS, METRICS, VALIDATION, LOSS_CURVES)
 WEIGHTS_DIGEST = "weights_sha256"
 

@@ -30,7 +30,8 @@ def test_rows_are_the_pipelines_predictions(tiny_folder, recording):
     row, error = predict_rows(classify, [recording, "gone.wav"], text="so heart", batch_size=2)
     expected = {item["label"]: item["score"] for item in classify({"path": recording, "text": "so heart"})}
     label = max(expected, key=expected.get)
-    assert row == {"path": recording, "label": label, "scores": pytest.approx(expected), "text": "so heart"}
+    scores = {"scores": pytest.approx(expected), "calibrated": False}
+    assert row == {"path": recording, "label": label, **scores, "text": "so heart"}
     assert error == {"path": "gone.wav", "error": "gone.wav: there is no such file; check the path."}
 
 
@@ -64,6 +65,16 @@ def test_rows_with_windows_have_a_timeline(tiny_folder, recording):
     assert [(entry["start"], entry["end"]) for entry in row["timeline"]] == [(0, 1), (1, 2), (2, 2.5)]
     assert {part["label"] for part in (row, *row["timeline"])} == {None}
     assert set(error) == {"path", "error"}
+    assert row["text"] == ""  # of an ASR model that there is not
+    (row,) = predict_rows(classify, [recording], text="", windows={"window": 1, "hop": 0.5})
+    assert "text" not in row
+
+
+def test_rows_say_whether_scores_are_calibrated(tiny_folder, recording):
+    classify = M4SERPipeline.from_pretrained(tiny_folder)
+    classify.model.config.calibration_temperature = 2.0
+    (row,) = predict_rows(classify, [recording], text="so heart")
+    assert row["calibrated"] is True
 
 
 def test_dtype_is_refused_for_onnx(tiny_folder):

@@ -16,6 +16,13 @@ def test_lines_for_people():
     assert lines == [format_row(ROW), "a.wav\t0.00\t1.50\tsad 0.750  happy 0.250\tso heart"]
 
 
+def test_transcript_is_printed():
+    line = format_row({**ROW, "text": "so heart"})
+    assert line == "a.wav\tsad 0.750  happy 0.250\tso heart"
+    entry = {**ROW, "start": 0, "end": 1.5, "text": "so heart"}
+    assert format_row({**ROW, "text": "so heart", "timeline": [entry]}) == format_row({**ROW, "timeline": [entry]})
+
+
 def test_correction_stands_beside_the_text():
     corrected = {**ROW, "text": "so heart", "correction": "so hard"}
     assert format_row(corrected) == "a.wav\tsad 0.750  happy 0.250\tso heart -> so hard"

@@ -91,12 +91,6 @@ def test_timeline_names_speakers(tiny_folder, meeting):
     assert last.startswith("3\n00:00:05,500 --> 00:00:07,500\n[ben, ")
 
 
-def test_subtitles_have_texts():
-    entry = {"start": 3661.0015, "end": 3662, "label": None, "text": "so heart"}
-    assert to_srt([entry]) == "1\n01:01:01,002 --> 01:01:02,000\n[uncertain] so heart\n"
-    assert "[ann, sad] so hard" in to_srt([entry | {"label": "sad", "speaker": "ann", "correction": "so hard"}])
-
-
 def test_options_of_a_timeline(meeting):
     assert timeline_options(["a.wav"]) is None
     assert timeline_options(["a.wav"], timeline=True) == {"window": 5.0, "hop": None}
@@ -104,5 +98,12 @@ def test_options_of_a_timeline(meeting):
         timeline_options(["a.wav"], hop=1)
     with pytest.raises(ValueError, match="leave --hop out"):
         timeline_options(["meeting.wav"], hop=1, rttm=meeting / "meeting.rttm")
-    with pytest.raises(ValueError, match="one recording's subtitles"):
-        timeline_options(["a.wav", "b.wav"], srt=meeting / "a.srt")
+    for suffix in ("srt", "vtt"):
+        with pytest.raises(ValueError, match="one recording's subtitles"):
+            timeline_options(["a.wav", "b.wav"], **{suffix: meeting / f"a.{suffix}"})
+    assert timeline_options(["a.wav"], window="segments", vtt=meeting / "a.vtt") == {"window": "segments", "hop": None}
+    assert timeline_options(["a.wav"], window="2.5", timeline=True) == {"window": 2.5, "hop": None}
+    with pytest.raises(ValueError, match="a number of seconds, or segments, not words"):
+        timeline_options(["a.wav"], window="words", timeline=True)
+    with pytest.raises(ValueError, match="not cut into segments"):
+        timeline_options(["meeting.wav"], window="segments", rttm=meeting / "meeting.rttm")

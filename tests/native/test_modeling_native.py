@@ -75,7 +75,7 @@ class M4SERTesterMixin(ModelTesterMixin):
 
 
 class M4SERModelTest(M4SERTesterMixin, unittest.TestCase):
-    """Speech and text, with error detection and correction."""
+    """Speech and text, with all auxiliary tasks."""
 
     additional_model_inputs = ("attention_mask", *TEXT_INPUTS)
     test_all_params_have_gradient = False  # the emotion loss, the forward's own, trains no auxiliary task
@@ -94,9 +94,10 @@ class M4SERWithoutTasksTest(M4SERTesterMixin, unittest.TestCase):
 
 
 class M4SERSpeechTest(M4SERTesterMixin, unittest.TestCase):
-    """Speech alone."""
+    """Speech alone, with recognition."""
 
     additional_model_inputs = ("attention_mask",)
+    test_all_params_have_gradient = False  # as above
     last_part = "speech_encoder"
     test_resize_embeddings = False  # there are no tokens
 

@@ -16,6 +16,8 @@ import pytest
 import soundfile
 
 from m4ser import M4SERPipeline
+from m4ser.model.configuration_m4ser import AUXILIARY_TASKS
+from tests.saved_models import save_tiny_model
 from tests.tiny_whisper import save_tiny_whisper
 
 ROUTE = "/v1/audio/transcriptions"
@@ -92,6 +94,20 @@ def test_openai_client_gets_text_and_emotion(client):
     assert isinstance(answer.text, str) and sum(scores.values()) == pytest.approx(1, abs=1e-4)
     assert answer.model_extra["emotion"] == max(scores, key=scores.get)
     assert isinstance(transcribe(client, recording(1), response_format="text"), str)
+
+
+def test_network_that_transcribes_needs_no_asr_model(start, tmp_path):
+    save_tiny_model(tmp_path, auxiliary_tasks=AUXILIARY_TASKS)
+    _, address = start("--model", tmp_path)
+    own = openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
+    classify, data = M4SERPipeline.from_pretrained(tmp_path), recording(1)
+    expected = classify({"bytes": data}, return_transcript=True)
+    answer = predict(own, data)
+    assert answer["transcript"] == expected["transcript"] != ""
+    scores = {item["label"]: item["score"] for item in expected["scores"]}
+    assert answer["scores"] == pytest.approx(scores, abs=1e-5)
+    assert transcribe(own, data).text == expected["transcript"]
+    assert predict(own, data, text="so heart")["transcript"] == "so heart"
 
 
 def test_segments_have_times_and_emotions(client):

@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForAudioClassification
 
-from m4ser.export import OnnxNetwork, export_onnx
+from m4ser.export import export_onnx
 from m4ser.losses import IGNORED, WEIGHT_SYMBOLS, LossInputs, compute_losses, joint_loss
+from m4ser.onnx_pipeline import OnnxNetwork
 from m4ser.systems import SYSTEMS
 from tests.tiny import BOS, EOS, HEADS, VOCABULARY, WIDTH, collate, plain_inputs, randomize, recordings, tiny_config
 

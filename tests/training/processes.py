@@ -15,12 +15,14 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import get_scheduler
 
+from m4ser.model.configuration_m4ser import AUXILIARY_TASKS
+from m4ser.model.recognition_m4ser import character_labels
 from m4ser.processes import disconnect
 from m4ser.training.arguments import Arguments, DataArguments, ModelArguments, ObjectiveArguments, TrainingArguments
 from m4ser.training.discriminator import ModalityDiscriminator
 from m4ser.training.loop import train_step
 from m4ser.training.state import TrainableModule, TrainingState
-from tests.tiny import WIDTH, collate, randomize, recordings, tiny_model
+from tests.tiny import WIDTH, collate, randomize, recordings, tiny_config, tiny_model
 from tests.training.scaler import scaled_accelerator
 
 STEPS = 20
@@ -49,14 +51,15 @@ def main():
     )
     accelerator = scaled_accelerator(2.0**10, autocast=False) if options.scaled else Accelerator(cpu=True)
     create = shard if options.sharded else TrainingState.create
-    state = create(tiny_model(), arguments, STEPS, accelerator)
+    state = create(tiny_model(auxiliary_tasks=AUXILIARY_TASKS), arguments, STEPS, accelerator)
     gradients, losses = {}, []
     for step in range(STEPS):
         if step == 0:
             watch_gradients(state, gradients, accelerator)
         if step == STEPS // 2 and options.checkpoints:
             state.save(options.checkpoints, {}, accelerator, keep=1)
-            state = create(randomize(tiny_model(), seed=7), arguments, STEPS, accelerator)
+            other = randomize(tiny_model(auxiliary_tasks=AUXILIARY_TASKS), seed=7)
+            state = create(other, arguments, STEPS, accelerator)
             state.load(options.checkpoints, {}, accelerator)
         window = shares(step, accelerator, options.accumulation)
         losses.append(train_step(state, window, arguments, accelerator))
@@ -75,11 +78,16 @@ def shares(step, accelerator, accumulation):
     count = 7 + step % 2
     lengths = [1500, 800, 500, 400, 900, 1200, 450, 700][:count]
     rows = recordings(lengths, [4, 9, 2, 5, 6, 3, 7, 4][:count], seed=step)
-    batches = [rows[start::accumulation] for start in range(accumulation)]
-    return [
-        collate(batch[accelerator.process_index :: accelerator.num_processes], dtype=torch.float64) | {"ids": []}
-        for batch in batches
-    ]
+    texts = ["ab", "c", None, "a", "", "b a", "it", "d"][:count]
+    batches = [list(zip(rows, texts, strict=True))[start::accumulation] for start in range(accumulation)]
+    return [batch_of(batch[accelerator.process_index :: accelerator.num_processes]) for batch in batches]
+
+
+def batch_of(pairs):
+    """The batch of recordings and transcripts."""
+    rows, texts = zip(*pairs, strict=True)
+    labels = character_labels(texts, tiny_config(auxiliary_tasks=AUXILIARY_TASKS).recognition_vocabulary)
+    return collate(rows, dtype=torch.float64) | {"recognition_labels": labels, "ids": []}
 
 
 def shard(model, arguments, total_steps, accelerator):

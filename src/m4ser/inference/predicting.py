@@ -11,13 +11,13 @@ import torch
 
 from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.environment import multiplies_bfloat16
-from m4ser.export import OnnxPipeline
 from m4ser.inference.recordings import files_in, is_list
 from m4ser.inference.speakers import Turn, predict_turns, read_rttm, turns_of
 from m4ser.model.asr_m4ser import OWN_ASR
 from m4ser.model.audio_m4ser import AudioError
 from m4ser.model.pipeline_m4ser import M4SERPipeline
 from m4ser.model.windowing_m4ser import aggregate, check_window
+from m4ser.onnx_pipeline import OnnxPipeline
 from m4ser.progress import track
 from m4ser.sources import refuse_missing
 
@@ -27,6 +27,7 @@ STANDARD_INPUT = "-"
 # What else of the pipeline's outputs is in a row, under its name there.
 OUTPUT_NAMES = {"text": "transcript", "words": "words", "correction": "correction", "warning": "warning"}
 WINDOW = 5.0  # seconds of a timeline's windows
+SEGMENTS = "segments"  # instead of seconds: of speech, as the ASR model finds them
 
 
 def find_recordings(paths: Sequence[str]) -> list[str]:
@@ -106,25 +107,28 @@ def read_texts(hypotheses: Path, recordings: Sequence[str]) -> list[str | None]:
 def timeline_options(
     recordings: Sequence[str],
     timeline: bool = False,
-    window: float | None = None,
+    window: float | str | None = None,
     hop: float | None = None,
     rttm: Path | None = None,
     srt: Path | None = None,
+    vtt: Path | None = None,
 ) -> dict[str, Any] | None:
     """Return how timelines are cut, by the options of the command line; None for no timeline.
 
     Raises:
         ValueError: options that contradict each other. DataError: as of [`read_rttm`], or a recording has no turns.
     """
-    if not (timeline or rttm or srt):
+    if not (timeline or rttm or srt or vtt):
         if window is not None or hop is not None:
             raise ValueError("--window and --hop are of a timeline: add --timeline.")
         return None
-    if srt is not None and len(recordings) > 1:
-        raise ValueError(f"--srt is one recording's subtitles, not those of {len(recordings)}.")
-    window = WINDOW if window is None else window
+    if (srt or vtt) and len(recordings) > 1:
+        raise ValueError(f"--srt and --vtt are one recording's subtitles, not those of {len(recordings)}.")
+    window = WINDOW if window is None else seconds_or_segments(window)
     if rttm is None:
         return {"window": window, "hop": hop}
+    if window == SEGMENTS:
+        raise ValueError("The turns of --rttm are not cut into segments: give --window in seconds.")
     if hop is not None:
         raise ValueError("The turns of --rttm are not cut into windows that overlap: leave --hop out.")
     check_window(window, hop)
@@ -132,6 +136,18 @@ def timeline_options(
     for recording in recordings:
         turns_of(recording, turns)
     return {"window": window, "turns": turns}
+
+
+def seconds_or_segments(window: float | str) -> float | str:
+    """Return a window of the command line as a number, or "segments".
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return window if window == SEGMENTS else float(window)
+    except ValueError:
+        raise ValueError(f"--window is a number of seconds, or {SEGMENTS}, not {window}.") from None
 
 
 def predict_rows(
@@ -151,9 +167,10 @@ def predict_rows(
         options: of the pipeline.
 
     Yields:
-        {"path", "label", "scores" {label: score}}, with "text", the hypothesis that was used, where the network takes
-        one, and its "correction"; with "timeline" where there are `windows`, whose entries have the texts then; and
-        with "warning" where the recording is silent or too short; or {"path", "error"}.
+        {"path", "label", "scores" {label: score}, "calibrated"}, with "text", the hypothesis that was used, where the
+        network takes one, its "words" with their times where the network transcribed it, and its "correction"; with
+        "timeline" where there are `windows`, whose entries have all this then, and "text" where they do not overlap;
+        and with "warning" where the recording is silent or too short; or {"path", "error"}.
 
     Raises:
         ValueError: the model cannot correct.
@@ -170,7 +187,7 @@ def predict_rows(
     else:
         outputs = (_predict_timeline(classify, source, **windows, **options) for source in inputs)
     for recording, output in zip(recordings, outputs, strict=True):
-        yield _row(recording, output)
+        yield _row(recording, output, classify.model.config.is_calibrated)
 
 
 def _source(recording: str) -> dict[str, Any]:
@@ -182,7 +199,7 @@ def _source(recording: str) -> dict[str, Any]:
 def _predict_timeline(
     classify: M4SERPipeline,
     source: dict[str, Any],
-    window: float,
+    window: float | str,
     hop: float | None = None,
     turns: Mapping[str, Sequence[Turn]] | None = None,
     **options: Any,
@@ -194,20 +211,24 @@ def _predict_timeline(
             timeline = classify.timeline(source, window, hop, **options)
         else:
             own = {name: value for name, value in source.items() if name != "text"}
+            assert not isinstance(window, str)  # as of `timeline_options`
             timeline = predict_turns(classify, own, turns_of(source["path"], turns), window, **options)
         with track(None, "second", source["path"]) as progress:
             for entry in timeline:
                 entries.append(entry)
                 progress.update(max(0, round(entry["end"] - progress.n)))
-        return {**aggregate(entries, options["abstain_below"]), "timeline": entries}
+        output = {**aggregate(entries, options["abstain_below"]), "timeline": entries}
+        if hop is None or hop == window:
+            output["transcript"] = " ".join(filter(None, (entry["text"] for entry in entries)))
+        return output
     except AudioError as error:
         return {"error": str(error)}
 
 
-def _row(recording: str, output: dict[str, Any]) -> dict[str, Any]:
+def _row(recording: str, output: dict[str, Any], is_calibrated: bool) -> dict[str, Any]:
     if "error" in output:
         return {"path": recording, **output}
-    row = {"path": recording, **_label_and_scores(output)}
+    row = {"path": recording, **_label_and_scores(output), "calibrated": is_calibrated}
     row |= {name: output[source] for name, source in OUTPUT_NAMES.items() if source in output}
     if "timeline" in output:
         row["timeline"] = [{**entry, **_label_and_scores(entry)} for entry in output["timeline"]]

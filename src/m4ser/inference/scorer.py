@@ -236,7 +236,7 @@ class Scorer:
         columns = {
             "id": [recording.id for recording in window.recordings],
             "label": pa.array(np.array(self.labels, object)[scores.argmax(axis=1)], pa.string(), mask=~sure),
-            "calibrated": pa.array(np.full(count, self._is_calibrated), mask=~good),
+            "calibrated": pa.array(np.full(count, self.model.config.is_calibrated), mask=~good),
             "transcript": [
                 recording.text if one.error else one.text
                 for recording, one in zip(window.recordings, loaded, strict=True)
@@ -284,8 +284,3 @@ class Scorer:
         if self.options.embeddings:
             found["embedding"] = output.embeddings.float().tolist()
         return logits.softmax(-1).cpu().numpy(), found
-
-    @property
-    def _is_calibrated(self) -> bool:
-        config = self.model.config
-        return config.calibrated_weights is not None or config.calibration_temperature != 1

@@ -252,6 +252,11 @@ class EmotionConfig(PreTrainedConfig):
         return False
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether scores can be used as probabilities."""
+        return self.calibrated_weights is not None or self.calibration_temperature != 1
+
+    @property
     def is_multimodal(self) -> bool:
         """Whether both modalities are there, so that there is something to fuse."""
         return len(self.modalities) == len(MODALITIES)

@@ -36,7 +36,7 @@ class SpeechEncoder(nn.Module):
         check_speech_encoder(encoder)
         self.set_encoder(encoder)
         self.receptive_field = receptive_field(config.speech_config)
-        self.frame_seconds = math.prod(config.speech_config.conv_stride) / SAMPLING_RATE
+        self.frame_seconds = frame_seconds(config.speech_config)
         speech_size = config.speech_config.hidden_size
         self.projection = (
             nn.Linear(speech_size, config.hidden_size) if speech_size != config.hidden_size else nn.Identity()
@@ -203,6 +203,11 @@ def init_filterbank(weight: torch.Tensor, sampling_rate: int = SAMPLING_RATE) ->
     filters = torch.cos(2 * math.pi * frequencies[:, None] * time + phase[:, None]) * torch.hann_window(kernel)
     filters = filters / filters.square().sum(-1, keepdim=True).sqrt()
     weight[: len(filters), 0] = filters.to(weight)
+
+
+def frame_seconds(speech_config: PreTrainedConfig) -> float:
+    """Return the seconds from a frame to the next: .02 for HuBERT."""
+    return math.prod(speech_config.conv_stride) / SAMPLING_RATE
 
 
 def receptive_field(speech_config: PreTrainedConfig) -> int:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from m4ser import M4SERPipeline
+from m4ser.model.configuration_m4ser import AUXILIARY_TASKS
 from tests.conftest import ROOT
 from tests.saved_models import save_tiny_model
 from tests.tiny_whisper import save_tiny_whisper
@@ -110,6 +111,17 @@ class TestPredict:
         assert scores == {item["label"]: item["score"] for item in output["scores"]}
         assert table["text"].iloc[0] == output["timeline"][0]["text"] != ""
         assert pieces != [(app.NO_TEXT, None)] and figure is None
+
+    def test_network_transcribes_itself(self, app, recording, tmp_path):
+        save_tiny_model(tmp_path, auxiliary_tasks=AUXILIARY_TASKS)
+        classify = M4SERPipeline.from_pretrained(tmp_path)
+        scores, table, pieces, _, figure = app.predict(classify, str(recording), "")
+        output = classify({"path": str(recording)}, window=app.WINDOW, hop=app.HOP, return_correction=True)
+        assert scores == {item["label"]: item["score"] for item in output["scores"]}
+        assert table["text"].iloc[0] == output["timeline"][0]["text"] != ""
+        assert pieces != [(app.NO_TEXT, None)] and figure is None
+        pieces, *_, figure = app.predict(classify, str(recording), TEXT)[2:]
+        assert "dogs" in "".join(text for text, _ in pieces) and figure is not None
 
     def test_missing_text_without_asr_model_is_named(self, app, tiny_run, recording):
         _, _, pieces, *_ = app.predict(M4SERPipeline.from_pretrained(tiny_run), str(recording))
