@@ -47,8 +47,7 @@ Rttm = Annotated[
 Srt = Annotated[Path | None, typer.Option(help="Write the timeline of one recording as SubRip subtitles, too.")]
 Vtt = Annotated[Path | None, typer.Option(help="The same as WebVTT, with the times of words where they are known.")]
 Window = Annotated[
-    str | None,
-    typer.Option(help="Seconds of a window of the timeline, 5 by default; or segments, as the ASR model finds them."),
+    str | None, typer.Option(help="Of the timeline: seconds, 5 by default; or segments, of the ASR model.")
 ]
 NumWorkers = Annotated[
     int, typer.Option("--num_workers", "--num-workers", min=0, help="Processes that decode, with --output.")
@@ -131,9 +130,7 @@ def demo(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="The folder to start from, new or not.")],
-    recordings: Annotated[
-        Path | None, typer.Option(help="Folder of the recordings, if it is not that one; they stay there.")
-    ] = None,
+    recordings: Annotated[Path | None, typer.Option(help="Folder of the recordings, if another; they stay.")] = None,
 ) -> None:
     """Write a folder to start from: a manifest of your recordings, a config, and a README of the next steps."""
     from m4ser.starter import write_starter
