@@ -383,16 +383,13 @@ def test_usage_errors_exit_with_two(m4ser, tiny_run, recordings):
 def test_missing_library_names_what_brings_it(m4ser, tiny_run, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "m4ser.serving.server", raising=False)
-    assert (
-        error_sentence(m4ser("serve", "--model", tiny_run))
-        == "m4ser: this command needs uvicorn: pip install 'm4ser[serve]'"
-    )
+    said = error_sentence(m4ser("serve", "--model", tiny_run))
+    assert said == "m4ser: this command needs uvicorn: pip install 'm4ser[serve]'"
 
 
 def test_unknown_builder_is_one_sentence(m4ser):
-    assert error_sentence(m4ser("build", "timit")).startswith(
-        "m4ser: There is no builder 'timit': choose from cross_corpus, iemo"
-    )
+    said = error_sentence(m4ser("build", "timit"))
+    assert said.startswith("m4ser: There is no builder 'timit': choose from cross_corpus, iemo")
 
 
 def test_table_and_timeline_contradict(m4ser, tiny_run, recordings, tmp_path):

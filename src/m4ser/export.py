@@ -130,7 +130,7 @@ def _is_not_of_quantizer(record: logging.LogRecord) -> bool:
 
 
 class Graph(nn.Module):
-    """What is exported of a model: its forward, without everything that checks a length."""
+    """The exported part of a model: its forward, without everything that checks a length."""
 
     outputs = OUTPUTS
 
@@ -203,7 +203,7 @@ class FramesGraph(Graph):
 
 
 class FusionGraph(Graph):
-    """What follows the speech encoder: frames and tokens to logits and embeddings."""
+    """The part behind the speech encoder: frames and tokens to logits and embeddings."""
 
     def forward(
         self,
