@@ -120,6 +120,22 @@ def test_small_batches_have_finite_gradients_everywhere(model, rows, count):
     assert not [name for name, grad in grads.items() if grad is None or not grad.isfinite().all()]
 
 
+@pytest.mark.soak  # 5 s each
+@pytest.mark.parametrize("name", sorted(SYSTEMS.keys() - {"m4ser"}))
+def test_one_batch_is_learned_by_heart(name, rows):
+    encoders, system = tiny_config(), SYSTEMS[name]
+    torch.manual_seed(0)
+    fields = {"speech_config": encoders.speech_config, "text_config": encoders.text_config, **SIZES}
+    model = system(system.config_class(**fields, initializer_range=0.1)).eval()  # without dropout
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(60):
+        _, losses = losses_of(model, batch_of(rows))
+        joint_loss(losses, OPTIONS).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert losses["emotion"] < 0.1
+
+
 def test_own_losses_need_labels(model, rows):
     assert model(**plain_inputs(batch_of(rows))).get("auxiliary_losses") is None
 
