@@ -15,11 +15,21 @@ from tests.saved_models import SENTENCES, save_tiny_model
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the export extra")
 pytest.importorskip("onnxscript", reason="needs the export extra")
 
+WHISPER = {
+    "model_type": "whisper",
+    "d_model": 16,
+    "encoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 16,
+    "num_mel_bins": 16,
+    "max_source_positions": 100,
+}
 # HuBERT-base's GroupNorm averages over padding, unless it is kept from that; HuBERT-large's layer norm does not.
 MODELS = {
     "group norm": {"norm": "group"},
     "layer norm, speech only": {"norm": "layer", "modalities": ["speech"]},
     "text only": {"modalities": ["text"]},
+    "whisper": {"speech_config": WHISPER},
 }
 
 

@@ -104,7 +104,10 @@ def test_lists_have_one_order():
     [
         ({"modalities": ["speech", "video"]}, "modalities knows speech, text; it cannot hold 'video'."),
         ({"representations": ["shared"]}, "representations knows specific, invariant; it cannot hold 'shared'."),
-        ({"auxiliary_tasks": ["aed"]}, "auxiliary_tasks knows detection, correction, recognition; it cannot hold 'aed'."),
+        (
+            {"auxiliary_tasks": ["aed"]},
+            "auxiliary_tasks knows detection, correction, recognition; it cannot hold 'aed'.",
+        ),
         ({"modalities": []}, 'modalities is empty: give ["speech"], ["text"] or both.'),
         ({"calibration_temperature": 0.0}, "calibration_temperature is a number from 0.001 to 1000, not 0.0."),
         ({"num_attention_heads": 5}, "hidden_size (768) must be a multiple of num_attention_heads (5)."),
