@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from transformers import Pipeline, pipeline
 
-from .asr_m4ser import OwnTranscriber, choose_transcriber
+from .asr_m4ser import OnePassTranscriber, choose_transcriber
 from .audio_m4ser import AudioError, has_audio, load_audio
 from .base_m4ser import load_model
-from .inputs_m4ser import check_options, is_list_of_numbers, valid_unicode, with_options
+from .inputs_m4ser import check_model, check_options, is_list_of_numbers, valid_unicode, with_options
 from .marking_m4ser import decode_words, mark_errors
 from .processing_m4ser import load_processor
 from .windowing_m4ser import MAX_SECONDS, MIN_SECONDS, WindowedClassificationPipeline, split_source
@@ -100,8 +100,9 @@ class M4SERPipeline(WindowedClassificationPipeline):
     Args:
         asr (*optional*): an automatic-speech-recognition pipeline, or the Hub id or folder of one, where the
             processor's own ASR model (`asr_model_id`) is not wanted; "self" for the network's own CTC head, which is
-            the default where it has one, and takes one pass of the speech encoder for text and emotion. Without any,
-            and without a text, the prediction is made from speech alone.
+            the default where it has one, and takes one pass of the speech encoder for text and emotion. So does the
+            Whisper whose encoder is the network's, where that was not trained. Without any, and without a text, the
+            prediction is made from speech alone.
         allow_addresses (`bool`, *optional*): download http(s) addresses; False where inputs come from others.
         max_seconds (`float`, *optional*): of a recording that gives a timeline; a longer one is refused.
     """
@@ -115,8 +116,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         kwargs.setdefault("top_k", None)
         super().__init__(*args, **kwargs)
         self.model.eval()
-        _check_calibration(self.model)
-        _check_vocabulary(self.model, self.processor.tokenizer)
+        check_model(self.model, self.processor.tokenizer)
         self._rate = self.processor.feature_extractor.sampling_rate
         self._takes_speech = "speech" in self.model.config.modalities
         self._transcriber = choose_transcriber(asr, self.model, self.processor)
@@ -169,10 +169,9 @@ class M4SERPipeline(WindowedClassificationPipeline):
                 "sampling_rate"} or {"path"} or {"bytes"} or {"audio": any of these}, each dict with an optional
                 "text" (or "hypothesis", as m4ser's datasets call it); or a list, generator or dataset of them. A
                 network without a speech encoder takes a "text" alone, too.
-            window (`float`, *optional*): seconds, at most 120; gives a timeline of a recording of any length, as
-                [`timeline`] does. "segments" cuts at the ends of Whisper's segments of speech.
-            hop (`float`, *optional*): seconds from the start of a window to the start of the next; `window` by
-                default.
+            window (`float`, *optional*): seconds, at most 120 (Whisper's encoder: 30); gives a timeline of a recording
+                of any length, as [`timeline`] does. "segments" cuts at the ends of Whisper's segments of speech.
+            hop (`float`, *optional*): seconds from one window's start to the next one's; `window` by default.
             sampling_rate (`float`, *optional*): of samples that are given as they are; the model's by default.
             text (`str`, *optional*): the hypothesis of a recording that has none beside it; of a list of recordings
                 a list.
@@ -237,8 +236,13 @@ class M4SERPipeline(WindowedClassificationPipeline):
 
     @property
     def transcribes_itself(self) -> bool:
-        """Whether they are transcribed by the network's own CTC head, in its forward."""
-        return isinstance(self._transcriber, OwnTranscriber)
+        """Whether they are transcribed in the network's forward: by its CTC head, or by Whisper of its own frames."""
+        return isinstance(self._transcriber, OnePassTranscriber)
+
+    def with_texts(self, inputs: Mapping[str, torch.Tensor], texts: Sequence[str | None]) -> tuple[Any, Any]:
+        """Transcribe in a forward what has no text, as of [`OnePassTranscriber.with_texts`]."""
+        assert isinstance(self._transcriber, OnePassTranscriber)  # `transcribes_itself`
+        return self._transcriber.with_texts(inputs, texts)
 
     def check_model_type(self, supported_models: Any) -> None:
         """Accept any model: transformers' list has its own only, and it would log an error that M4SER is not on it."""
@@ -264,7 +268,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         return recordings
 
     def _load(self, source: Any) -> LoadedRecording:
-        recording = load_recording(source, self._rate, self._takes_speech, self._allow_addresses)
+        recording = load_recording(source, self._rate, self._takes_speech, self._allow_addresses, self.longest_seconds)
         if recording.text is not None and not recording.text.strip() and recording.error is None:
             self._warn_once("A text is empty")
         return recording
@@ -293,7 +297,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         self, model_inputs: dict[str, Any], return_correction: bool = False, return_embeddings: bool = False
     ) -> dict[str, Any]:
         kept = {name: model_inputs.pop(name) for name in KEPT}
-        if isinstance(self._transcriber, OwnTranscriber):
+        if isinstance(self._transcriber, OnePassTranscriber):
             model_inputs, kept = self._transcriber.complete(model_inputs, kept)
         output = self.model(**model_inputs)
         logger.debug("Predicted for a batch of %d", len(output.logits))
@@ -347,12 +351,19 @@ class M4SERPipeline(WindowedClassificationPipeline):
         return output["scores"]
 
 
-def load_recording(source: Any, rate: int, takes_speech: bool = True, allow_addresses: bool = True) -> LoadedRecording:
+def load_recording(
+    source: Any,
+    rate: int,
+    takes_speech: bool = True,
+    allow_addresses: bool = True,
+    max_seconds: float = MAX_SECONDS,
+) -> LoadedRecording:
     """Load one input of the pipeline; what is wrong with it becomes its `error`.
 
     Args:
         source: as [`M4SERPipeline`] takes one recording. rate: Hz of the samples. takes_speech: whether the network
             has a speech encoder; one without takes a text that has no recording, too. allow_addresses: or refuse them.
+        max_seconds: a longer recording is refused.
     """
     audio, text, name = split_source(source)
     try:
@@ -361,7 +372,7 @@ def load_recording(source: Any, rate: int, takes_speech: bool = True, allow_addr
         text = None if text is None else valid_unicode(text)
         if text is not None and not takes_speech and not has_audio(audio):
             return LoadedRecording(np.zeros(1, np.float32), text)
-        waveform = load_audio(audio, rate, rate, max_seconds=MAX_SECONDS, allow_addresses=allow_addresses)
+        waveform = load_audio(audio, rate, rate, max_seconds=max_seconds, allow_addresses=allow_addresses)
         return LoadedRecording(waveform, text, warning=_no_speech(waveform, rate) if takes_speech else None)
     except AudioError as error:
         # A batch goes on without this recording; a moment of silence keeps its index.
@@ -373,27 +384,3 @@ def _no_speech(waveform: np.ndarray, rate: int) -> str | None:
     if len(waveform) < MIN_SECONDS * rate:
         return f"shorter than {MIN_SECONDS:g} s"
     return "silent" if np.ptp(waveform) < SILENCE else None
-
-
-def _check_vocabulary(model: Any, tokenizer: Any) -> None:
-    """Refuse a tokenizer with ids that the text encoder has no embedding of."""
-    if "text" in model.config.modalities:
-        ids = [*tokenizer.get_vocab().values(), *tokenizer("").input_ids]  # a template's own ids are in no vocabulary
-        if max(ids, default=0) >= model.config.text_config.vocab_size:
-            raise ValueError(
-                f"The tokenizer of {model.name_or_path} is another model's: it has the id {max(ids)}, and the text "
-                f"encoder a vocabulary of {model.config.text_config.vocab_size}."
-            )
-
-
-def _check_calibration(model: Any) -> None:
-    """Refuse a temperature that was fitted to other weights; weights in another precision tell nothing."""
-    fitted = model.config.calibrated_weights
-    if fitted is None or not hasattr(model, "fingerprint") or any(part.is_meta for part in model.parameters()):
-        return  # a graph, or weights that are offloaded
-    own = model.fingerprint()
-    if own.partition("-")[0] == fitted.partition("-")[0] and own != fitted:
-        raise ValueError(
-            f"The calibration temperature of {model.name_or_path} was fitted to other weights: run `m4ser calibrate` "
-            "again, or take calibration_temperature and calibrated_weights out of config.json."
-        )
