@@ -37,6 +37,7 @@ from m4ser.training.adapters import add_adapters
 from m4ser.training.arguments import Arguments, DataArguments
 from m4ser.training.features import add_speech_states, check_cacheable
 from m4ser.training.initial import initial_model, initial_processor
+from m4ser.training.whisper import check_length, freeze_whisper
 
 
 @dataclass
@@ -146,6 +147,7 @@ def build_experiment(arguments: Arguments, device: torch.device | str = "cpu") -
     )
     refuse_unknown_fields(model.config, arguments.model.fields)
     check_parts(model, arguments.training.rates)
+    check_length(model, arguments.data)
     check_objective(arguments.objective, getattr(model.config, "auxiliary_tasks", ()))
     if model.can_transcribe:
         check_recognition(arguments.data, corpus["train"])
@@ -341,6 +343,7 @@ def build_model(
         raise ValueError(f"The config has {model.config.num_labels} emotions, the dataset {len(labels)}.")
     if model.speech_encoder is not None:
         _freeze_unused(model.speech_encoder.encoder)
+        freeze_whisper(model, arguments.training)
     if arguments.training.lora_rank:
         add_adapters(model, arguments.training.lora_rank)
     if arguments.training.gradient_checkpointing:
