@@ -21,6 +21,15 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="needs the export extra"
 pytest.importorskip("onnxscript", reason="needs the export extra")
 
 RECOGNITION = ["detection", "correction", "recognition"]
+WHISPER = {
+    "model_type": "whisper",
+    "d_model": 16,
+    "encoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 16,
+    "num_mel_bins": 16,
+    "max_source_positions": 100,
+}
 # HuBERT-base's GroupNorm averages over padding, unless it is kept from that; HuBERT-large's layer norm does not.
 MODELS = {
     "group norm": {"norm": "group"},
@@ -28,6 +37,7 @@ MODELS = {
     "text only": {"modalities": ["text"]},
     "recognition": {"auxiliary_tasks": RECOGNITION},
     "recognition, speech only": {"auxiliary_tasks": RECOGNITION, "modalities": ["speech"]},
+    "whisper": {"speech_config": WHISPER},
 }
 
 

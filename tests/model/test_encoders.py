@@ -286,10 +286,7 @@ def test_replacements_end_with_the_text_encoders_token(text, ends):
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
 CONVOLUTIONS = {"conv_dim": [8], "conv_kernel": [10], "conv_stride": [5], "num_feat_extract_layers": 1}
-WHISPER = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8}
-WHISPER |= {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
 REFUSED_SPEECH = {
-    "whisper": (WHISPER, "it takes input_features, not samples"),
     "wav2vec2-bert": (SMALL, "it takes input_features, not samples"),
     "vit": (SMALL, "it takes pixel_values, not samples"),
     "bert": (SMALL, "it takes input_ids, not samples"),
@@ -309,7 +306,7 @@ def test_unsupported_speech_encoders_are_refused(model_type):
     assert str(error.value).startswith(f"{model_type} cannot be the speech encoder: {reason}")
     assert str(error.value).endswith(
         "; choose one of the wav2vec 2.0 family, such as HuBERT, wav2vec 2.0, WavLM, Data2Vec-audio, UniSpeech or "
-        "UniSpeech-SAT."
+        "UniSpeech-SAT, or Whisper."
     )
 
 

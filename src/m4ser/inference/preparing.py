@@ -10,6 +10,7 @@ from m4ser.inference.recordings import Recording
 from m4ser.inference.shared_memory import SharedMemory
 from m4ser.model.loading_m4ser import LoadedRecording, load_recording
 from m4ser.model.processing_m4ser import M4SERProcessor
+from m4ser.model.windowing_m4ser import MAX_SECONDS
 
 # A batch of the longest recordings is smaller: attention takes memory by the square of the length.
 MAX_BATCH_SECONDS = 240
@@ -50,16 +51,25 @@ class Preparer:
     Args:
         processor: the model's. takes_speech: whether the network has a speech encoder. batch_size: of recordings.
         needs_texts: whether recordings have to be transcribed first; where not, the network does it itself.
+        max_seconds: a longer recording is refused.
     """
 
-    def __init__(self, processor: M4SERProcessor, takes_speech: bool, batch_size: int, needs_texts: bool = True):
-        self.needs_texts = needs_texts
+    def __init__(
+        self,
+        processor: M4SERProcessor,
+        takes_speech: bool,
+        batch_size: int,
+        needs_texts: bool = True,
+        max_seconds: float = MAX_SECONDS,
+    ):
+        self.needs_texts, self._max_seconds = needs_texts, max_seconds
         self._processor, self._takes_speech, self._batch_size = processor, takes_speech, batch_size
         self._rate: int = processor.feature_extractor.sampling_rate
 
     def prepare(self, recordings: Sequence[Recording]) -> Prepared:
         """Load recordings, and batch them where all have texts."""
-        loaded = [load_recording(recording.load(), self._rate, self._takes_speech) for recording in recordings]
+        options: dict[str, Any] = {"takes_speech": self._takes_speech, "max_seconds": self._max_seconds}
+        loaded = [load_recording(recording.load(), self._rate, **options) for recording in recordings]
         prepared = Prepared(recordings, loaded)
         if not self.needs_texts or not prepared.without_text:
             prepared.batches = self.batches(loaded)

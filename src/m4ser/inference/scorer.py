@@ -19,7 +19,6 @@ from m4ser.inference.shared_memory import SharedMemory
 from m4ser.model.loading_m4ser import LoadedRecording
 from m4ser.model.marking_m4ser import decode_words
 from m4ser.model.pipeline_m4ser import M4SERPipeline
-from m4ser.model.recognition_m4ser import with_own_texts
 
 SCORE = "score_"  # before the name of an emotion
 WINDOW_BATCHES = 8  # that are sorted by length together
@@ -76,7 +75,8 @@ class Scorer:
         self._classify = classify
         takes_speech = "speech" in self.model.config.modalities
         needs_texts = not classify.transcribes_itself
-        self._preparer = Preparer(self.processor, takes_speech, options.batch_size, needs_texts)
+        longest = classify.longest_seconds
+        self._preparer = Preparer(self.processor, takes_speech, options.batch_size, needs_texts, longest)
         self._pool: ProcessPoolExecutor | None = None
         self._memories: list[SharedMemory] = []
         self._free = deque[int]()  # the indices of those that no window is in
@@ -270,7 +270,7 @@ class Scorer:
         """
         if any(one.text is None for one in loaded):
             texts = [one.text for one in loaded]
-            inputs, transcriptions = with_own_texts(self.model, self.processor.tokenizer, inputs, texts)
+            inputs, transcriptions = self._classify.with_texts(inputs, texts)
             for one, transcription in zip(loaded, transcriptions, strict=True):
                 one.text = transcription.text
         output = self.model(**inputs)

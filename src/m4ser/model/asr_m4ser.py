@@ -2,14 +2,17 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import Pipeline, pipeline
+from transformers.modeling_outputs import BaseModelOutput
 
-from .recognition_m4ser import Transcription, split_at_pauses, with_own_texts
+from .recognition_m4ser import Transcription, frame_inputs, split_at_pauses, with_own_texts
+from .whisper_encoder_m4ser import has_whisper
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +138,31 @@ class ASRTranscriber:
         return segments
 
 
-class OwnTranscriber:
+class OnePassTranscriber:
+    """Transcribes within a forward of the pipeline, from the frames that the network goes on with."""
+
+    def with_texts(
+        self, inputs: Mapping[str, torch.Tensor], texts: Sequence[str | None]
+    ) -> tuple[dict[str, torch.Tensor], list[Transcription]]:
+        """Transcribe the recordings of a batch that have no text, as [`with_own_texts`] does."""
+        raise NotImplementedError
+
+    def complete(self, inputs: dict[str, Any], kept: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Transcribe what has no text.
+
+        Args:
+            inputs: of the network. kept: "text" of one recording or a list of them, None where there is none.
+
+        Returns:
+            The inputs that [`with_texts`] gives, and `kept` with the texts, and their "words".
+        """
+        is_batch = isinstance(kept["text"], list)
+        inputs, found = self.with_texts(inputs, kept["text"] if is_batch else [kept["text"]])
+        text, words = [one.text for one in found], [[vars(word) for word in one.words] for one in found]
+        return inputs, kept | {"text": text if is_batch else text[0], "words": words if is_batch else words[0]}
+
+
+class OwnTranscriber(OnePassTranscriber):
     """Transcribes waveforms with the CTC head of the network itself, as [`ASRTranscriber`] does.
 
     Args:
@@ -169,20 +196,10 @@ class OwnTranscriber:
             for words in split_at_pauses(found.words)
         ]
 
-    def complete(self, inputs: dict[str, Any], kept: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Transcribe, within a forward of the pipeline, what has no text.
-
-        Args:
-            inputs: of the network. kept: "text" of one recording or a list of them, None where there is none.
-
-        Returns:
-            The inputs that [`with_own_texts`] gives, and `kept` with the texts, and their "words".
-        """
-        is_batch = isinstance(kept["text"], list)
-        texts = kept["text"] if is_batch else [kept["text"]]
-        inputs, found = with_own_texts(self._model, self._processor.tokenizer, inputs, texts)
-        text, words = [one.text for one in found], [[vars(word) for word in one.words] for one in found]
-        return inputs, kept | {"text": text if is_batch else text[0], "words": words if is_batch else words[0]}
+    def with_texts(
+        self, inputs: Mapping[str, torch.Tensor], texts: Sequence[str | None]
+    ) -> tuple[dict[str, torch.Tensor], list[Transcription]]:
+        return with_own_texts(self._model, self._processor.tokenizer, inputs, texts)
 
     def _transcriptions(self, waveforms: Sequence[np.ndarray]) -> list[Transcription]:
         inputs = self._processor(list(waveforms), sampling_rate=self.sampling_rate)
@@ -190,8 +207,70 @@ class OwnTranscriber:
         return self._model.transcribe(inputs["input_values"], inputs["attention_mask"])
 
 
+class SharedEncoderTranscriber(ASRTranscriber, OnePassTranscriber):
+    """Transcribes with the Whisper that the network's speech encoder was taken from: its decoder takes the frames.
+
+    That holds while the encoder's weights are still Whisper's. Where it was trained, Whisper runs as a whole.
+
+    Args:
+        asr: Hub id or folder of that Whisper. model: a network with its encoder. processor: its [`M4SERProcessor`].
+    """
+
+    def __init__(self, asr: str, model: Any, processor: Any):
+        super().__init__(asr, processor.feature_extractor.sampling_rate, model.device)
+        self._model, self._tokenizer = model, processor.tokenizer
+
+    @torch.no_grad()
+    def with_texts(
+        self, inputs: Mapping[str, torch.Tensor], texts: Sequence[str | None]
+    ) -> tuple[dict[str, torch.Tensor], list[Transcription]]:
+        """Transcribe the recordings of a batch that have no text; without the times of words."""
+        encoder, samples, mask = self._model.speech_encoder, inputs["input_values"], inputs["attention_mask"]
+        window = encoder.encode_window(samples, mask)
+        lengths = mask.sum(-1).tolist()
+        shortest = MIN_SECONDS * self.sampling_rate
+        rows = [row for row, text in enumerate(texts) if text is None and lengths[row] >= shortest]
+        if not rows:  # so that Whisper is not loaded
+            own = []
+        elif self._shares_encoder:
+            own = self._decode(window[rows])
+        else:
+            own = self.transcribe([samples[row, : lengths[row]].float().cpu().numpy() for row in rows], len(rows))
+        found = dict(enumerate(texts)) | dict(zip(rows, own, strict=True))
+        completed = [found[row] or "" for row in range(len(texts))]
+        frames, frame_mask = encoder.valid_frames(window, mask)
+        completed_inputs = frame_inputs(self._tokenizer, frames, frame_mask, completed)
+        return completed_inputs, [Transcription(text, []) for text in completed]
+
+    @cached_property
+    def _shares_encoder(self) -> bool:
+        own = self._model.speech_encoder.encoder.state_dict()
+        other = self.pipeline.model.get_encoder().state_dict()
+        shares = all(
+            name in other and not weight.is_meta and torch.equal(weight, other[name].to(weight))
+            for name, weight in own.items()
+        )
+        if not shares:
+            logger.warning("The speech encoder was trained further than %s, which runs as a whole besides.", self.name)
+        return shares
+
+    def _decode(self, window: torch.Tensor) -> list[str]:
+        """Return the texts of the encoder's output (B, 1500, d_S)."""
+        whisper: Any = self.pipeline.model
+        tokenizer: Any = self.pipeline.tokenizer
+        tokens = whisper.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=window.to(whisper.dtype)),
+            attention_mask=torch.ones(window.shape[:2], dtype=torch.long, device=window.device),
+            num_beams=1,
+            force_unique_generate_call=True,  # it would encode what is behind the last timestamp again
+        )
+        return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+
+
 def choose_transcriber(asr: Pipeline | str | None, model: Any, processor: Any) -> ASRTranscriber | OwnTranscriber:
     """Return the transcriber that `asr` names; by default the network's own head, then the processor's ASR model.
+
+    Where that is the Whisper of the network's speech encoder, both share its output.
 
     Raises:
         ValueError: "self" for a network that cannot transcribe.
@@ -202,4 +281,7 @@ def choose_transcriber(asr: Pipeline | str | None, model: Any, processor: Any) -
         if not model.can_transcribe:
             raise ValueError('asr="self" needs a model with the auxiliary task "recognition"; name an ASR model.')
         return OwnTranscriber(model, processor)
+    gives_frames = hasattr(model, "speech_encoder") and has_whisper(model.config)  # a graph gives none
+    if isinstance(asr, str) and gives_frames and asr == model.config.speech_config.name_or_path:
+        return SharedEncoderTranscriber(asr, model, processor)
     return ASRTranscriber(asr, processor.feature_extractor.sampling_rate, model.device)

@@ -22,12 +22,12 @@ from transformers import (
 from transformers import initialization as init
 from transformers.utils import ModelOutput, logging
 
-from .configuration_m4ser import MODALITIES, UNREGULARIZED_SPEECH, EmotionConfig
+from .configuration_m4ser import MODALITIES, EmotionConfig, unregularized
 from .inputs_m4ser import first_line
 from .recording_m4ser import OutputRecorder, Selection
 from .saving_m4ser import saved_together
-from .speech_encoder_m4ser import SpeechEncoder
 from .text_encoder_m4ser import TextEncoder, without_pooler
+from .whisper_encoder_m4ser import make_speech_encoder
 
 logger = logging.get_logger(__name__)
 
@@ -80,7 +80,14 @@ class EmotionModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
     # Parts whose tensors meet inside them: each stays whole on one device.
-    _no_split_modules = ["SpeechEncoder", "TextEncoder", "MultimodalFusion", "CrossModalEncoder", "CorrectionDecoder"]  # noqa: RUF012
+    _no_split_modules = [  # noqa: RUF012
+        "SpeechEncoder",
+        "WhisperSpeechEncoder",
+        "TextEncoder",
+        "MultimodalFusion",
+        "CrossModalEncoder",
+        "CorrectionDecoder",
+    ]
 
     # The system's name in tables.
     title: ClassVar[str] = ""
@@ -93,7 +100,7 @@ class EmotionModel(PreTrainedModel):
 
     def __init__(self, config: EmotionConfig):
         super().__init__(config)
-        self.speech_encoder = SpeechEncoder(config) if "speech" in config.modalities else None
+        self.speech_encoder = make_speech_encoder(config) if "speech" in config.modalities else None
         self.text_encoder = TextEncoder(config) if "text" in config.modalities else None
         if self.speech_encoder is None:
             self.main_input_name = "input_ids"
@@ -129,8 +136,8 @@ class EmotionModel(PreTrainedModel):
         precision = {"dtype": torch.get_default_dtype()}
         trust = {"trust_remote_code": False}
         if speech_id is not None:
-            changes = {**precision, **UNREGULARIZED_SPEECH, **config.get("speech_config", {})}
-            config["speech_config"] = _pretrained_config(speech_id, changes)
+            changes = {**precision, **config.get("speech_config", {})}
+            config["speech_config"] = unregularized(_pretrained_config(speech_id, changes), changes)
         if text_id is not None:
             config["text_config"] = _pretrained_config(text_id, {**precision, **config.get("text_config", {})})
             config = {**cls.config_class.tokenizer_fields(AutoTokenizer.from_pretrained(text_id, **trust)), **config}
@@ -283,8 +290,8 @@ class EmotionModel(PreTrainedModel):
         attention_modules = dict(self.attention_modules())
         encoders: dict[str, nn.Module] = {}
         if self.speech_encoder is not None:
-            layers["speech_encoder"] = self.speech_encoder.encoder.encoder.layers
-            attention_modules["speech_encoder"] = [layer.attention for layer in layers["speech_encoder"]]
+            layers["speech_encoder"] = self.speech_encoder.layers
+            attention_modules["speech_encoder"] = self.speech_encoder.attention_modules
         if self.text_encoder is not None:
             encoders["text_encoder"] = self.text_encoder.encoder
         with recorder.record(layers, attention_modules, encoders):

@@ -32,7 +32,7 @@ CUSTOM_PIPELINES = {
 
 # Layerdrop and SpecAugment's masked-frame embedding leave parameters without a gradient in some steps, which stops
 # training on several devices; a config that wants them says so.
-UNREGULARIZED_SPEECH = {"layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+UNREGULARIZED_SPEECH = {"layerdrop": 0.0, "encoder_layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0}
 
 # The tiny preset reads 25 ms windows every 10 ms instead of HuBERT's seven small strides: as fast as a spectrogram
 # on a CPU, and short enough a stack to be trained from scratch on an hour of speech. Its weights start wider than
@@ -98,8 +98,8 @@ class EmotionConfig(PreTrainedConfig):
     """Configuration of what all systems share ([`EmotionModel`]): two encoders and an emotion head.
 
     Args:
-        speech_config (`PreTrainedConfig` or `dict`, *optional*): any encoder of the wav2vec 2.0 family; HuBERT base
-            by default.
+        speech_config (`PreTrainedConfig` or `dict`, *optional*): any encoder of the wav2vec 2.0 family, or
+            Whisper's; HuBERT base by default.
         text_config (`PreTrainedConfig` or `dict`, *optional*): any BERT-like encoder; BERT base by default.
         hidden_size (`int`): the paper's d, to which both encoders are projected.
         num_attention_heads (`int`): heads of every attention outside the encoders (Table I: 12).
@@ -164,8 +164,10 @@ class EmotionConfig(PreTrainedConfig):
         label2id: Mapping[str, int] | None = None,
         **kwargs: Any,
     ):
-        self.speech_config = _as_config(speech_config, {"model_type": "hubert", **UNREGULARIZED_SPEECH})
-        self.text_config = _as_config(text_config, {"model_type": "bert"})
+        self.speech_config = _as_config(speech_config, "hubert")
+        if not isinstance(speech_config, PreTrainedConfig):
+            unregularized(self.speech_config, speech_config or {})
+        self.text_config = _as_config(text_config, "bert")
         self.hidden_size = hidden_size
         self.num_attention_heads = num_attention_heads
         self.intermediate_size = 4 * hidden_size if intermediate_size is None else intermediate_size
@@ -348,10 +350,18 @@ def _custom_pipelines() -> dict[str, dict[str, Any]]:
     return {name: dict(entry) for name, entry in CUSTOM_PIPELINES.items()}
 
 
-def _as_config(value: PreTrainedConfig | dict[str, Any] | None, defaults: dict[str, Any]) -> PreTrainedConfig:
+def unregularized(speech_config: PreTrainedConfig, given: Mapping[str, Any]) -> PreTrainedConfig:
+    """Return the config with `UNREGULARIZED_SPEECH`, but for the fields that were given."""
+    for name, value in UNREGULARIZED_SPEECH.items():
+        if name not in given and hasattr(speech_config, name):
+            setattr(speech_config, name, value)
+    return speech_config
+
+
+def _as_config(value: PreTrainedConfig | dict[str, Any] | None, model_type: str) -> PreTrainedConfig:
     if isinstance(value, PreTrainedConfig):
         return value
-    fields = {**defaults, **(value or {})}
+    fields = {"model_type": model_type, **(value or {})}
     return AutoConfig.for_model(fields.pop("model_type"), **fields)
 
 

@@ -1,4 +1,4 @@
-"""Inputs and options of a pipeline: texts and rates joined to recordings, and errors as one sentence."""
+"""Inputs and options of a pipeline: texts and rates joined to recordings, checks, and errors as one sentence."""
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -65,3 +65,37 @@ def with_options(inputs: Any, sampling_rate: float | None, text: str | Sequence[
     if inputs.keys() & {"text", "hypothesis"}:
         raise TypeError("The recording has a text of its own; leave text out.")
     return {**inputs, "text": text}
+
+
+def check_model(model: Any, tokenizer: Any) -> None:
+    """Refuse a model whose tokenizer or calibration is another's.
+
+    Raises:
+        ValueError: it is.
+    """
+    _check_calibration(model)
+    _check_vocabulary(model, tokenizer)
+
+
+def _check_vocabulary(model: Any, tokenizer: Any) -> None:
+    """Refuse a tokenizer with ids that the text encoder has no embedding of."""
+    if "text" in model.config.modalities:
+        ids = [*tokenizer.get_vocab().values(), *tokenizer("").input_ids]  # a template's own ids are in no vocabulary
+        if max(ids, default=0) >= model.config.text_config.vocab_size:
+            raise ValueError(
+                f"The tokenizer of {model.name_or_path} is another model's: it has the id {max(ids)}, and the text "
+                f"encoder a vocabulary of {model.config.text_config.vocab_size}."
+            )
+
+
+def _check_calibration(model: Any) -> None:
+    """Refuse a temperature that was fitted to other weights; weights in another precision tell nothing."""
+    fitted = model.config.calibrated_weights
+    if fitted is None or not hasattr(model, "fingerprint") or any(part.is_meta for part in model.parameters()):
+        return  # a graph, or weights that are offloaded
+    own = model.fingerprint()
+    if own.partition("-")[0] == fitted.partition("-")[0] and own != fitted:
+        raise ValueError(
+            f"The calibration temperature of {model.name_or_path} was fitted to other weights: run `m4ser calibrate` "
+            "again, or take calibration_temperature and calibrated_weights out of config.json."
+        )

@@ -24,12 +24,19 @@ class LoadedRecording:
     warning: str | None = None
 
 
-def load_recording(source: Any, rate: int, takes_speech: bool = True, allow_addresses: bool = True) -> LoadedRecording:
+def load_recording(
+    source: Any,
+    rate: int,
+    takes_speech: bool = True,
+    allow_addresses: bool = True,
+    max_seconds: float = MAX_SECONDS,
+) -> LoadedRecording:
     """Load one input of the pipeline; what is wrong with it becomes its `error`.
 
     Args:
         source: as [`M4SERPipeline`] takes one recording. rate: Hz of the samples. takes_speech: whether the network
             has a speech encoder; one without takes a text that has no recording, too. allow_addresses: or refuse them.
+        max_seconds: a longer recording is refused.
     """
     audio, text, confidences, name = split_source(source)
     try:
@@ -37,7 +44,7 @@ def load_recording(source: Any, rate: int, takes_speech: bool = True, allow_addr
         text = None if text is None else valid_unicode(text)
         if text is not None and not takes_speech and not has_audio(audio):
             return LoadedRecording(np.zeros(1, np.float32), text, confidences)
-        waveform = load_audio(audio, rate, rate, max_seconds=MAX_SECONDS, allow_addresses=allow_addresses)
+        waveform = load_audio(audio, rate, rate, max_seconds=max_seconds, allow_addresses=allow_addresses)
         return LoadedRecording(
             waveform, text, confidences, warning=_no_speech(waveform, rate) if takes_speech else None
         )

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from transformers import Pipeline, pipeline
 
-from .asr_m4ser import OwnTranscriber, choose_transcriber
+from .asr_m4ser import OnePassTranscriber, choose_transcriber
 from .audio_m4ser import AudioError
 from .base_m4ser import load_model
-from .inputs_m4ser import check_options, is_list_of_numbers, with_options
+from .inputs_m4ser import check_model, check_options, is_list_of_numbers, with_options
 from .loading_m4ser import LoadedRecording, load_recording
 from .marking_m4ser import decode_words, mark_errors
 from .processing_m4ser import load_processor
@@ -91,8 +91,9 @@ class M4SERPipeline(WindowedClassificationPipeline):
     Args:
         asr (*optional*): an automatic-speech-recognition pipeline, or the Hub id or folder of one, where the
             processor's own ASR model (`asr_model_id`) is not wanted; "self" for the network's own CTC head, which is
-            the default where it has one, and takes one pass of the speech encoder for text and emotion. Without any,
-            and without a text, the prediction is made from speech alone.
+            the default where it has one, and takes one pass of the speech encoder for text and emotion. So does the
+            Whisper whose encoder is the network's, where that was not trained. Without any, and without a text, the
+            prediction is made from speech alone.
         allow_addresses (`bool`, *optional*): download http(s) addresses; False where inputs come from others.
         max_seconds (`float`, *optional*): of a recording that gives a timeline; a longer one is refused.
     """
@@ -106,8 +107,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         kwargs.setdefault("top_k", None)
         super().__init__(*args, **kwargs)
         self.model.eval()
-        _check_calibration(self.model)
-        _check_vocabulary(self.model, self.processor.tokenizer)
+        check_model(self.model, self.processor.tokenizer)
         self._rate = self.processor.feature_extractor.sampling_rate
         self._takes_speech = "speech" in self.model.config.modalities
         self._transcriber = choose_transcriber(asr, self.model, self.processor)
@@ -160,10 +160,9 @@ class M4SERPipeline(WindowedClassificationPipeline):
                 "sampling_rate"} or {"path"} or {"bytes"} or {"audio": any of these}, each dict with an optional
                 "text" (or "hypothesis", as m4ser's datasets call it) and "word_confidences", as the processor takes
                 them; or a list, generator or dataset of them. A network without a speech encoder takes a text alone.
-            window (`float`, *optional*): seconds, at most 120; gives a timeline of a recording of any length, as
-                [`timeline`] does. "segments" cuts at the ends of Whisper's segments of speech.
-            hop (`float`, *optional*): seconds from the start of a window to the start of the next; `window` by
-                default.
+            window (`float`, *optional*): seconds, at most 120 (Whisper's encoder: 30); gives a timeline of a recording
+                of any length, as [`timeline`] does. "segments" cuts at the ends of Whisper's segments of speech.
+            hop (`float`, *optional*): seconds from one window's start to the next one's; `window` by default.
             sampling_rate (`float`, *optional*): of samples that are given as they are; the model's by default.
             text (`str`, *optional*): the hypothesis of a recording that has none beside it; of a list of recordings
                 a list.
@@ -227,8 +226,13 @@ class M4SERPipeline(WindowedClassificationPipeline):
 
     @property
     def transcribes_itself(self) -> bool:
-        """Whether they are transcribed by the network's own CTC head, in its forward."""
-        return isinstance(self._transcriber, OwnTranscriber)
+        """Whether they are transcribed in the network's forward: by its CTC head, or by Whisper of its own frames."""
+        return isinstance(self._transcriber, OnePassTranscriber)
+
+    def with_texts(self, inputs: Mapping[str, torch.Tensor], texts: Sequence[str | None]) -> tuple[Any, Any]:
+        """Transcribe in a forward what has no text, as of [`OnePassTranscriber.with_texts`]."""
+        assert isinstance(self._transcriber, OnePassTranscriber)  # `transcribes_itself`
+        return self._transcriber.with_texts(inputs, texts)
 
     def check_model_type(self, supported_models: Any) -> None:
         """Accept any model: transformers' list has its own only, and it would log an error that M4SER is not on it."""
@@ -254,7 +258,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         return recordings
 
     def _load(self, source: Any) -> LoadedRecording:
-        recording = load_recording(source, self._rate, self._takes_speech, self._allow_addresses)
+        recording = load_recording(source, self._rate, self._takes_speech, self._allow_addresses, self.longest_seconds)
         if recording.text is not None and not recording.text.strip() and recording.error is None:
             self._warn_once("A text is empty")
         return recording
@@ -285,7 +289,7 @@ class M4SERPipeline(WindowedClassificationPipeline):
         self, model_inputs: dict[str, Any], return_correction: bool = False, return_embeddings: bool = False
     ) -> dict[str, Any]:
         kept = {name: model_inputs.pop(name) for name in KEPT}
-        if isinstance(self._transcriber, OwnTranscriber):
+        if isinstance(self._transcriber, OnePassTranscriber):
             model_inputs, kept = self._transcriber.complete(model_inputs, kept)
         output = self.model(**model_inputs)
         logger.debug("Predicted for a batch of %d", len(output.logits))
@@ -337,27 +341,3 @@ class M4SERPipeline(WindowedClassificationPipeline):
         if warning is not None:
             warnings.warn(f"A recording is {warning}: its scores mean nothing.", stacklevel=2)
         return output["scores"]
-
-
-def _check_vocabulary(model: Any, tokenizer: Any) -> None:
-    """Refuse a tokenizer with ids that the text encoder has no embedding of."""
-    if "text" in model.config.modalities:
-        ids = [*tokenizer.get_vocab().values(), *tokenizer("").input_ids]  # a template's own ids are in no vocabulary
-        if max(ids, default=0) >= model.config.text_config.vocab_size:
-            raise ValueError(
-                f"The tokenizer of {model.name_or_path} is another model's: it has the id {max(ids)}, and the text "
-                f"encoder a vocabulary of {model.config.text_config.vocab_size}."
-            )
-
-
-def _check_calibration(model: Any) -> None:
-    """Refuse a temperature that was fitted to other weights; weights in another precision tell nothing."""
-    fitted = model.config.calibrated_weights
-    if fitted is None or not hasattr(model, "fingerprint") or any(part.is_meta for part in model.parameters()):
-        return  # a graph, or weights that are offloaded
-    own = model.fingerprint()
-    if own.partition("-")[0] == fitted.partition("-")[0] and own != fitted:
-        raise ValueError(
-            f"The calibration temperature of {model.name_or_path} was fitted to other weights: run `m4ser calibrate` "
-            "again, or take calibration_temperature and calibrated_weights out of config.json."
-        )

@@ -13,6 +13,8 @@ from transformers import (
     PreTrainedTokenizerBase,
     ProcessorMixin,
     SequenceFeatureExtractor,
+    Wav2Vec2FeatureExtractor,
+    WhisperFeatureExtractor,
 )
 from transformers.processing_utils import AudioKwargs, ProcessingKwargs, TextKwargs, Unpack
 from transformers.utils import logging
@@ -54,7 +56,8 @@ class M4SERProcessor(ProcessorMixin):
     """Wraps a wav2vec 2.0 feature extractor and a tokenizer; takes Whisper's output as it comes.
 
     Args:
-        feature_extractor (`SequenceFeatureExtractor`): pads and normalizes waveforms.
+        feature_extractor (`SequenceFeatureExtractor`): pads and normalizes waveforms. Whisper's, which would make
+            spectrograms, becomes one that only pads.
         tokenizer (`PreTrainedTokenizerBase`): the text encoder's; its `model_max_length` truncates hypotheses.
         asr_model_id (`str`, *optional*): the ASR model whose hypotheses the model was trained on; the pipeline
             transcribes with it where no text is given.
@@ -84,6 +87,11 @@ class M4SERProcessor(ProcessorMixin):
             raise ValueError(f"The sampling_rate of a processor is {MIN_RATE} to {MAX_RATE} Hz, not {rate!r}.")
         if not isinstance(asr_model_id, str | None):
             raise ValueError(f"The asr_model_id of a processor is a Hub id or folder, not {asr_model_id!r}.")
+        if isinstance(feature_extractor, WhisperFeatureExtractor):
+            # The network makes the spectrograms itself, of samples as loud as they are.
+            feature_extractor = Wav2Vec2FeatureExtractor(
+                sampling_rate=rate, do_normalize=False, return_attention_mask=True
+            )
         super().__init__(feature_extractor, tokenizer)
         self.asr_model_id = asr_model_id
         # As saving sets it, so that a processor equals the one that is loaded again.

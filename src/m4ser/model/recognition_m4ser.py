@@ -128,12 +128,18 @@ def with_own_texts(
     frames, mask = model.encode_frames(inputs["input_values"], inputs["attention_mask"])
     own = model.transcribe(speech_hidden_states=frames, attention_mask=mask)
     found = [one if text is None else Transcription(text, []) for one, text in zip(own, texts, strict=True)]
+    return frame_inputs(tokenizer, frames, mask, [one.text for one in found]), found
+
+
+def frame_inputs(
+    tokenizer: PreTrainedTokenizerBase, frames: torch.Tensor, mask: torch.Tensor, texts: Sequence[str]
+) -> dict[str, torch.Tensor]:
+    """Return the inputs of `forward` for frames (B, m, d_S), their mask (B, m), and texts."""
     encoded = tokenizer(
-        [one.text for one in found], padding=True, truncation=True, return_token_type_ids=False, return_tensors="pt"
-    )
+        list(texts), padding=True, truncation=True, return_token_type_ids=False, return_tensors="pt"
+    ).to(frames.device)
     tokens = {"input_ids": encoded["input_ids"], "text_attention_mask": encoded["attention_mask"]}
-    speech = {"speech_hidden_states": frames, "attention_mask": mask.long()}
-    return {**speech, **{name: ids.to(frames.device) for name, ids in tokens.items()}}, found
+    return {"speech_hidden_states": frames, "attention_mask": mask.long(), **tokens}
 
 
 def split_at_pauses(words: Sequence[Word]) -> list[list[Word]]:

@@ -1,7 +1,7 @@
 """Speech in, frames out: an encoder of the wav2vec 2.0 family whose output does not depend on the padding."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,15 +32,19 @@ class SpeechEncoder(nn.Module):
 
     def __init__(self, config: EmotionConfig):
         super().__init__()
-        encoder = AutoModel.from_config(config.speech_config)
-        check_speech_encoder(encoder)
-        self.set_encoder(encoder)
-        self.receptive_field = receptive_field(config.speech_config)
-        self.frame_seconds = frame_seconds(config.speech_config)
+        self.build(config.speech_config)
         speech_size = config.speech_config.hidden_size
         self.projection = (
             nn.Linear(speech_size, config.hidden_size) if speech_size != config.hidden_size else nn.Identity()
         )
+
+    def build(self, speech_config: PreTrainedConfig) -> None:
+        """Build the encoder at random, and note what a frame is made of."""
+        encoder = AutoModel.from_config(speech_config)
+        check_speech_encoder(encoder)
+        self.set_encoder(encoder)
+        self.receptive_field = receptive_field(speech_config)
+        self.frame_seconds = frame_seconds(speech_config)
 
     def init_filterbank(self) -> None:
         """Start the first convolution as a bank of filters."""
@@ -53,6 +57,16 @@ class SpeechEncoder(nn.Module):
         for index, layer in enumerate(layers):
             if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
                 layers[index] = GroupNormConvLayer(layer)
+
+    @property
+    def layers(self) -> Sequence[Any]:
+        """The encoder's transformer layers."""
+        return self.encoder.encoder.layers
+
+    @property
+    def attention_modules(self) -> Sequence[nn.Module]:
+        """The self-attention of each."""
+        return [layer.attention for layer in self.layers]
 
     def forward(
         self,
@@ -160,7 +174,7 @@ def check_speech_encoder(encoder: Any) -> None:
         return
     raise ValueError(
         f"{encoder.config.model_type} cannot be the speech encoder: {reason}; choose one of the wav2vec 2.0 family, "
-        "such as HuBERT, wav2vec 2.0, WavLM, Data2Vec-audio, UniSpeech or UniSpeech-SAT."
+        "such as HuBERT, wav2vec 2.0, WavLM, Data2Vec-audio, UniSpeech or UniSpeech-SAT, or Whisper."
     )
 
 
@@ -206,7 +220,9 @@ def init_filterbank(weight: torch.Tensor, sampling_rate: int = SAMPLING_RATE) ->
 
 
 def frame_seconds(speech_config: PreTrainedConfig) -> float:
-    """Return the seconds from a frame to the next: .02 for HuBERT."""
+    """Return the seconds from a frame to the next: .02 for HuBERT, and for Whisper, whose config does not say so."""
+    if not hasattr(speech_config, "conv_stride"):
+        return 320 / SAMPLING_RATE
     return math.prod(speech_config.conv_stride) / SAMPLING_RATE
 
 

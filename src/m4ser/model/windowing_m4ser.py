@@ -15,6 +15,7 @@ from transformers import AudioClassificationPipeline
 from .asr_m4ser import ASRTranscriber, OwnTranscriber, Segment
 from .audio_m4ser import AudioError, AudioSource, stream_audio
 from .confidence_m4ser import check_word_confidences
+from .whisper_encoder_m4ser import longest_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ class WindowedClassificationPipeline(AudioClassificationPipeline):
 
     Args:
         allow_addresses, max_seconds: as of [`M4SERPipeline`].
+
+    Attributes:
+        longest_seconds: that are predicted from at once; less than `MAX_SECONDS` where the speech encoder takes less.
     """
 
     processor: Any
@@ -38,6 +42,8 @@ class WindowedClassificationPipeline(AudioClassificationPipeline):
     def __init__(self, *args: Any, allow_addresses: bool = True, max_seconds: float = math.inf, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._allow_addresses, self._max_seconds = allow_addresses, max_seconds
+        config: Any = self.model.config
+        self.longest_seconds = min(MAX_SECONDS, longest_seconds(config))
 
     def timeline(
         self,
@@ -95,7 +101,7 @@ class WindowedClassificationPipeline(AudioClassificationPipeline):
         self, source: Any, window: float | str, hop: float | None = None, **kwargs: Any
     ) -> Iterator[dict[str, Any]]:
         """Yield the entries of [`timeline`] with scores that are {label: score} of all emotions."""
-        check_window(window, hop)
+        check_window(window, hop, self.longest_seconds)
         logger.debug("Predicting in windows: window %s, hop %s, batch size %s", window, hop, kwargs.get("batch_size"))
         predict: Callable[..., Any] = self  # of a generator it makes one, which its type does not say
         times: deque[tuple[float, float]] = deque()
@@ -132,7 +138,8 @@ class WindowedClassificationPipeline(AudioClassificationPipeline):
             if not self._transcriber:
                 raise ValueError('window="segments" needs an ASR model; give asr=, or window= in seconds.')
             self._transcriber.check_segments()
-            yield from cut_segments(blocks, self._transcriber.segments, int(self._transcriber.window))
+            longest = int(min(self._transcriber.window, self.longest_seconds * self._rate))
+            yield from cut_segments(blocks, self._transcriber.segments, longest)
             return
         hop = window if hop is None else hop
         for start, waveform in cut_windows(blocks, round(window * self._rate), round(hop * self._rate)):
@@ -166,17 +173,17 @@ def check_text(text: Any, word_confidences: Any, name: str) -> None:
         raise AudioError(f"{name}: {error}.") from error
 
 
-def check_window(window: Any, hop: Any) -> None:
-    """Check that `window` and `hop` are lengths that a recording can be cut by.
+def check_window(window: Any, hop: Any, longest: float = MAX_SECONDS) -> None:
+    """Check that `window` and `hop` are lengths, in seconds, that a recording can be cut by.
 
     Raises:
         ValueError: they are not.
     """
     if window == "segments" and hop is None:
         return
-    if not isinstance(window, (int, float)) or not MIN_SECONDS <= window <= MAX_SECONDS:
+    if not isinstance(window, (int, float)) or not MIN_SECONDS <= window <= longest:
         raise ValueError(
-            f'window is a length of {MIN_SECONDS} to {MAX_SECONDS} seconds, or "segments" and no hop, not {window!r}.'
+            f'window is a length of {MIN_SECONDS} to {longest:g} seconds, or "segments" and no hop, not {window!r}.'
         )
     if hop is not None and not (isinstance(hop, (int, float)) and MIN_SECONDS <= hop <= window):
         raise ValueError(f"hop is a length of {MIN_SECONDS} seconds to that of the window ({window:g}), not {hop!r}.")

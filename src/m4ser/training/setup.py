@@ -38,6 +38,7 @@ from m4ser.training.adapters import add_adapters
 from m4ser.training.arguments import Arguments, DataArguments
 from m4ser.training.features import add_speech_states, check_cacheable
 from m4ser.training.initial import initial_model, initial_processor
+from m4ser.training.whisper import check_length, freeze_whisper
 
 
 @dataclass
@@ -148,6 +149,7 @@ def build_experiment(arguments: Arguments, device: torch.device | str = "cpu") -
     )
     refuse_unknown_fields(model.config, arguments.model.fields)
     check_parts(model, arguments.training.rates)
+    check_length(model, arguments.data)
     check_objective(arguments.objective, getattr(model.config, "auxiliary_tasks", ()))
     check_recognition(arguments, model, corpus["train"])
     corpus = add_error_labels(corpus, processor.tokenizer, model.config)
@@ -348,6 +350,7 @@ def build_model(
         raise ValueError(f"The config has {model.config.num_labels} emotions, the dataset {len(labels)}.")
     if model.speech_encoder is not None:
         _freeze_unused(model.speech_encoder.encoder)
+        freeze_whisper(model, arguments.training)
     if arguments.training.lora_rank:
         add_adapters(model, arguments.training.lora_rank)
     if arguments.training.gradient_checkpointing:
