@@ -28,9 +28,9 @@ from m4ser.losses import contrastive_loss
 from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
 from m4ser.model.fusion_m4ser import masked_mean
 from m4ser.systems.common.bimodal import BimodalConfig
-from m4ser.systems.common.recurrent import BidirectionalLayer
 from m4ser.systems.common.pooling import AttentionPooling
 from m4ser.systems.common.publication import Publication
+from m4ser.systems.common.recurrent import BidirectionalLayer
 
 PUBLICATION = Publication(
     "Dutta and Ganapathy, 2023, arXiv 2304.06910",
