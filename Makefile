@@ -63,7 +63,7 @@ bench: $(VENV)/installed
 
 # What others offer on the same machine; 5 GB, for its torch comes with CUDA.
 bench-peers: $(VENV)/installed $(PEERS)/installed
-	$(BIN)/python -m benchmarks throughput
+	$(BIN)/python -m benchmarks throughput one_pass
 
 $(PEERS)/installed:
 	$(PYTHON) -m venv $(PEERS)

@@ -1,9 +1,10 @@
 """Run the benchmarks that take minutes, and print a table of every figure that has a goal.
 
-    python -m benchmarks [overhead startup training transcription throughput growth bulk serving] [--table]
+    python -m benchmarks [overhead startup training transcription one_pass throughput growth bulk serving] [--table]
 
 Each benchmark runs in its own process and writes its report to benchmarks/results. --table runs nothing and prints the
-reports that exist. Throughput includes SpeechBrain and FunASR if `make bench-peers` has set up their environment.
+reports that exist. Throughput and one_pass include SpeechBrain and FunASR if `make bench-peers` has set up their
+environment.
 """
 
 import argparse
@@ -15,11 +16,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
+WITH_PEERS = ("throughput", "one_pass")
 QUICK = {
     "overhead": ["--rounds", "5"],
     "startup": ["--rounds", "7"],
     "training": ["--rounds", "3"],
     "transcription": ["--recordings", "16", "--batch_size", "8", "--rounds", "2"],
+    "one_pass": ["--clips", "3", "--rounds", "2"],
     "throughput": ["--clips", "24", "--batches", "1", "--modes", "m4ser fp32", "m4ser bf16", "m4ser int8"],
     "growth": ["--rounds", "2", "--figure", "docs/figures/growth.png"],
     "bulk": ["--rows", "100000"],
@@ -45,7 +48,7 @@ def main(arguments=None):
 
 
 def run(name):
-    peers = ["--peers", str(PEERS)] if name == "throughput" and PEERS.exists() else []
+    peers = ["--peers", str(PEERS)] if name in WITH_PEERS and PEERS.exists() else []
     command = [sys.executable, "-m", f"benchmarks.{name}", *QUICK[name], *peers]
     return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 

@@ -149,6 +149,63 @@ def funasr(folder):
     return predict
 
 
+def sensevoice(folder):
+    """SenseVoice-Small through FunASR's AutoModel, with random weights: text and emotion in one pass."""
+    from funasr import AutoModel
+
+    tokens = ["<blank>", "<s>", "</s>", "<unk>", *map(str, range(4, SENSEVOICE_TOKENS))]
+    model = AutoModel(
+        **SENSEVOICE,
+        tokenizer_conf={"token_list": tokens, "unk_symbol": "<unk>"},
+        device=DEVICE,
+        ncpu=torch.get_num_threads(),
+        disable_update=True,
+        disable_pbar=True,
+        log_level="ERROR",
+    )
+
+    def predict(paths, texts, batch_size):
+        outputs = model.generate([read(path) for path in paths], batch_size=batch_size, language="en", use_itn=True)
+        return [output["text"] for output in outputs]
+
+    return predict
+
+
+# Of iic/SenseVoiceSmall, but for its tokenizer, which would have to be downloaded.
+SENSEVOICE_TOKENS = 25055
+SENSEVOICE = {
+    "model": "SenseVoiceSmall",
+    "model_conf": {"length_normalized_loss": True, "sos": 1, "eos": 2, "ignore_id": -1},
+    "encoder": "SenseVoiceEncoderSmall",
+    "encoder_conf": {
+        "output_size": 512,
+        "attention_heads": 4,
+        "linear_units": 2048,
+        "num_blocks": 50,
+        "tp_blocks": 20,
+        "dropout_rate": 0.1,
+        "positional_dropout_rate": 0.1,
+        "attention_dropout_rate": 0.1,
+        "input_layer": "pe",
+        "pos_enc_class": "SinusoidalPositionEncoder",
+        "normalize_before": True,
+        "kernel_size": 11,
+        "sanm_shfit": 0,  # as FunASR spells it
+        "selfattention_layer_type": "sanm",
+    },
+    "frontend": "WavFrontend",
+    "frontend_conf": {
+        "fs": 16000,
+        "window": "hamming",
+        "n_mels": 80,
+        "frame_length": 25,
+        "frame_shift": 10,
+        "lfr_m": 7,
+        "lfr_n": 6,
+    },
+    "tokenizer": "CharTokenizer",
+}
+
 # Of iic/emotion2vec_base; its encoder is data2vec 2.0's, 4 layers before and 8 after.
 EMOTION2VEC = {
     "depth": 8,
@@ -213,6 +270,7 @@ SYSTEMS = {
     "transformers": transformers_pipeline,
     "SpeechBrain": speechbrain,
     "FunASR": funasr,
+    "SenseVoice-Small": sensevoice,
 }
 
 if __name__ == "__main__":

@@ -16,15 +16,15 @@ SEED = 0
 LIBRARIES = ("torch", "transformers", "accelerate")
 
 
-def in_turn(actions, rounds):
+def in_turn(actions, rounds, warm_up=True):
     """Return the seconds of each action by its name, a list with one value per round.
 
     Each round runs all actions, so that other load on the machine slows all of them, and every second round runs them
     in reverse, so that no action is always the first: the first one pays for page faults and cold caches. A warm-up
-    round comes before.
+    round comes before, unless earlier calls have been one.
     """
     seconds = {name: [] for name in actions}
-    for turn in range(rounds + 1):
+    for turn in range(0 if warm_up else 1, rounds + 1):
         order = list(actions.items())
         for name, action in reversed(order) if turn % 2 else order:
             start = time.perf_counter()

@@ -37,14 +37,9 @@ def test_notebook_runs(path, folder, monkeypatch):
     for cell in book.cells:
         if "parameters" in cell.metadata.get("tags", ()):
             cell.source = SMALL
-<<<<<<< HEAD
-    where = {"metadata": {"path": folder}}
-    client = nbclient.NotebookClient(book, timeout=600, kernel_name="python3", resources=where)
-=======
     client = nbclient.NotebookClient(
         book, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}}
     )
->>>>>>> h6
     client.execute()
     drawing = [cell for cell in book.cells if "plt.show()" in cell.source or "Image(" in cell.source]
     assert drawing

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from m4ser import M4SERModel, M4SERPipeline
+from m4ser import M4SERConfig, M4SERModel, M4SERPipeline
 from m4ser.export import _without_exporter_messages, export_onnx
 from m4ser.inference.scorer import Scorer
 from m4ser.model.pipeline_m4ser import LoadedRecording
@@ -203,7 +203,7 @@ def test_missing_files_are_named(tiny_folder, tmp_path):
 def test_missing_extra_is_named(tiny_folder, tmp_path, monkeypatch):
     for package in ("onnxruntime", "onnxscript"):
         monkeypatch.setitem(sys.modules, package, None)
-    for use in (lambda: export_onnx(tiny_folder, tmp_path / "model.onnx"), lambda: OnnxNetwork("x", None)):
+    for use in (lambda: export_onnx(tiny_folder, tmp_path / "model.onnx"), lambda: OnnxNetwork("x", M4SERConfig())):
         with pytest.raises(ValueError, match=r"pip install 'm4ser\[export\]'"):
             use()
 

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# Their extras, demo, tracking and browser, are installed by what is not tested with the lowest versions.
-UNTESTED = {"gradio", "trackio", "playwright"}
+# Their extras, demo, tracking, browser and docs, are installed by what is not tested with the lowest versions.
+UNTESTED = {"gradio", "trackio", "playwright", "mkdocs", "latex2mathml", "mkdocs-material", "mkdocstrings"}
 
 
 def normalized(pairs):

@@ -132,7 +132,8 @@ def _is_not_of_quantizer(record: logging.LogRecord) -> bool:
 class Graph(nn.Module):
     """The exported part of a model: its forward, without everything that checks a length."""
 
-    outputs = OUTPUTS
+    outputs: tuple[str, ...] = OUTPUTS
+    model: Any  # an EmotionModel; [`FramesGraph`] takes one that transcribes
 
     def __init__(self, model: EmotionModel):
         super().__init__()

@@ -178,7 +178,9 @@ class OnnxNetwork(nn.Module):
     ) -> list[Transcription]:
         """Transcribe recordings as the network does, or the frames that [`encode_frames`] gave before."""
         if speech_hidden_states is None:
+            assert input_values is not None and attention_mask is not None  # one of both is given
             speech_hidden_states, attention_mask = self.encode_frames(input_values, attention_mask)
+        assert attention_mask is not None  # the frames' own
         logits = speech_hidden_states[..., self.config.speech_config.hidden_size :]
         seconds = frame_seconds(self.config.speech_config)
         return decode(logits, attention_mask, self.config.recognition_vocabulary, seconds)

@@ -56,10 +56,10 @@ def sigmoid(scores):
 def lstm(layer, rows):
     """Both directions, step by step."""
     found = []
-    for suffix, steps in (("", range(len(rows))), ("_reverse", reversed(range(len(rows))))):
+    for direction, steps in ((layer.forwards, range(len(rows))), (layer.backwards, reversed(range(len(rows))))):
         names = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
-        into, back, *biases = (array(getattr(layer, f"{name}_l0{suffix}")) for name in names)
-        hidden = memory = np.zeros(layer.hidden_size)
+        into, back, *biases = (array(getattr(direction, f"{name}_l0")) for name in names)
+        hidden = memory = np.zeros(direction.hidden_size)
         states = {}
         for step in steps:
             write, forget, new, read = np.split(into @ rows[step] + back @ hidden + sum(biases), 4)

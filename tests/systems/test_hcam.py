@@ -28,11 +28,11 @@ def batch():
     return collate(recordings((4000, 2500, 6000), (7, 4, 9)), dtype=torch.float64)
 
 
-def gru(layer, rows, suffix, order):
+def gru(direction, rows, order):
     """One direction of Cho et al. 2014 in PyTorch's form, step by step."""
     names = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
-    weights = [array(getattr(layer, f"{name}_l0{suffix}")) for name in names]
-    state, found = np.zeros(layer.hidden_size), {}
+    weights = [array(getattr(direction, f"{name}_l0")) for name in names]
+    state, found = np.zeros(direction.hidden_size), {}
     for step in order:
         into = np.split(weights[0] @ rows[step] + weights[2], 3)
         back = np.split(weights[1] @ state + weights[3], 3)
@@ -51,7 +51,7 @@ def attend(block, queries, memory):
 def derive(model, speech, text):
     """Both unimodal embeddings, both fused ones, and the logits of one utterance's frames and token states."""
     steps = range(len(text))
-    directions = [gru(model.text_gru.layer, text, *way) for way in (("", steps), ("_reverse", reversed(steps)))]
+    directions = gru(model.text_gru.forwards, text, steps), gru(model.text_gru.backwards, text, reversed(steps))
     text = linear(model.text_projection, np.concatenate(directions, -1))
     unimodal = attention_pooling(model.speech_pooling, speech), attention_pooling(model.text_pooling, text)
     for layer in model.co_attention:

@@ -1,4 +1,4 @@
-"""MER-HAN's fusion against numpy on one recording at a time, with torch's own LSTM; and its config."""
+"""MER-HAN's fusion against numpy on one recording at a time; and its config."""
 
 import math
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from m4ser.systems.mer_han import MERHANConfig, MERHANModel
+from tests.systems.derivation import array, lstm
 from tests.tiny import HEADS, WIDTH, randomize, tiny_config
 
 LENGTHS = [(6, 3), (4, 5), (5, 1)]  # frames and tokens of three recordings
@@ -46,13 +47,6 @@ def attended(block, queries, memory):
     return scaled * block.norm.weight.detach().numpy() + block.norm.bias.detach().numpy()
 
 
-def recurrent(model, frames):
-    """Both LSTM layers as torch runs them on one recording without padding."""
-    for layer in model.recurrent.layers:
-        frames, _ = layer(frames)
-    return frames.detach().numpy()
-
-
 def stretched(steps, count):
     """Linear interpolation of steps (n, w) to `count`, as torch has it for images."""
     image = torch.from_numpy(steps.T[None])
@@ -60,7 +54,9 @@ def stretched(steps, count):
 
 
 def fused(model, frames, tokens):
-    speech = recurrent(model, frames)
+    speech = array(frames)
+    for layer in model.recurrent.layers:
+        speech = lstm(layer, speech)
     speech = linear(model.speech_projection, attended(model.speech_attention, speech, speech))
     text = tokens.numpy()
     text = linear(model.text_projection, attended(model.text_attention, text, text))

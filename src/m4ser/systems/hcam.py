@@ -28,9 +28,9 @@ from m4ser.losses import contrastive_loss
 from m4ser.model.base_m4ser import EmotionModel, EmotionOutput
 from m4ser.model.fusion_m4ser import masked_mean
 from m4ser.systems.common.bimodal import BimodalConfig
-from m4ser.systems.common.gated_recurrent import BidirectionalGRU
 from m4ser.systems.common.pooling import AttentionPooling
 from m4ser.systems.common.publication import Publication
+from m4ser.systems.common.recurrent import BidirectionalLayer
 
 PUBLICATION = Publication(
     "Dutta and Ganapathy, 2023, arXiv 2304.06910",
@@ -142,7 +142,7 @@ class HCAMModel(EmotionModel):
     def __init__(self, config: HCAMConfig):
         super().__init__(config)
         width = config.hidden_size
-        self.text_gru = BidirectionalGRU(width, width)
+        self.text_gru = BidirectionalLayer(nn.GRU, width, width)
         self.text_projection = nn.Linear(2 * width, width)
         self.speech_pooling = AttentionPooling(width)
         self.text_pooling = AttentionPooling(width)
