@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AutoModel, BertConfig, HubertConfig
 
 from m4ser import M4SERConfig, M4SERModel
-from m4ser.model.configuration_m4ser import PRESETS
+from m4ser.model.presets_m4ser import PRESETS
 from m4ser.training.arguments import ObjectiveArguments
 from m4ser.training.discriminator import ModalityDiscriminator
 

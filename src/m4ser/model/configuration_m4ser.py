@@ -6,6 +6,8 @@ from typing import Any, ClassVar, TypeVar
 
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
+from .presets_m4ser import PRESETS
+
 IEMOCAP_LABELS = ("angry", "happy", "neutral", "sad")
 MODALITIES = ("speech", "text")
 TEMPERATURES = (1e-3, 1e3)  # beyond, scores are 0 and 1, or all the same
@@ -33,61 +35,6 @@ CUSTOM_PIPELINES = {
 # Layerdrop and SpecAugment's masked-frame embedding leave parameters without a gradient in some steps, which stops
 # training on several devices; a config that wants them says so.
 UNREGULARIZED_SPEECH = {"layerdrop": 0.0, "encoder_layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0}
-
-# The tiny preset reads 25 ms windows every 10 ms instead of HuBERT's seven small strides: as fast as a spectrogram
-# on a CPU, and short enough a stack to be trained from scratch on an hour of speech. Its weights start wider than
-# BERT's 0.02, which suits a width of 768: at 0.02 a width of 96 stands still for its first epochs.
-_TINY_SPEECH = {
-    "model_type": "hubert",
-    "hidden_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 192,
-    "conv_dim": [96, 96, 96],
-    "conv_kernel": [400, 3, 3],
-    "conv_stride": [160, 2, 2],
-    "num_feat_extract_layers": 3,
-    "feat_extract_norm": "layer",
-    "conv_bias": True,
-    "do_stable_layer_norm": True,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
-    "initializer_range": 0.1,
-}
-_TINY_TEXT = {
-    "model_type": "bert",
-    "vocab_size": 512,
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 128,
-    "max_position_embeddings": 128,
-    "initializer_range": 0.1,
-}
-_LARGE_SPEECH = {
-    "model_type": "hubert",
-    "hidden_size": 1024,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "intermediate_size": 4096,
-    "feat_extract_norm": "layer",
-    "conv_bias": True,
-    "do_stable_layer_norm": True,
-}
-PRESETS: dict[str, dict[str, Any]] = {
-    "base": {"speech_config": {"model_type": "hubert"}, "text_config": {"model_type": "bert"}},
-    "large": {"speech_config": _LARGE_SPEECH, "text_config": {"model_type": "bert"}},
-    "tiny": {
-        "speech_config": _TINY_SPEECH,
-        "text_config": _TINY_TEXT,
-        "hidden_size": 96,
-        "num_attention_heads": 4,
-        "intermediate_size": 192,
-        "filterbank_init": True,
-        "initializer_range": 0.1,
-    },
-}
-
 
 ENGLISH_CHARACTERS = " 'abcdefghijklmnopqrstuvwxyz"
 

@@ -13,7 +13,8 @@ from transformers import HfArgumentParser
 
 from m4ser.evaluation.protocols import PROTOCOLS
 from m4ser.losses import WEIGHT_SYMBOLS
-from m4ser.model.configuration_m4ser import MODALITIES, PRESETS
+from m4ser.model.configuration_m4ser import MODALITIES
+from m4ser.model.presets_m4ser import PRESETS
 from m4ser.systems import SYSTEMS
 from m4ser.training.config_files import config_file
 
