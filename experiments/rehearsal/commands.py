@@ -59,6 +59,12 @@ def own_recordings() -> list[Step]:
             "accelerate launch train.py configs/recordings.yaml --speech_encoder facebook/hubert-base-ls960 "
             "--text_encoder google-bert/bert-base-uncased --dataset data/mine --output_dir runs/mine-pretrained"
         ),
+        Step(
+            "accelerate launch train.py configs/recordings.yaml --speech_encoder openai/whisper-base "
+            "--text_encoder google-bert/bert-base-uncased --max_seconds 27 --dataset data/mine "
+            "--output_dir runs/whisper"
+        ),
+        Step("m4ser predict speech.wav --model runs/whisper --asr openai/whisper-base --json"),
     ]
 
 

@@ -46,6 +46,7 @@ def publish(hub: LoopbackHub) -> None:
         "facebook/hubert-base-ls960": hubert(),
         "google-bert/bert-base-uncased": bert(),
         "openai/whisper-medium.en": whisper(),
+        "openai/whisper-base": whisper(window_seconds=30),  # as a speech encoder, it takes what a recording is cut to
         "openai/whisper-large-v2": whisper(make_multilingual),
     }
     for repo_id, files in repositories.items():
@@ -82,10 +83,10 @@ def bert() -> dict[str, bytes]:
     return files
 
 
-def whisper(change: Callable[[str], None] | None = None) -> dict[str, bytes]:
+def whisper(change: Callable[[str], None] | None = None, window_seconds: int = WINDOW_SECONDS) -> dict[str, bytes]:
     """Return the files of a tiny Whisper, after `change` of the folder: {path: content}."""
     with TemporaryDirectory() as folder:
-        save_tiny_whisper(folder, WINDOW_SECONDS)
+        save_tiny_whisper(folder, window_seconds)
         if change:
             change(folder)
         return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
