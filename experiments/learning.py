@@ -61,9 +61,9 @@ def train_baselines(options: argparse.Namespace) -> None:
             write_run(options.output_dir, options.dataset, PROTOCOL, fold, name, scored)
 
 
-def describe(folder: str | Path) -> str:
-    """Return the runs below a folder as Markdown, the best UA first, and what they were made with."""
-    groups, _ = find_runs([folder])
+def describe(*folders: str | Path) -> str:
+    """Return the runs below folders as Markdown, the best UA first, and what they were made with."""
+    groups, _ = find_runs(folders)
     groups.sort(key=lambda group: -mean(group.values(UA)))
     tables = [results_table(*pair) for pair in by_corpus(groups).items()]
     results = [run.results for group in groups if group.is_network for run in group.runs]
