@@ -152,6 +152,19 @@ def test_row_for_each_system(tmp_path):
     assert [row.model.system for row in found.values()] == ["m4ser", *others]
 
 
+@pytest.mark.parametrize("own_comes_first", [True, False])
+def test_own_row_of_a_system_counts(own_comes_first, tmp_path):
+    lines = [
+        "'{system}': --system {system} --contrastive_weight 0\n",
+        "sams: --system sams --contrastive_weight 0.5\n",
+    ]
+    (tmp_path / "table.yaml").write_text("".join(lines[::-1] if own_comes_first else lines))
+    found = rows(tmp_path / "table.yaml", [SMALL, *REQUIRED])
+    assert set(found) == {name for name in SYSTEMS if name != "m4ser"}
+    weights = {name: row.objective.contrastive_weight for name, row in found.items()}
+    assert weights.pop("sams") == 0.5 and set(weights.values()) == {0}
+
+
 @pytest.mark.parametrize("name", ["systems", "systems_as_published"])
 def test_tables_of_systems_hold_every_system(name):
     found = rows(TABLES / f"{name}.yaml", [str(ROOT / "configs" / "iemocap.yaml"), *REQUIRED])

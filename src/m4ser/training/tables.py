@@ -35,7 +35,8 @@ def rows(table: str | Path, argv: Sequence[str]) -> dict[str, Arguments]:
     A table maps a row's name to what is typed on top of that: config files, which lie relative to the table, and
     options. A row is trained in the folder of its name below the output folder, so that tables with one output folder
     share their rows. One that would be trained exactly as a row before it is left out. A row with {system} in its name
-    stands for one of each system besides M4SER; it may have {system} in what it adds, too.
+    stands for one of each system besides M4SER, but for those that the table names; it may have {system} in what it
+    adds, too.
 
     Returns:
         {row: its `Arguments`}.
@@ -72,7 +73,8 @@ def read_table(path: Path) -> dict[str, str | None]:
         )
     if strange := [name for name in table if not ROW_NAME.fullmatch(str(name).replace(EACH_SYSTEM, "system"))]:
         raise ValueError(f"{path}: a row's name is that of its folder, letters, digits and . + - _; not {strange[0]}.")
-    return dict(pair for name, additions in table.items() for pair in _expand(str(name), additions))
+    expanded = dict(pair for name, additions in table.items() for pair in _expand(str(name), additions))
+    return expanded | {name: additions for name, additions in table.items() if name in expanded}
 
 
 def _expand(name: str, additions: str | None) -> Iterator[tuple[str, str | None]]:
