@@ -104,6 +104,7 @@ def test_dataset_without_test_split_gives_no_test_figures(tmp_path, capsys):
         (["org/asr", None], [], "org/asr"),
         ([None], [], None),
         (["org/asr", "org/other"], [], None),
+        (["org/asr", "org/other"], ["--config", '{"auxiliary_tasks": ["recognition"]}'], None),
         (["org/asr"], ["--asr_model_id", "org/given"], "org/given"),
         (["org/asr"], ["--text_column", "transcript"], None),
         (["org/asr"], ["--config", '{"modalities": ["speech"]}', "--adversarial_weight", "0"], None),
@@ -116,7 +117,7 @@ def test_asr_model_is_the_datasets(names, options, expected, tmp_path, capsys):
     processor = build_processor(arguments, load_corpus(arguments.data).splits["train"])
     assert processor.asr_model_id == expected
     several = "several ASR models, org/asr, org/other: give --asr_model_id" in capsys.readouterr().out
-    assert several == (len(names) == 2 and None not in names)
+    assert several == (len(names) == 2 and None not in names and not options)
 
 
 def test_few_shots(tmp_path):

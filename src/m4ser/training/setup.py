@@ -276,7 +276,7 @@ def build_processor(arguments: Arguments, train_split: datasets.Dataset) -> M4SE
 def asr_model_id(arguments: Arguments, train_split: datasets.Dataset) -> str | None:
     """Return the ASR model that the arguments name, else the one that made all hypotheses that the network encodes.
 
-    Of several none, which is printed.
+    Of several none, which is printed where the network does not transcribe for itself.
     """
     data = arguments.data
     encodes_text = "text" in arguments.model.fields.get("modalities", MODALITIES)
@@ -287,7 +287,7 @@ def asr_model_id(arguments: Arguments, train_split: datasets.Dataset) -> str | N
     if ASR_COLUMN not in train_split.column_names:  # a dataset of an earlier version
         return None
     models = sorted({name for name in train_split[ASR_COLUMN] if name})
-    if len(models) > 1:
+    if len(models) > 1 and "recognition" not in arguments.model.fields.get("auxiliary_tasks", ()):
         PartialState().print(f"The hypotheses are of several ASR models, {', '.join(models)}: give --asr_model_id.")
     return models[0] if len(models) == 1 else None
 
