@@ -48,7 +48,7 @@ POSITIVE = frozenset({"happy", "neutral"})
 SPEAKERS = {"train": 16, "validation": 4, "test": 6}
 SIZES = {"train": 640, "validation": 120, "test": 200}
 LOST_CUES = 0.2  # share of all cues
-WORD_ERROR_RATE = 0.22  # expected where no cue is lost
+WORD_ERROR_RATE = 0.22  # expected edits a word where no cue is lost
 
 CUES = {
     False: ("bad", "awful", "poor", "bleak", "vile", "dire", "drab", "crude"),
@@ -192,7 +192,8 @@ def synthesize(
     Args:
         sizes: utterances by split; a multiple of 4, the cues of each emotion a multiple of what `lost_cues` counts
             in (5 at .2), makes `best_accuracy` exact for the split.
-        word_error_rate: expected where no cue is lost, up to .5. A lost cue is one more error.
+        word_error_rate: expected edits a word where no cue is lost, up to .5. A lost cue is one more; a filler beside
+            a lost word counts as one, so that .5 measures .48.
         lost_cues: their share of all cues, to whole per cent.
 
     Raises:
