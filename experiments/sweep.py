@@ -20,7 +20,6 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -118,10 +117,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     is_main_process = connect().is_main_process
     disconnect()
     if is_main_process:
-        results = collect(factors, options.output_dir)
-        folder = options.output_dir
-        write_whole(folder / "sweep.json" if options.quick else RESULTS, json.dumps(results, indent=1) + "\n")
-        draw(results, folder / "sweep.svg" if options.quick else FIGURE)
+        results = {"base": vars(plan.base), "steps": plan.steps, **collect(factors, options.output_dir)}
+        values, figure = (options.output_dir / path.name if options.quick else path for path in (RESULTS, FIGURE))
+        write_whole(values, json.dumps(results, indent=1) + "\n")
+        draw(results, figure)
         print(describe(results))
 
 
@@ -155,8 +154,11 @@ def make_corpus(setting: Setting, held_out: Mapping[str, int], folder: Path) -> 
         made = Path(temporary) / "corpus"
         sizes = {"train": setting.training_size, **held_out}
         write_corpus(made, sizes=sizes, word_error_rate=setting.word_error_rate, lost_cues=setting.lost_cues)
-        with suppress(FileExistsError):  # another command was faster
+        try:
             made.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another command was faster
+                raise
 
 
 def collect(factors: Mapping[str, Sequence[Setting]], folder: Path) -> dict[str, Any]:
@@ -214,8 +216,11 @@ def describe(results: Mapping[str, Any]) -> str:
     ]
     table = Table("sweep", "Sweep", ["one factor changed", "ceiling", *ROWS.values()], lines)
     tested = {scores["test_recordings"] for settings in results["factors"].values() for scores in settings}
+    errors, lost, size = (results["base"][name] for name in ("word_error_rate", "lost_cues", "training_size"))
     made_with = (
-        f"UA in per cent, in brackets the 95 % bootstrap interval over {', '.join(map(str, tested))} recordings. "
+        f"UA in per cent, in brackets the 95 % bootstrap interval over {', '.join(map(str, tested))} recordings. WER "
+        f"is that of the test split, lost cues included. Where not changed: {100 * errors:.0f} % expected errors, "
+        f"{100 * lost:.0f} % of the cues lost besides, {size:,} training recordings. {results['steps']} steps a run. "
         f"{results['date']}; {', '.join(results['hardware'])}; seed {', '.join(map(str, results['seeds']))}."
     )
     title = "UA over word error rate, lost cues and training recordings"

@@ -60,7 +60,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
             )
         axis.set_xticks(positions, [_value(factor, setting) for setting in settings])
         axis.set_xlabel(AXES[factor])
-        axis.set_ylim(0, 102)
+        axis.set_ylim(20, 102)  # 25 is chance
     panels[0].set_ylabel("UA (%)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     plot = finished(figure, "sweep", "", "", [])

@@ -32,6 +32,18 @@ def test_steps_are_the_same_at_every_size(size, epochs):
     assert Plan().epochs(size) == epochs
 
 
+def test_corpus_of_a_faster_command_stays(tmp_path, monkeypatch):
+    def write_twice(made, **_):
+        for folder in (made, tmp_path / "corpus"):
+            folder.mkdir()
+            (folder / "README.md").write_text(folder.name + folder.parent.name)
+
+    monkeypatch.setattr(sweep, "write_corpus", write_twice)
+    sweep.make_corpus(Setting(), {}, tmp_path / "corpus")
+    assert (tmp_path / "corpus" / "README.md").read_text() == f"corpus{tmp_path.name}"
+    assert list(tmp_path.iterdir()) == [tmp_path / "corpus"]
+
+
 def test_rows_are_those_of_the_paper(tmp_path):
     options = [*sweep.TRAINING, "--dataset", "corpus"]
     variants = [variant_name(sweep.row_arguments(row, tmp_path, options).as_dict()) for row in sweep.ROWS]
@@ -67,7 +79,8 @@ def test_quick_sweep(tmp_path, capsys, monkeypatch):
     first_row = [f"{row['ua']:.1f} [{row['low']:.1f}, {row['high']:.1f}]" for row in wordy["rows"].values()]
     assert lines[2] == f"| WER {wordy['test_word_error_rate']:.0f} % | 90.0 | {' | '.join(first_row)} |"
     assert [line.split(" | ")[0] for line in lines[3:]] == ["| 50 % of the cues lost", "| 20 recordings"]
-    assert "over 40 recordings" in printed and "seed 0" in printed
+    assert "over 40 recordings" in printed and "40 training recordings. 3 steps a run." in printed
+    assert "seed 0" in printed
     assert ElementTree.parse(tmp_path / "sweep.svg").getroot().tag.endswith("svg")
 
     # Run again, it keeps the corpora and runs.
