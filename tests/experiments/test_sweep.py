@@ -47,7 +47,7 @@ def test_corpus_of_a_faster_command_stays(tmp_path, monkeypatch):
 def test_rows_are_those_of_the_paper(tmp_path):
     options = [*sweep.TRAINING, "--dataset", "corpus"]
     variants = [variant_name(sweep.row_arguments(row, tmp_path, options).as_dict()) for row in sweep.ROWS]
-    assert variants == ["full", "concat", "without_auxiliary_tasks", "without_strategies"]
+    assert variants == ["full", "concat", "w/o AED & AEC", "w/o GAN & LCL"]
 
 
 def test_quick_sweep(tmp_path, capsys, monkeypatch):

@@ -16,17 +16,17 @@ nothing about valence. Level says nothing at all: every recording has the same r
 **Words.** One cue word in each transcript tells valence, no word tells arousal. The hypothesis is one that an
 ASR model might give, at a word error rate to choose: a word turns into its homophone (always the same one,
 which is in no transcript, so it can be undone), fillers come in, and function words get lost. Besides, a share
-of the cues is gone for good: a word without valence replaces them.
+of the cues is gone for good: words without valence replace them.
 
 **Best possible accuracy** (`best_accuracy`). The voice gives arousal and leaves two emotions. The hypothesis
 gives valence and leaves two emotions, unless the cue is lost, which leaves four. Classes are balanced and
 lost cues are spread evenly over them, so with one cue in five lost the ceilings are .5 from the voice, .45
 from the hypothesis and .9 from both.
 
-The word error rate is not among what the ceilings depend on: a cue that turned into its homophone still tells
-valence, and the other words and the fillers are drawn without a look at it, so that their errors take nothing
-away and give nothing away. But the ceilings are those of a classifier that knows the homophones. One that learns
-them sees every cue in two forms, the more evenly the more errors there are, and needs recordings of both.
+The ceilings do not depend on the word error rate: a cue that turned into its homophone still tells valence, and
+the other words, their errors and the fillers are drawn without a look at it. They are the ceilings of a
+classifier that knows the homophones; one that has to learn them finds most cues in two forms, and needs
+recordings of both.
 """
 
 from collections.abc import Iterator, Mapping
@@ -190,8 +190,8 @@ def synthesize(
     """Yield the corpus, split by split, the same for the same arguments.
 
     Args:
-        sizes: utterances by split; a multiple of 4, the cues of each emotion a multiple of what `lost_cues` counts
-            in (5 at .2), makes `best_accuracy` exact for the split.
+        sizes: utterances by split; `best_accuracy` is exact for a split where a quarter of them, and the share
+            `lost_cues` of that quarter, are whole numbers.
         word_error_rate: expected edits a word where no cue is lost, up to .5. A lost cue is one more; a filler beside
             a lost word counts as one, so that .5 measures .48.
         lost_cues: their share of all cues, to whole per cent.
