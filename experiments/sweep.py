@@ -4,8 +4,8 @@
 
 Around a base setting it changes the word error rate, the share of cues that are lost (`m4ser.data.synthetic`), and the
 number of training recordings, and trains M4SER, plain concatenation, and M4SER without both tasks and without both
-strategies at each. What is shown is UA on the 400 recordings of the test split. The ceiling is that of its expectation:
-where the cue is lost, luck moves UA by 1 to 2 points (the standard deviation of the guesses), also beyond the ceiling.
+strategies at each. What is shown is UA on the 400 recordings of the test split. The ceiling is that of its expected
+value: where the cue is lost, luck moves UA by 1 to 2 points (one standard deviation), also beyond the ceiling.
 
 Every run takes the same number of optimizer steps, as nearly as whole epochs allow: 89 epochs of 100 recordings, 1 of
 10,000. With as many epochs for all, larger corpora would be trained longer, and the effect of more data could not be
@@ -82,7 +82,7 @@ class Plan:
     def settings(self, max_size: int) -> dict[str, list[Setting]]:
         """Return the settings of each factor, without training splits of more than `max_size`."""
         factors = {
-            factor: [replace(self.base, **{factor: value}) for value in values]  # type: ignore[arg-type]
+            factor: [replace(self.base, **{factor: value}) for value in values]
             for factor, values in self.values.items()
         }
         return {
