@@ -27,6 +27,7 @@ LEFT_OUT = {
     "--protocol speakers --fold 1 --dataset data/ravdess --output_dir runs/heads --output own.jsonl": (
         "seven runs take too long; the tests run it on a smaller corpus"
     ),
+    "python -m experiments.sweep --output_dir runs/sweep": "takes an hour; the tests run it on a few recordings",
     "m4ser serve --model runs/mine --asr openai/whisper-medium.en": "serves until it is stopped; the tests use it",
 }
 

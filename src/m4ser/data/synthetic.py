@@ -14,14 +14,19 @@ do not overlap, whoever speaks. Syllables are vowels drawn without a look at the
 nothing about valence. Level says nothing at all: every recording has the same root mean square.
 
 **Words.** One cue word in each transcript tells valence, no word tells arousal. The hypothesis is one that an
-ASR model might give: a word turns into its homophone (always the same one, which is in no transcript, so it
-can be undone), fillers come in, function words get lost, and one cue in `CUES_PER_LOSS` is gone for good: a
-word without valence replaces it.
+ASR model might give, at a word error rate to choose: a word turns into its homophone (always the same one,
+which is in no transcript, so it can be undone), fillers come in, and function words get lost. Besides, a share
+of the cues is gone for good: words without valence replace them.
 
 **Best possible accuracy** (`best_accuracy`). The voice gives arousal and leaves two emotions. The hypothesis
 gives valence and leaves two emotions, unless the cue is lost, which leaves four. Classes are balanced and
 lost cues are spread evenly over them, so with one cue in five lost the ceilings are .5 from the voice, .45
 from the hypothesis and .9 from both.
+
+The ceilings do not depend on the word error rate: a cue that turned into its homophone still tells valence, and
+the other words, their errors and the fillers are drawn without a look at it. They are the ceilings of a
+classifier that knows the homophones; one that has to learn them finds most cues in two forms, and needs
+recordings of both.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,7 +47,8 @@ AROUSED = frozenset({"angry", "happy"})
 POSITIVE = frozenset({"happy", "neutral"})
 SPEAKERS = {"train": 16, "validation": 4, "test": 6}
 SIZES = {"train": 640, "validation": 120, "test": 200}
-CUES_PER_LOSS = 5
+LOST_CUES = 0.2  # share of all cues
+WORD_ERROR_RATE = 0.22  # expected edits a word where no cue is lost
 
 CUES = {
     False: ("bad", "awful", "poor", "bleak", "vile", "dire", "drab", "crude"),
@@ -96,6 +102,7 @@ HOMOPHONES = {
     "inn": "in",
     "hour": "our",
 }
+# Of the words that can have such an error, at WORD_ERROR_RATE; at another one all three change by the same factor.
 HOMOPHONE_RATE, FILLER_RATE, DELETION_RATE = 0.25, 0.04, 0.1
 
 # (low, high) of each uniform draw, for a calm and for an aroused voice.
@@ -140,10 +147,13 @@ class Speaker:
     formant_scale: float
 
 
-def best_accuracy() -> dict[str, float]:
-    """Return the highest accuracy that any classifier can expect on a balanced corpus, by what it may use."""
-    lost = 1 / CUES_PER_LOSS
-    return {"speech": 1 / 2, "text": (1 - lost) / 2 + lost / 4, "both": (1 - lost) + lost / 2}
+def best_accuracy(lost_cues: float = LOST_CUES) -> dict[str, float]:
+    """Return the highest accuracy that any classifier can expect on a balanced corpus, by what it may use.
+
+    Args:
+        lost_cues: their share of all cues. The word error rate changes nothing (see the module).
+    """
+    return {"speech": 1 / 2, "text": (1 - lost_cues) / 2 + lost_cues / 4, "both": (1 - lost_cues) + lost_cues / 2}
 
 
 def write_corpus(
@@ -151,29 +161,40 @@ def write_corpus(
     seed: int = 0,
     sizes: Mapping[str, int] = SIZES,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    word_error_rate: float = WORD_ERROR_RATE,
+    lost_cues: float = LOST_CUES,
 ) -> dict[str, SplitStatistics]:
-    """Write the corpus, its recordings as FLAC; return what `write_dataset` returns."""
-    ceilings = ", ".join(f"{share:.2f} from {source}" for source, share in best_accuracy().items())
+    """Write the corpus that `synthesize` yields, its recordings as FLAC; return what `write_dataset` returns."""
+    ceilings = ", ".join(f"{share:.2f} from {source}" for source, share in best_accuracy(lost_cues).items())
     return write_dataset(
         (
             Utterance(**vars(made) | {"audio": encode_flac(made.audio), "path": f"{made.id}.flac"})
-            for made in synthesize(seed, sizes)
+            for made in synthesize(seed, sizes, word_error_rate, lost_cues)
         ),
         EMOTIONS,
         output_dir,
         title="M4SER synthetic demo corpus",
-        description="Made on the spot: prosody tells arousal, one word tells valence, and one in "
-        f"{CUES_PER_LOSS} of these words is lost in the hypothesis. Best possible accuracy: {ceilings}.",
+        description="Made on the spot: prosody tells arousal, one word tells valence, and "
+        f"{lost_cues:.0%} of these words are lost in the hypothesis. Best possible accuracy: {ceilings}.",
         license_id="apache-2.0",
         tokenizer=tokenizer,
     )
 
 
-def synthesize(seed: int = 0, sizes: Mapping[str, int] = SIZES) -> Iterator[SyntheticUtterance]:
-    """Yield the corpus, split by split, the same for the same seed and sizes.
+def synthesize(
+    seed: int = 0,
+    sizes: Mapping[str, int] = SIZES,
+    word_error_rate: float = WORD_ERROR_RATE,
+    lost_cues: float = LOST_CUES,
+) -> Iterator[SyntheticUtterance]:
+    """Yield the corpus, split by split, the same for the same arguments.
 
     Args:
-        sizes: utterances by split; a multiple of 4 * CUES_PER_LOSS makes `best_accuracy` exact for the split.
+        sizes: utterances by split; `best_accuracy` is exact for a split where a quarter of them, and the share
+            `lost_cues` of that quarter, are whole numbers.
+        word_error_rate: expected edits a word where no cue is lost, up to .5. A lost cue is one more; a filler beside
+            a lost word counts as one, so that .5 measures .48.
+        lost_cues: their share of all cues, to whole per cent.
 
     Raises:
         ValueError: a split that is not one of SPEAKERS.
@@ -182,10 +203,14 @@ def synthesize(seed: int = 0, sizes: Mapping[str, int] = SIZES) -> Iterator[Synt
         raise ValueError(f"Unknown split {sorted(unknown)[0]!r}; choose from {', '.join(SPEAKERS)}.")
     for number, split in enumerate(SPEAKERS):
         if split in sizes:
-            yield from _split(np.random.default_rng([seed, number]), split, sizes[split])
+            rng = np.random.default_rng([seed, number])
+            yield from _split(rng, split, sizes[split], word_error_rate, lost_cues)
 
 
-def _split(rng: np.random.Generator, split: str, size: int) -> Iterator[SyntheticUtterance]:
+def _split(
+    rng: np.random.Generator, split: str, size: int, word_error_rate: float, lost_cues: float
+) -> Iterator[SyntheticUtterance]:
+    lost_percent = round(100 * lost_cues)
     speakers = [
         Speaker(f"{split}-{n:02d}", rng.uniform(*BASE_PITCH), rng.uniform(*FORMANT_SCALE))
         for n in range(SPEAKERS[split])
@@ -193,9 +218,9 @@ def _split(rng: np.random.Generator, split: str, size: int) -> Iterator[Syntheti
     turns = rng.permutation(size)  # speakers are balanced, and independent of emotion and lost cues
     for position, index in enumerate(rng.permutation(size)):
         emotion = EMOTIONS[index % len(EMOTIONS)]
-        cue_lost = index // len(EMOTIONS) % CUES_PER_LOSS == 0
+        cue_lost = index // len(EMOTIONS) * lost_percent % 100 < lost_percent  # as evenly spread as can be
         turn = int(turns[position] % len(speakers))
-        transcript, hypothesis = say(rng, emotion in POSITIVE, cue_lost)
+        transcript, hypothesis = say(rng, emotion in POSITIVE, cue_lost, word_error_rate)
         audio = voice(rng, speakers[turn], emotion in AROUSED)
         yield SyntheticUtterance(
             id=f"{split}-{position:05d}",
@@ -211,19 +236,20 @@ def _split(rng: np.random.Generator, split: str, size: int) -> Iterator[Syntheti
         )
 
 
-def say(rng: np.random.Generator, positive: bool, cue_lost: bool) -> tuple[str, str]:
+def say(rng: np.random.Generator, positive: bool, cue_lost: bool, word_error_rate: float) -> tuple[str, str]:
     """Draw a transcript whose cue has the valence given, and a hypothesis of it with errors."""
+    errors = word_error_rate / WORD_ERROR_RATE
     cue = str(rng.choice(CUES[positive]))
     words = " ".join(str(rng.choice(phrases)) for phrases in PHRASES).replace("<cue>", cue).split()
     hypothesis: list[str] = []
     for word in words:
-        if rng.random() < FILLER_RATE:
+        if rng.random() < errors * FILLER_RATE:
             hypothesis.append(str(rng.choice(FILLERS)))
         if word == cue and cue_lost:
             hypothesis.append(str(rng.choice(WORDS_WITHOUT_VALENCE)))
-        elif word in FUNCTION_WORDS and rng.random() < DELETION_RATE:
+        elif word in FUNCTION_WORDS and rng.random() < errors * DELETION_RATE:
             continue
-        elif rng.random() < HOMOPHONE_RATE:
+        elif rng.random() < errors * HOMOPHONE_RATE:
             hypothesis.append(HOMOPHONES.get(word, word))
         else:
             hypothesis.append(word)
