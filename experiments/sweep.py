@@ -53,11 +53,14 @@ TRAINING = (
 
 @dataclass(frozen=True)
 class Setting:
-    """A corpus: its word error rate where no cue is lost, share of lost cues, and number of training recordings."""
+    """A corpus: its word error rate where no cue is lost, share of lost cues, and number of training recordings.
+
+    With 1,000 recordings, M4SER and concatenation both reach the ceiling, so that nothing could be told apart.
+    """
 
     word_error_rate: float = 0.3
     lost_cues: float = 0.2
-    training_size: int = 1000
+    training_size: int = 320
 
     @property
     def name(self) -> str:
