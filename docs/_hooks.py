@@ -89,7 +89,7 @@ def training_options() -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Take out the marks of (`str`, *optional*) and [`Name`], which are for transformers' own site; keep options whole."""
+    """Take out the marks of (`str`, *optional*) and [`Name`], which are for transformers' own site; join options."""
     html = re.sub(r"<code>(`[^<]*|[^<]*\*optional\*[^<]*)</code>", lambda found: without_marks(found[0]), html)
     html = re.sub(r"\[(<code>[\w.]+</code>)\]", r"\1", html)
     return re.sub(r"<code>[^<]*--[^<]*</code>", lambda found: unbroken_options(found[0]), html)
