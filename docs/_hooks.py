@@ -1,10 +1,17 @@
-"""What the site needs beyond Markdown: equations without a script, and the options of the commands."""
+"""What the site needs beyond Markdown: equations without a script, the options of the commands, and the notebooks."""
 
+import contextlib
 import dataclasses
+import io
 import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from latex2mathml.converter import convert
+from mkdocs.structure.files import File
+
+NOTEBOOKS = Path(__file__).parents[1] / "examples"
 
 
 def on_config(config: Any) -> Any:
@@ -14,13 +21,21 @@ def on_config(config: Any) -> Any:
     return config
 
 
+def on_files(files: Any, config: Any) -> Any:
+    """Add the notebooks, which are beside the pages' folder."""
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        files.append(File.generated(config, f"examples/{path.name}", abs_src_path=str(path)))
+    return files
+
+
 def equation(source: str, *_: Any, **__: Any) -> str:
     """Return a fence's equation as MathML."""
     return f'<div class="equation">{convert(source, display="block")}</div>'
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the options where a page has a line for them."""
+    """Put the options where a page has a line for them, and have links to the notebooks lead to the site's copies."""
+    markdown = markdown.replace("](../examples/", "](examples/")
     for mark, options in (("<!-- commands -->", commands), ("<!-- training options -->", training_options)):
         if mark in markdown:
             markdown = markdown.replace(mark, options())
@@ -28,15 +43,36 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def commands() -> str:
-    """Return the help of every command, as typer writes it."""
+    """Return the help of every command, as typer writes it, or the command's own parser."""
     import typer
     from typer.cli import get_docs_for_click
 
+    from m4ser.asr.command import main as transcribe
+    from m4ser.corpora import build
     from m4ser_cli import app
 
     command = typer.main.get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="m4ser")
-    return text[text.index("\n## ") :].replace("```console", "```text")
+    text = text[text.index("**Options**") :].replace("```console", "```text")
+    text = re.sub(r"\*\*Commands\*\*:.*?(?=\n## )", "", text, flags=re.DOTALL)
+    own_help = {
+        "build": "Of `m4ser build manifest`:\n\n" + printed_help(build, ["manifest", "--help"]),
+        "transcribe": printed_help(transcribe, ["--help"]),
+        "train": "Its options are [a page of their own](training.md#options).\n",
+    }
+    for name, shown in own_help.items():
+        pattern = rf"(## `m4ser {name}`\n\n[^\n]*\n\n).*?(?=\n## |\Z)"
+        text, found = re.subn(pattern, lambda match, shown=shown: match[1] + shown, text, flags=re.DOTALL)
+        assert found == 1, f"m4ser {name} is not in the help"
+    return text
+
+
+def printed_help(main: Callable[[Sequence[str]], Any], arguments: Sequence[str]) -> str:
+    """Return what a parser prints for --help, from its options on, as a block."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+        main(arguments)
+    text = printed.getvalue()
+    return f"```text\n{text[text.index('options:') :].rstrip()}\n```\n"
 
 
 def training_options() -> str:
@@ -53,9 +89,15 @@ def training_options() -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Take the marks out of (`str`, *optional*) and [`Name`], which transformers' own site would resolve."""
+    """Take out the marks of (`str`, *optional*) and [`Name`], which are for transformers' own site; join options."""
     html = re.sub(r"<code>(`[^<]*|[^<]*\*optional\*[^<]*)</code>", lambda found: without_marks(found[0]), html)
-    return re.sub(r"\[(<code>[\w.]+</code>)\]", r"\1", html)
+    html = re.sub(r"\[(<code>[\w.]+</code>)\]", r"\1", html)
+    return re.sub(r"<code>[^<]*--[^<]*</code>", lambda found: unbroken_options(found[0]), html)
+
+
+def unbroken_options(html: str) -> str:
+    """Return code within a line whose options are not cut at their hyphens."""
+    return re.sub(r"(?<![\w-])--[a-z][\w-]*", r'<span class="option">\g<0></span>', html)
 
 
 def without_marks(html: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("index", "method", "results", "limits")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("index", "method", "notebooks", "results", "limits")),
     *sorted((ROOT / "docs" / "guides").glob("*.md")),
 ]
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]*)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)

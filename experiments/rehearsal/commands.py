@@ -9,6 +9,7 @@ LEFT_OUT = {
     "make demo": "sets up an environment of its own; the tests run the demo",
     "make test": "the checks of a change run it",
     "pip install .": "the tests build the wheel and use it",
+    "pip install '.[report]' jupyter": "the tests run the notebooks",
     "m4ser demo": "the tests run it",
     "python -m experiments.method_figures --run runs/demo/M4SER --dataset runs/demo/corpus "
     "--output_dir docs/figures/method": "the tests draw the figures of a smaller run",
@@ -44,6 +45,7 @@ def own_recordings() -> list[Step]:
     train = "accelerate launch train.py configs/recordings.yaml --dataset data/mine --output_dir runs/mine"
     return [
         Step("m4ser doctor"),
+        Step("m4ser init study --recordings recordings"),
         Step(build),
         Step(train, refused=True),
         Step(

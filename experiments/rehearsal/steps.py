@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 # How the commands say what is wrong.
-SENTENCE = re.compile(r"^(?:train\.py|m4ser|error): .+$", re.MULTILINE)
+SENTENCE = re.compile(r"^(?:train\.py|m4ser(?: train)?|error): .+$", re.MULTILINE)
 TRACEBACK = "Traceback (most recent call last)"
 LIMIT_SECONDS = 1800
 POLL_SECONDS = 0.2

@@ -1,6 +1,8 @@
 """Export of the network as an ONNX graph, or two where it transcribes; `m4ser.onnx_pipeline` runs them.
 
+```python
 export_onnx("runs/ravdess", "runs/ravdess/model.onnx")
+```
 """
 
 import logging

@@ -145,6 +145,14 @@ def test_bad_rows_are_named_and_nothing_is_written(bad_manifest, build, tmp_path
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_bad_rows_of_an_unlabeled_manifest_are_counted(raw, build_here, tmp_path):
+    write_csv(raw / "manifest.csv", ["path", "emotion", "id"], *(["a.wav", "", f"u{n}"] for n in range(100)))
+    finished = build_here("manifest", "--data_dir", raw / "manifest.csv", "--output_dir", tmp_path / "out")
+    assert finished.returncode == 1
+    assert set(named_rows(finished.stderr)) == set(range(2, 22))
+    assert "\n  and 80 more\n" in finished.stderr
+
+
 def test_skip_bad_keeps_good_rows(bad_manifest, build_here, tmp_path):
     arguments = ("--data_dir", bad_manifest, "--output_dir", tmp_path / "out", "--skip_bad")
     finished = build_here("manifest", *arguments)

@@ -16,7 +16,7 @@ ABORTED = "net::ERR_ABORTED"
 # The page's width, and what cannot be shown: images that did not load, and content outside that no box scrolls.
 FAULTS = """() => {
     const width = document.documentElement.clientWidth
-    const scrolls = '.md-typeset__scrollwrap, pre, .equation'
+    const scrolls = '.md-typeset__scrollwrap, pre, .equation, p:has(> img)'
     const outside = [...document.querySelectorAll('.md-content *')].filter(
         element => element.getBoundingClientRect().right > width + 1 && !element.closest(scrolls))
     return {

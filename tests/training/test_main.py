@@ -125,6 +125,12 @@ def test_missing_encoder_is_named_at_once(name, argv, tmp_path):
     assert message == f"train.py: There is no {name} ./nowhere: no such folder."
 
 
+def test_message_names_the_command_that_was_typed(argv, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["m4ser train"])
+    message = refused([*argv, "--output_dir", str(tmp_path), "--init_from", "./nowhere"])
+    assert message == "m4ser train: There is no --init_from ./nowhere: no such folder."
+
+
 def test_debug_shows_the_traceback(argv, tmp_path):
     with pytest.raises(ValueError, match="no such folder"):
         main([*argv, "--output_dir", str(tmp_path), "--init_from", "./nowhere", "--debug"])

@@ -162,7 +162,7 @@ def write_without(folder, **texts):
     return ["--dataset", str(folder), "--output_dir", "unused"]
 
 
-TRANSCRIBE = "transcribe it with hub_scripts/transcribe.py and build it again with --hypotheses, "
+TRANSCRIBE = "transcribe it with m4ser transcribe and build it again with --hypotheses, "
 
 
 @pytest.mark.parametrize(

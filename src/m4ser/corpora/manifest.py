@@ -48,6 +48,7 @@ STRATIFIED = (
 DELIMITERS = ",;\t"  # a spreadsheet writes semicolons where a comma is the decimal point
 SHORTEST = 3  # letters that a column's name may be known by
 LONGEST_SHOWN = 200  # characters of a path
+MOST_NAMED = 20  # bad rows
 HELD_OUT_SHARE = 0.15  # of the speakers, for each of validation and test
 
 
@@ -64,7 +65,9 @@ class Manifest:
         self.problems[line] = reason
 
     def report(self) -> str:
-        lines = (f"  line {line}: {reason}" for line, reason in sorted(self.problems.items()))
+        lines = [f"  line {line}: {reason}" for line, reason in sorted(self.problems.items())]
+        if rest := len(lines[MOST_NAMED:]):
+            lines[MOST_NAMED:] = [f"  and {rest} more"]
         return "\n".join(["bad rows in the manifest:", *lines])
 
 

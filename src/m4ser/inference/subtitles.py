@@ -1,6 +1,6 @@
 """A timeline as subtitles, SubRip or WebVTT: what is said, by whom, and with which emotion.
 
-https://www.w3.org/TR/webvtt1
+<https://www.w3.org/TR/webvtt1>
 """
 
 from collections.abc import Iterable, Mapping

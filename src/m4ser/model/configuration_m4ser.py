@@ -227,7 +227,7 @@ class M4SERConfig(EmotionConfig):
             its best edit reaches this, from 0 to 1: the tag's, for a CHANGE times its replacement's (the geometric
             mean of its tokens'). To be chosen on validation data; the most probable tag by default.
         correction_bos_token_id, correction_eos_token_id (`int`, *optional*): what opens and closes a replacement: the
-            tokenizer's [CLS] and [SEP]. By default what `text_config` calls so (RoBERTa's <s> and </s>), or BERT's.
+            tokenizer's [CLS] and [SEP]. By default what `text_config` calls so (RoBERTa: `<s>`, `</s>`), or BERT's.
         recognition_vocabulary (`list[str]`, *optional*): what each id of the CTC head stands for, "" for the blank,
             which is the first, and for tokens that are not spoken; English letters, the apostrophe and a space by
             default.

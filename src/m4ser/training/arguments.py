@@ -237,7 +237,7 @@ class Arguments:
 
     def __post_init__(self) -> None:
         if not self.data.dataset:
-            raise ValueError("No dataset: give --dataset FOLDER, as one of datasets_builders makes it.")
+            raise ValueError("No dataset: give --dataset FOLDER, as m4ser build makes it.")
         if not self.training.output_dir:
             raise ValueError("Nowhere to write: give --output_dir FOLDER.")
         given = {"speech": self.model.speech_encoder, "text": self.model.text_encoder}

@@ -1,6 +1,7 @@
 """The command of training: one run, the folds and seeds of an experiment, or every row of a table."""
 
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ LOST_PROCESS = "another process of this training, or its launcher, has ended"
 GO_ON = "the same command with --resume true goes on from the last checkpoint."
 INTERRUPTED = 128 + signal.SIGINT
 TABLE, DEBUG = "--table", "--debug"
+COMMAND = "m4ser train"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -27,8 +29,8 @@ def main(argv: Sequence[str]) -> None:
     A mistake, what the system refuses, such as to write to a folder, and the end of another process of the training
     are one sentence and exit code 1; with --debug the traceback. So is Ctrl-C, with exit code 130.
     """
-    debug = DEBUG in argv
-    fail_when_terminated(f"train.py: {LOST_PROCESS}; {GO_ON}")
+    debug, program = DEBUG in argv, _program()
+    fail_when_terminated(f"{program}: {LOST_PROCESS}; {GO_ON}")
     hide_bars_of_libraries()
     try:
         table, argv = _take_table([word for word in argv if word != DEBUG])
@@ -39,14 +41,19 @@ def main(argv: Sequence[str]) -> None:
     except (ValueError, OSError) as error:
         if debug:
             raise
-        fail(f"train.py: {' '.join(str(error).split())}")
+        fail(f"{program}: {' '.join(str(error).split())}")
     except RuntimeError as error:
         if debug or not is_lost_connection(error):
             raise
-        fail(f"train.py: {LOST_PROCESS}; {GO_ON}")
+        fail(f"{program}: {LOST_PROCESS}; {GO_ON}")
     except KeyboardInterrupt as interrupt:
-        fail(f"train.py: {': '.join(['interrupted', *map(str, interrupt.args)])}; {GO_ON}", INTERRUPTED)
+        fail(f"{program}: {': '.join(['interrupted', *map(str, interrupt.args)])}; {GO_ON}", INTERRUPTED)
     disconnect()
+
+
+def _program() -> str:
+    """Return what was typed: m4ser_cli sets the name of its command."""
+    return COMMAND if sys.argv[0] == COMMAND else "train.py"
 
 
 def train_experiment(argv: Sequence[str]) -> None:

@@ -206,7 +206,7 @@ def _refuse_without_text(corpus: datasets.DatasetDict, arguments: DataArguments)
     if arguments.text_column in given:
         return
     if arguments.text_column == "hypothesis":
-        ways = ["transcribe it with hub_scripts/transcribe.py and build it again with --hypotheses"]
+        ways = ["transcribe it with m4ser transcribe and build it again with --hypotheses"]
         other = "train on its transcripts by --text_column transcript"
     else:
         ways, other = [], "train on its hypotheses by leaving --text_column out"
@@ -225,9 +225,7 @@ def _check_texts(splits: datasets.DatasetDict, arguments: DataArguments) -> None
     column = arguments.text_column
     PartialState().print(f"{column} for {describe_coverage(counts)}")
     if not arguments.allow_missing_text:
-        make = (
-            "transcribe the rest with hub_scripts/transcribe.py" if column == "hypothesis" else "give the others one"
-        )
+        make = "transcribe the rest with m4ser transcribe" if column == "hypothesis" else "give the others one"
         check_coverage(counts, column, f"{make}, or train all the same by --allow_missing_text true.")
 
 

@@ -42,7 +42,7 @@ def write_dataset(
     findings: Mapping[str, Sequence[str]] = NO_FINDINGS,
     allow_missing_text: bool = True,
 ) -> dict[str, SplitStatistics]:
-    """Write OUT/data/<split>-00000-of-00001.parquet and the card OUT/README.md, a batch of rows at a time.
+    """Write OUT/data/SPLIT-00000-of-00001.parquet and the card OUT/README.md, a batch of rows at a time.
 
     Args:
         utterances: any order; each goes to the file of its split.
@@ -122,7 +122,7 @@ def _write_splits(
 def _check_hypotheses(statistics: Mapping[str, SplitStatistics]) -> None:
     counts = {split: (one.with_hypothesis, one.emotions.total()) for split, one in statistics.items()}
     if any(present for present, _ in counts.values()):
-        remedy = "transcribe the rest with hub_scripts/transcribe.py, or build without it by --allow_missing_text."
+        remedy = "transcribe the rest with m4ser transcribe, or build without it by --allow_missing_text."
         check_coverage(counts, "hypothesis", remedy)
 
 
