@@ -1,4 +1,4 @@
-"""What can be told apart on RAVDESS: six folds, several seeds, each row at a learning rate of its own.
+"""What differs significantly on RAVDESS: six folds, several seeds, each row at a learning rate of its own.
 
     python datasets_builders/ravdess.py --data_dir RAVDESS --output_dir data/ravdess
     accelerate launch -m experiments.evidence --dataset data/ravdess --output_dir runs/evidence --epochs 20 --seeds 0 1
@@ -30,7 +30,7 @@ from m4ser.training.arguments import Arguments
 from m4ser.training.runs import train_groups
 from m4ser.training.tables import rows
 
-TABLE, WHOLE = CONFIGS / "tables" / "evidence.yaml", CONFIGS / "recognition" / "whole_recordings.yaml"
+TABLE = CONFIGS / "tables" / "evidence.yaml"
 FACTORS = (0.5, 1.0, 2.0)  # of the corpus's learning rate
 FOLD = 1  # whose validation speakers choose the rates
 
@@ -40,9 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="M4SER, its ablations and other systems on all folds of RAVDESS.")
     parser.add_argument("--output_dir", type=Path, required=True, help="a folder for the runs")
     options, further = parser.parse_known_args(arguments)
-    found = candidates(
-        [str(CORPUS), str(WHOLE), "--output_dir", str(options.output_dir), "--protocol", PROTOCOL, *further]
-    )
+    chosen_here = ["--output_dir", str(options.output_dir), "--protocol", PROTOCOL]
+    found = candidates([str(CORPUS), *chosen_here, *further])
     train([at_rate for at_rates in found.values() for at_rate in at_rates], FOLD, first_seed=True)
     scores = {row: [validation_score(at_rate) for at_rate in at_rates] for row, at_rates in found.items()}
     chosen = [at_rates[scores[row].index(max(scores[row]))] for row, at_rates in found.items()]
@@ -59,15 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def candidates(argv: Sequence[str]) -> dict[str, list[Arguments]]:
-    """Return each row at each learning rate, in a folder that names both."""
+    """Return each row at each learning rate, in a folder that names both; none is trained on crops.
+
+    A crop cuts words off that the transcript has, which recognition needs.
+    """
     found = {}
     for row, arguments in rows(TABLE, argv).items():
-        training = arguments.training
+        training, data = arguments.training, replace(arguments.data, augment_crop=0.0)
         changes = [
             {"name": training.name or row, "learning_rate": rate, "output_dir": f"{training.output_dir}_at_{rate:g}"}
             for rate in (factor * training.learning_rate for factor in FACTORS)
         ]
-        found[row] = [replace(arguments, training=replace(training, **change)) for change in changes]
+        found[row] = [replace(arguments, data=data, training=replace(training, **change)) for change in changes]
     return found
 
 
