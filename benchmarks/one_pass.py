@@ -4,16 +4,19 @@
 
 Seconds a recording, from the file on disk to transcript and emotion, one recording at a time, for recordings of
 RAVDESS and clips of read English (asr_speech); noise of IEMOCAP's lengths where neither is there. Compared are M4SER's
-own CTC head, Whisper tiny.en or small.en before the network, and, with an environment of `make bench-peers`, FunASR
-with SenseVoice-Small, all with random weights. Each text ends as real speech of that length would: Whisper's by
-`benchmarks.random_whisper`, the own text has two and a half words per second. The cost of carrying the head is that of
-the emotion alone, with the text given, for the same weights with and without it. All alternate recording by recording;
-a ratio is the median over recordings and rounds. Prints JSON.
+own CTC head, Whisper tiny.en or small.en before the network, the first two also with the network as exported graphs of
+8-bit weights, and, with an environment of `make bench-peers`, FunASR with SenseVoice-Small, all with random weights.
+Each text ends as real speech of that length would: Whisper's by `benchmarks.random_whisper`, the own text has two and
+a half words per second. The cost of carrying the head is that of the emotion alone, with the text given, for the same
+weights with and without it. All alternate recording by recording; a ratio is the median over recordings and rounds.
+Prints JSON.
 """
 
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
 from functools import partial
 from itertools import chain
@@ -30,10 +33,12 @@ from experiments.correction import DATA
 from m4ser import M4SERConfig, M4SERModel, M4SERPipeline
 from m4ser.data.schema import SAMPLING_RATE
 from m4ser.model.audio_m4ser import load_audio
+from m4ser.onnx_pipeline import OnnxPipeline
 
 DEVICE = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
 CORPORA = {"RAVDESS": "ravdess16k/flac/*.flac", "read English": "asr_speech/*.*a[cv]*"}
 ONE_PASS, GIVEN, GIVEN_WITHOUT_HEAD = "one pass", "text given", "text given, no head"
+ONE_PASS_INT8, TINY_INT8 = "one pass, int8", "tiny.en, int8"
 SENSEVOICE = "SenseVoice-Small"
 FASTER = {"tiny.en": 1.9, "small.en": 5.0}
 COST_OF_THE_HEAD = 1.02
@@ -101,28 +106,54 @@ def make_systems(preset, folder):
     model = M4SERModel(M4SERConfig.preset(preset, auxiliary_tasks=tasks))
     plain = M4SERModel(M4SERConfig.preset(preset))
     plain.load_state_dict({name: value for name, value in model.state_dict().items() if name in plain.state_dict()})
-    spelling = partial(spell, model.config.recognition_vocabulary, model.speech_encoder.frame_seconds)
-    model.recognition_head.register_forward_hook(spelling)
     processor = make_processor([SENTENCE])
+    spelling = partial(spell, model.config.recognition_vocabulary, model.speech_encoder.frame_seconds)
+    for size in FASTER:
+        save_whisper(folder / size, size)
+    systems = make_graphs(model, processor, spelling, folder)
+    model.recognition_head.register_forward_hook(lambda _head, _inputs, logits: spelling(logits))
 
     def classifier(network, asr=None):
         return M4SERPipeline(model=network.eval(), processor=processor, device=DEVICE, asr=asr)
 
     own, without_head = classifier(model), classifier(plain)
-    systems = {ONE_PASS: lambda path: own(str(path), return_transcript=True)}
+    systems[ONE_PASS] = lambda path: own(str(path), return_transcript=True)
     alone = {
         GIVEN: lambda path: own({"path": str(path), "text": SENTENCE}),
         GIVEN_WITHOUT_HEAD: lambda path: without_head({"path": str(path), "text": SENTENCE}),
     }
     for size in FASTER:
-        save_whisper(folder / size, size)
         classify = classifier(plain, str(folder / size))
         limit_to_speech_length(classify._transcriber.pipeline.model)
         systems[size] = lambda path, classify=classify: classify(str(path), return_transcript=True)
     return systems, alone
 
 
-def spell(vocabulary, frame_seconds, _head, _inputs, logits):
+def make_graphs(model, processor, spelling, folder):
+    """Return {name: function of a path} of the network as graphs of 8-bit weights, in one pass and behind Whisper."""
+    saved, graph = folder / "model", folder / "int8.onnx"
+    model.save_pretrained(saved)
+    processor.save_pretrained(saved)
+    # In a process that ends: the export takes gigabytes that inference does not.
+    export = [Path(sys.executable).with_name("m4ser"), "export", saved, "--output", graph, "--int8"]
+    subprocess.run(export, check=True, stdout=subprocess.DEVNULL)
+    own = OnnxPipeline.from_pretrained(saved, graph)
+    frames_graph = own.model.frames_graph
+
+    def spelling_graph(**inputs):
+        frames, mask, logits = frames_graph(**inputs)
+        return frames, mask, spelling(logits)
+
+    own.model.frames_graph = spelling_graph
+    behind = OnnxPipeline.from_pretrained(saved, graph, asr=str(folder / "tiny.en"))
+    limit_to_speech_length(behind._transcriber.pipeline.model)
+    return {
+        ONE_PASS_INT8: lambda path: own(str(path), return_transcript=True),
+        TINY_INT8: lambda path: behind(str(path), return_transcript=True),
+    }
+
+
+def spell(vocabulary, frame_seconds, logits):
     """Change the logits of a CTC head so that they spell `SENTENCE`, again and again, at the rate of real speech."""
     frames_per_character = 1 / (frame_seconds * CHARACTERS_PER_SECOND)
     spelled = torch.zeros_like(logits)
@@ -153,6 +184,8 @@ def compare(seconds, corpus, seconds_of_audio):
     for size, goal in FASTER.items():
         name = f"Whisper {size} and M4SER / one pass, {corpus}"
         figures[name], goals[name] = ratio(seconds[size], seconds[ONE_PASS]), goal
+    name = f"Whisper tiny.en and M4SER / one pass, int8, {corpus}"
+    figures[name], goals[name] = ratio(seconds[TINY_INT8], seconds[ONE_PASS_INT8]), FASTER["tiny.en"]
     if SENSEVOICE in seconds:
         figures[f"{SENSEVOICE} / one pass, {corpus}"] = ratio(seconds[SENSEVOICE], seconds[ONE_PASS])
     figures[f"emotion alone, with / without the head, {corpus}"] = ratio(seconds[GIVEN], seconds[GIVEN_WITHOUT_HEAD])

@@ -7,7 +7,17 @@ import pytest
 import soundfile
 
 from benchmarks import one_pass, random_whisper
-from benchmarks.one_pass import GIVEN, GIVEN_WITHOUT_HEAD, ONE_PASS, compare, main, make_systems, write_recordings
+from benchmarks.one_pass import (
+    GIVEN,
+    GIVEN_WITHOUT_HEAD,
+    ONE_PASS,
+    ONE_PASS_INT8,
+    TINY_INT8,
+    compare,
+    main,
+    make_systems,
+    write_recordings,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +52,8 @@ def test_systems_differ_in_their_text_alone(data, tmp_path):
     path = data / "ravdess16k" / "flac" / "5.flac"  # 1.5 s
     text = systems[ONE_PASS](path)["transcript"]
     assert one_pass.SENTENCE.startswith(text) and 15 < len(text) < 25
+    assert one_pass.SENTENCE.startswith(systems[ONE_PASS_INT8](path)["transcript"])
+    assert not one_pass.SENTENCE.startswith(systems[TINY_INT8](path)["transcript"])
     assert alone[GIVEN](path) == alone[GIVEN_WITHOUT_HEAD](path)
     assert systems["tiny.en"](path)["transcript"] != text
 
@@ -51,6 +63,8 @@ def test_ratios_are_medians_of_pairs():
         ONE_PASS: [[1.0, 2.0], [4.0]],
         "tiny.en": [[2.0, 8.0], [4.0]],
         "small.en": [[10.0, 20.0], [40.0]],
+        ONE_PASS_INT8: [[1.0, 1.0], [2.0]],
+        TINY_INT8: [[3.0, 3.0], [6.0]],
         GIVEN: [[1.0], [1.0]],
         GIVEN_WITHOUT_HEAD: [[1.0], [1.0]],
     }
@@ -60,6 +74,7 @@ def test_ratios_are_medians_of_pairs():
     assert {name: figures[name] for name in goals} == {
         "Whisper tiny.en and M4SER / one pass, noise": 2.0,
         "Whisper small.en and M4SER / one pass, noise": 10.0,
+        "Whisper tiny.en and M4SER / one pass, int8, noise": 3.0,
     }
     assert figures["emotion alone, with / without the head, noise"] == 1
 
@@ -68,5 +83,5 @@ def test_from_the_command_to_the_report(data, capsys):
     main(["--data", str(data), "--clips", "1", "--preset", "tiny", "--rounds", "1"])
     report = json.loads(capsys.readouterr().out)
     assert report["at_most"] == {"emotion alone, with / without the head, RAVDESS": 1.02}
-    assert sorted(report["at_least"].values()) == [1.9, 5.0]
+    assert sorted(report["at_least"].values()) == [1.9, 1.9, 5.0]
     assert report["seconds_of_audio"] == {"RAVDESS": 0.25}
