@@ -28,7 +28,7 @@ import torch
 from benchmarks.random_whisper import limit_to_speech_length, save_whisper
 from benchmarks.synthetic_inputs import make_processor, noise, random_lengths
 from benchmarks.throughput import SystemProcess
-from benchmarks.timing import SEED, in_turn, report
+from benchmarks.timing import SEED, in_turn, median_ratio, report
 from experiments.correction import DATA
 from m4ser import M4SERConfig, M4SERModel, M4SERPipeline
 from m4ser.data.schema import SAMPLING_RATE
@@ -176,6 +176,10 @@ def measure(systems, paths, rounds):
 
 def compare(seconds, corpus, seconds_of_audio):
     """Return the figures of a corpus and the goals of those that have one, to be at least."""
+
+    def ratio(one, other):
+        return median_ratio(chain(*seconds[one]), chain(*seconds[other]))
+
     figures, goals = {}, {}
     for name, recordings in seconds.items():
         spent = [statistics.median(values) for values in recordings]
@@ -183,19 +187,13 @@ def compare(seconds, corpus, seconds_of_audio):
         figures[f"real-time factor, {name}, {corpus}"] = sum(spent) / seconds_of_audio
     for size, goal in FASTER.items():
         name = f"Whisper {size} and M4SER / one pass, {corpus}"
-        figures[name], goals[name] = ratio(seconds[size], seconds[ONE_PASS]), goal
+        figures[name], goals[name] = ratio(size, ONE_PASS), goal
     name = f"Whisper tiny.en and M4SER / one pass, int8, {corpus}"
-    figures[name], goals[name] = ratio(seconds[TINY_INT8], seconds[ONE_PASS_INT8]), FASTER["tiny.en"]
+    figures[name], goals[name] = ratio(TINY_INT8, ONE_PASS_INT8), FASTER["tiny.en"]
     if SENSEVOICE in seconds:
-        figures[f"{SENSEVOICE} / one pass, {corpus}"] = ratio(seconds[SENSEVOICE], seconds[ONE_PASS])
-    figures[f"emotion alone, with / without the head, {corpus}"] = ratio(seconds[GIVEN], seconds[GIVEN_WITHOUT_HEAD])
+        figures[f"{SENSEVOICE} / one pass, {corpus}"] = ratio(SENSEVOICE, ONE_PASS)
+    figures[f"emotion alone, with / without the head, {corpus}"] = ratio(GIVEN, GIVEN_WITHOUT_HEAD)
     return figures, goals
-
-
-def ratio(seconds, others):
-    """Return the median ratio over recordings and rounds, in which other load on the machine cancels."""
-    pairs = zip(chain(*seconds), chain(*others), strict=True)
-    return statistics.median(one / other for one, other in pairs)
 
 
 if __name__ == "__main__":

@@ -205,3 +205,11 @@ def test_a_split_does_not_depend_on_the_others():
 def test_an_unknown_split_is_refused():
     with pytest.raises(ValueError, match="Unknown split 'dev'; choose from train, validation, test"):
         next(synthesize(sizes={"dev": 3}))
+
+
+@pytest.mark.parametrize(
+    "options", [{"word_error_rate": 0.51}, {"word_error_rate": -0.1}, {"lost_cues": 1.01}, {"lost_cues": -0.1}]
+)
+def test_rates_out_of_range_are_refused(options):
+    with pytest.raises(ValueError, match=r"from 0 to 0\.5, the share of lost cues from 0 to 1; not"):
+        next(synthesize(**options))

@@ -49,6 +49,7 @@ SPEAKERS = {"train": 16, "validation": 4, "test": 6}
 SIZES = {"train": 640, "validation": 120, "test": 200}
 LOST_CUES = 0.2  # share of all cues
 WORD_ERROR_RATE = 0.22  # expected edits a word where no cue is lost
+MOST_WORD_ERRORS = 0.5
 
 CUES = {
     False: ("bad", "awful", "poor", "bleak", "vile", "dire", "drab", "crude"),
@@ -197,8 +198,13 @@ def synthesize(
         lost_cues: their share of all cues, to whole per cent.
 
     Raises:
-        ValueError: a split that is not one of SPEAKERS.
+        ValueError: a split that is not one of SPEAKERS, a word error rate above .5, or a share beyond 0 to 1.
     """
+    if not (0 <= word_error_rate <= MOST_WORD_ERRORS and 0 <= lost_cues <= 1):
+        raise ValueError(
+            f"The word error rate is from 0 to {MOST_WORD_ERRORS}, the share of lost cues from 0 to 1; not "
+            f"{word_error_rate} and {lost_cues}."
+        )
     if unknown := set(sizes) - set(SPEAKERS):
         raise ValueError(f"Unknown split {sorted(unknown)[0]!r}; choose from {', '.join(SPEAKERS)}.")
     for number, split in enumerate(SPEAKERS):

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -138,14 +139,14 @@ class ASRTranscriber:
         return segments
 
 
-class OnePassTranscriber:
+class OnePassTranscriber(ABC):
     """Transcribes within a forward of the pipeline, from the frames that the network goes on with."""
 
+    @abstractmethod
     def with_texts(
         self, inputs: Mapping[str, torch.Tensor], texts: Sequence[str | None]
     ) -> tuple[dict[str, torch.Tensor], list[Transcription]]:
         """Transcribe the recordings of a batch that have no text, as [`with_own_texts`] does."""
-        raise NotImplementedError
 
     def complete(self, inputs: dict[str, Any], kept: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Transcribe what has no text.
