@@ -117,9 +117,10 @@ def arguments_of(learning_rates=None, **objective):
 
 def recompute(model, step):
     """Take a step with --gradient_checkpointing."""
-    model.activation_checkpointing_enable({"use_reentrant": False})
+    kind = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"  # older transformers
+    getattr(model, f"{kind}_checkpointing_enable")({"use_reentrant": False})
     step()
-    model.activation_checkpointing_disable()
+    getattr(model, f"{kind}_checkpointing_disable")()
 
 
 def make_batches(model, device):

@@ -4,7 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
-from huggingface_hub.utils import httpx
+
+try:  # the one that it raises errors of, httpx2 from some version on
+    from huggingface_hub.utils import httpx
+except ImportError:
+    import httpx  # type: ignore[import-not-found,no-redef]
 
 
 def upload(
