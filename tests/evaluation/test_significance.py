@@ -33,7 +33,7 @@ def test_a_class_that_a_resample_lacks_does_not_count_as_missed():
 
 def test_the_interval_of_an_accuracy_is_scipys():
     right = (LABELS == PREDICTIONS).astype(float)
-    expected = bootstrap((right,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(1))
+    expected = bootstrap((right,), np.mean, n_resamples=4000, method="percentile", random_state=1)
     found = bootstrap_intervals(LABELS, PREDICTIONS, 4, resamples=4000)
     np.testing.assert_allclose(found[0], expected.confidence_interval, atol=0.02)
     assert found.shape == (3, 2) and np.all(found[:, 0] < found[:, 1])
