@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ import m4ser_cli
 from m4ser import M4SERModel, M4SERPipeline, __version__
 from m4ser.evaluation.scoring import score_split
 from tests.tiny_whisper import save_tiny_whisper
+from tests.warm_python import warm
 
 TEXT = "ask not what your country can do for you"
 COMMANDS = [
@@ -97,7 +97,7 @@ def error_sentence(result):
 
 def test_installed_command_predicts_around_broken_file(tiny_run, recordings, tmp_path):
     gone = tmp_path / "gone.wav"
-    m4ser = Path(sys.executable).with_name("m4ser")
+    m4ser = warm("m4ser")
     result = subprocess.run(
         [
             m4ser,
@@ -327,7 +327,7 @@ def test_version(m4ser):
 
 def test_shell_completes_commands():
     """As the script that `m4ser --show-completion bash` prints calls it."""
-    command = Path(sys.executable).with_name("m4ser")
+    command = warm("m4ser")
     completion = {"_M4SER_COMPLETE": "complete_bash", "COMP_WORDS": "m4ser pre", "COMP_CWORD": "1"}
     result = subprocess.run([command], capture_output=True, text=True, env=os.environ | completion, timeout=300)
     assert result.stdout.split() == ["predict"]
@@ -368,7 +368,7 @@ def test_debug_shows_traceback_and_log(m4ser, tiny_run, recordings, tmp_path, ca
 
 
 def test_installed_command_debugs_on_stderr(tmp_path):
-    m4ser = Path(sys.executable).with_name("m4ser")
+    m4ser = warm("m4ser")
     command = [m4ser, "--debug", "evaluate", tmp_path / "gone", "--dataset", tmp_path / "gone"]
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)

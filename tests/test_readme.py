@@ -28,6 +28,7 @@ from m4ser.demo import RUNS, predict_in_new_process, train_one
 from tests.documents import PAGES, PROGRAMS, ROOT, blocks, commands
 from tests.saved_models import save_tiny_model
 from tests.tiny_whisper import save_tiny_whisper
+from tests.warm_python import warm
 
 USE, SERVE = "docs/guides/use.md", "docs/guides/serving.md"
 # How the blocks of a language are checked: "python" and "bash" run, "text" is compared with what is printed.
@@ -57,7 +58,7 @@ def folder(tmp_path_factory, tiny_run):
 
 
 def environment():
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{Path(warm('python')).parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     return {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PATH": path}
 
 
@@ -69,7 +70,7 @@ def run(command, folder, **options):
 def test_python(code, folder):
     """Every line runs, every call returns scores, and what is shown is what is printed."""
     shown, calls = re.subn(r"^(classify\(.*)", r"print('RESULT', \1)", code, flags=re.MULTILINE)
-    result = run([sys.executable, "-c", shown], folder)
+    result = run([warm("python"), "-c", shown], folder)
     assert result.returncode == 0, result.stderr[-2000:]
     printed = [line for line in result.stdout.splitlines() if line.startswith("RESULT")]
     assert len(printed) == calls and all("'score': " in line for line in printed)
@@ -99,10 +100,10 @@ def test_client_of_the_server(tiny_folder, tmp_path):
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     options = ["--model", tiny_folder, "--asr", tmp_path / "whisper", "--port", port]
-    with subprocess.Popen([sys.executable, "-m", "m4ser_cli", "serve", *options], env=environment()) as server:
+    with subprocess.Popen([warm("python"), "-m", "m4ser_cli", "serve", *options], env=environment()) as server:
         try:
             wait_for(f"http://127.0.0.1:{port}/health", server)
-            result = run([sys.executable, "-c", code.replace("8000", port)], tmp_path)
+            result = run([warm("python"), "-c", code.replace("8000", port)], tmp_path)
         finally:
             server.terminate()
     assert result.returncode == 0, result.stderr[-2000:]
@@ -133,7 +134,7 @@ class TestAdding:
             for speaker in ("ann", "ben", "cleo"):
                 soundfile.write(tmp_path / "raw" / emotion / f"{speaker}-01.wav", [0.0, 0.5] * 8000, 16_000)
         code = FILES["src/m4ser/corpora/folders.py"] + "\nmain()\n"
-        result = run([sys.executable, "-c", code, "--data_dir", "raw", "--output_dir", "built"], tmp_path)
+        result = run([warm("python"), "-c", code, "--data_dir", "raw", "--output_dir", "built"], tmp_path)
         assert result.returncode == 0, result.stderr[-2000:]
         built = datasets.load_dataset(str(tmp_path / "built"))
         assert {split: rows["speaker"] for split, rows in built.items()} == {
@@ -146,7 +147,7 @@ class TestAdding:
         shown = FILES["src/m4ser/losses.py"]
         tested = (ROOT / "tests" / "systems" / "test_adding.py").read_text()
         assert all(line in tested for line in shown.splitlines() if line.startswith(("    return", "OBJECTIVES")))
-        assert run([sys.executable, "-c", shown], ROOT).returncode == 0
+        assert run([warm("python"), "-c", shown], ROOT).returncode == 0
 
     def test_manifest_has_the_columns_of_its_builder(self):
         header, *rows = FILES["recordings.csv"].splitlines()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm_python import warm
+
 ROOT = Path(__file__).parents[2]
 Finished = namedtuple("Finished", ["returncode", "stdout", "stderr"])
 
@@ -19,7 +21,7 @@ def build():
 
     def run(name, *arguments):
         return subprocess.run(
-            [sys.executable, ROOT / "datasets_builders" / f"{name}.py", *map(str, arguments)],
+            [warm("python"), ROOT / "datasets_builders" / f"{name}.py", *map(str, arguments)],
             capture_output=True,
             text=True,
             env=os.environ | {"HF_HUB_OFFLINE": "1"},

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from m4ser.data.builders.hypotheses import read_hypotheses
 from m4ser.data.schema import DataError
 from tests.conftest import ROOT
 from tests.tiny_whisper import save_tiny_whisper
+from tests.warm_python import warm
 
 SCRIPT = "hub_scripts/transcribe.py"
 
@@ -42,7 +42,7 @@ def options(dataset, asr, output):
 
 def run_process(*command, **environment):
     return subprocess.run(
-        [sys.executable, *command],
+        [warm("python"), *command],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -114,7 +114,7 @@ def test_two_commands_at_once(asr, dataset, expected, tmp_path):
     """On the same output and cache: each does all, and neither harms what the other has."""
     output = tmp_path / "hypotheses.jsonl"
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, SCRIPT, *options(dataset, asr, output)]
+    command = [warm("python"), SCRIPT, *options(dataset, asr, output)]
     both = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) for _ in range(2)]
     printed = [process.communicate(timeout=300)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], printed

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -18,6 +17,7 @@ from m4ser.data.schema import DataError
 from m4ser.inference.bulk import Job, ScoringOptions, Summary, score
 from m4ser.inference.recordings import list_recordings
 from tests.loopback_hub import LoopbackHub
+from tests.warm_python import warm
 
 SHARD_SIZE = 10
 TIMEOUT = 400  # seconds, on a busy machine
@@ -44,7 +44,7 @@ def whole(clips, tiny_folder, tmp_path_factory):
 
 
 def command(tiny_folder, clips, output, *options):
-    predict = [sys.executable, "-m", "m4ser_cli", "predict", str(clips), "--model", str(tiny_folder)]
+    predict = [warm("python"), "-m", "m4ser_cli", "predict", str(clips), "--model", str(tiny_folder)]
     return [*predict, "--output", str(output), "--shard_size", str(SHARD_SIZE), *options]
 
 
@@ -155,7 +155,7 @@ def test_dataset_of_the_hub(clips, tiny_folder, whole, tmp_path):
     audio = [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.table({"id": [str(path) for path in paths], "audio": audio}), buffer)
-    predict = [sys.executable, "-m", "m4ser_cli", "predict", "org/clips", "--model", str(tiny_folder)]
+    predict = [warm("python"), "-m", "m4ser_cli", "predict", "org/clips", "--model", str(tiny_folder)]
     with LoopbackHub() as hub:
         files = {"data/train-00000-of-00001.parquet": buffer.getvalue().to_pybytes()}
         hub.repositories["datasets", "org/clips"] = [("c0ffee" * 6 + "c0ff", files)]

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.request import urlopen
@@ -19,6 +18,7 @@ from m4ser import M4SERPipeline
 from m4ser.model.configuration_m4ser import AUXILIARY_TASKS
 from tests.saved_models import save_tiny_model
 from tests.tiny_whisper import save_tiny_whisper
+from tests.warm_python import warm
 
 ROUTE = "/v1/audio/transcriptions"
 MAX_REQUESTS, CLIENTS = 16, 64
@@ -48,7 +48,7 @@ def start(tiny_folder):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [sys.executable, "-m", "m4ser_cli", "serve", "--model", str(tiny_folder), "--port", str(port)]
+        command = [warm("python"), "-m", "m4ser_cli", "serve", "--model", str(tiny_folder), "--port", str(port)]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
         process = subprocess.Popen([*command, *map(str, options)], env=environment, stderr=subprocess.PIPE, text=True)
         processes.append(process)
@@ -206,7 +206,7 @@ def test_missing_asr_model_ends_the_start(tiny_folder, tmp_path):
     save_tiny_whisper(tmp_path / "asr")
     (tmp_path / "asr" / "model.safetensors").unlink()
     command = [
-        sys.executable,
+        warm("python"),
         "-m",
         "m4ser_cli",
         "serve",

@@ -4,12 +4,12 @@ import csv
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.tiny_corpus import SMALL, write_tiny_corpus
+from tests.warm_python import warm
 
 ROOT = Path(__file__).parents[2]
 REPORT = """
@@ -33,7 +33,7 @@ main(sys.argv[1:])
 
 def run(*command, processes=1, **environment):
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command = [sys.executable, *(launcher if processes > 1 else []), *map(str, command)]
+    command = [warm("python"), *(launcher if processes > 1 else []), *map(str, command)]
     on_cpu = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", **environment}
     result = subprocess.run(command, capture_output=True, text=True, env=on_cpu)
     assert result.returncode == 0, result.stderr[-2000:]

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 
 import pytest
 from transformers import AutoModelForAudioClassification
@@ -17,6 +16,7 @@ from m4ser.systems import SYSTEMS
 from tests.conftest import ROOT
 from tests.loopback_hub import LoopbackHub
 from tests.tiny_corpus import SMALL
+from tests.warm_python import warm
 
 SIZES = {"train": 24, "validation": 12, "test": 12}
 BASELINES = ["speech_only", "text_only", "concat", "without_strategies", "full"]
@@ -40,7 +40,7 @@ for run in map(Path, sys.argv[2:]):
 def run(*command, **environment):
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", **environment}
     result = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, env=environment
+        [warm("python"), *map(str, command)], cwd=ROOT, capture_output=True, text=True, env=environment
     )
     assert result.returncode == 0, result.stderr[-2000:]
     return result.stdout

@@ -17,6 +17,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 
 from m4ser import M4SERConfig, M4SERModel
 from tests.tiny_corpus import SIZES, SMALL, write_tiny_corpus
+from tests.warm_python import warm
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "configs" / "launch").glob("*.yaml"))
@@ -45,7 +46,7 @@ def corpus(tmp_path_factory):
 
 def launch(file, launcher, corpus, run, *options):
     """Run `accelerate launch` with a launch file on the CPU."""
-    accelerate = [sys.executable, "-m", "accelerate.commands.launch", *launcher, "--config_file"]
+    accelerate = [warm("python"), "-m", "accelerate.commands.launch", *launcher, "--config_file"]
     script = ["train.py", SMALL, "--dataset", corpus, "--output_dir", run, *options]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     command = [*accelerate, ROOT / "configs" / "launch" / f"{file}.yaml", *script]

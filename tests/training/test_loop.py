@@ -5,7 +5,6 @@ import csv
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from m4ser.training.state import TrainingState
 from tests.ablations import ABLATIONS, LOSSES, LOSSES_OF_WEIGHT, OTHERS
 from tests.tiny import collate, recordings, tiny_model
 from tests.tiny_corpus import LABELS, SIZES, SMALL, write_tiny_corpus
+from tests.warm_python import warm
 
 ROOT = Path(__file__).parents[2]
 WATCHED = LOSSES | {"invariant_probability"}
@@ -221,7 +221,7 @@ def train_here(corpus, config):
 def run(corpus, config, tmp_path_factory):
     """A run of two epochs, as a user starts it."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    command = [sys.executable, "train.py", SMALL, config, "--dataset", corpus, "--output_dir", folder, "--epochs", "2"]
+    command = [warm("python"), "train.py", SMALL, config, "--dataset", corpus, "--output_dir", folder, "--epochs", "2"]
     on_cpu = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=on_cpu)
     assert result.returncode == 0, result.stderr

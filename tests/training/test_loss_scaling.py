@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from safetensors.torch import load_file
 
 from m4ser.losses import OBJECTIVES
 from m4ser.training.loss_scaling import LossScales
+from tests.warm_python import warm
 
 ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-5
@@ -21,7 +21,7 @@ def learn(output, processes, *options):
     """Return the tensors that `processes.py` writes."""
     module = ["-m", "tests.training.processes", str(output), *map(str, options)]
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command = [sys.executable, *(launcher if processes > 1 else []), *module]
+    command = [warm("python"), *(launcher if processes > 1 else []), *module]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr[-2000:]

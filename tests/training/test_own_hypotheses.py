@@ -25,6 +25,7 @@ from m4ser.training.own_hypotheses import OwnHypotheses, evaluating
 from tests.conftest import ROOT
 from tests.tiny import collate, recordings, tiny_model
 from tests.tiny_corpus import SMALL, tiny_processor, write_sessions, write_tiny_corpus
+from tests.warm_python import warm
 
 OWN = str(ROOT / "configs" / "recognition" / "own_hypotheses.yaml")
 RECOGNITION = str(ROOT / "configs" / "recognition" / "recognition.yaml")
@@ -173,7 +174,7 @@ def test_hypotheses_in_folds(tmp_path):
     corpus = write_sessions(tmp_path / "corpus", 12)
     config = str(ROOT / "configs" / "recognition" / "speech_recognition.yaml")
     command = [
-        sys.executable,
+        warm("python"),
         "hub_scripts/fold_hypotheses.py",
         SMALL,
         config,

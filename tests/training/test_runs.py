@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from m4ser.training.arguments import parse_arguments
 from m4ser.training.loop import train
 from m4ser.training.runs import runs, train_all, train_one
 from tests.tiny_corpus import LABELS, SMALL, sessions, write_sessions
+from tests.warm_python import warm
 
 ROOT = Path(__file__).parents[2]
 ON_CPU = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
@@ -33,7 +33,7 @@ def argv(tmp_path_factory):
 
 
 def test_all_folds_and_seeds_then_the_missing_one(argv, tmp_path):
-    command = [sys.executable, "train.py", *argv, "--fold", "all", "--seeds", "0", "1", "--output_dir", str(tmp_path)]
+    command = [warm("python"), "train.py", *argv, "--fold", "all", "--seeds", "0", "1", "--output_dir", str(tmp_path)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=ON_CPU)
     assert result.returncode == 0, result.stderr
     assert "mean and standard deviation of 6 runs" in result.stdout
@@ -137,7 +137,7 @@ def test_two_commands_share_the_runs_and_one_is_killed(argv, tmp_path):
     # Long enough that the other command does not end before one is killed.
     options = [*argv, "--fold", "all", "--seeds", "0", "1", "--epochs", "3", "--output_dir"]
     log, shared = tmp_path / "log", tmp_path / "shared"
-    command = [sys.executable, "-c", counted(log), *options, str(shared)]
+    command = [warm("python"), "-c", counted(log), *options, str(shared)]
     started = [subprocess.Popen(command, cwd=ROOT, env=ON_CPU, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     wait_until(lambda: len({line[2] for line in lines(log)}) == 2, started[0])
     owner = {line[1]: line[2] for line in lines(log) if line[0] == "begun"}
@@ -167,7 +167,7 @@ def test_processes_of_one_command_write_summaries_together(argv, tmp_path, count
         "disconnect()\n"
     )
     options = [*argv, "--fold", "1", "--seeds", "0", "--batch_size", "1", "--output_dir", str(tmp_path / "runs")]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
+    launch = [warm("python"), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
     result = subprocess.run([*launch, script, "20", *options], cwd=ROOT, capture_output=True, text=True, env=ON_CPU)
     assert result.returncode == 0, result.stderr[-2000:]
     assert json.loads((tmp_path / "runs" / "fold1_seed0" / "results.json").read_text())["processes"] == count
@@ -178,7 +178,7 @@ def test_second_run_into_a_folder_is_refused(argv, tmp_path):
     """While the first one trains; once it was killed, its folder is free."""
     log = tmp_path / "log"
     options = [*argv, "--fold", "1", "--epochs", "500", "--output_dir", str(tmp_path / "run")]
-    first = subprocess.Popen([sys.executable, "-c", counted(log), *options], cwd=ROOT, env=ON_CPU)
+    first = subprocess.Popen([warm("python"), "-c", counted(log), *options], cwd=ROOT, env=ON_CPU)
     wait_until(lambda: lines(log), first)
     with pytest.raises(DataError, match=r"Another process is training into .*run; give another --output_dir"):
         train_one(parse_arguments(options))
@@ -195,7 +195,7 @@ def test_run_of_another_process_is_waited_for(argv, tmp_path):
     train(replace(run, training=replace(run.training, output_dir=str(tmp_path / "fold1_seed0"))))
     claim = Observer().claim(tmp_path / "runs" / "fold1_seed0")
     script = "import sys; from m4ser.training.main import main; main(sys.argv[1:])"
-    command = [sys.executable, "-c", script, *argv, "--fold", "1", "--seeds", "0"]
+    command = [warm("python"), "-c", script, *argv, "--fold", "1", "--seeds", "0"]
     command += ["--output_dir", str(tmp_path / "runs")]
     other = subprocess.Popen(command, cwd=ROOT, env=ON_CPU, stderr=subprocess.PIPE, text=True)
     assert any("Waiting for the runs that other processes have" in line for line in other.stderr)

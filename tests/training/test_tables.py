@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from m4ser.systems import SYSTEMS
 from m4ser.training.tables import rows, train_table
 from tests.finished_runs import finished_run
 from tests.tiny_corpus import SMALL, write_tiny_corpus
+from tests.warm_python import warm
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "configs" / "tables"
@@ -36,7 +36,7 @@ def argv(tmp_path_factory):
 
 def test_table_trains_resumes_and_is_reported(argv, tmp_path):
     runs = tmp_path / "runs"
-    command = [sys.executable, "train.py", "--table", *map(str, argv), "--output_dir", str(runs)]
+    command = [warm("python"), "train.py", "--table", *map(str, argv), "--output_dir", str(runs)]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
