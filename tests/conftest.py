@@ -18,6 +18,8 @@ def pytest_configure():
         signal.SIGINT, signal.default_int_handler
     )  # ignored where a script has started this in the background
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    for library in ("HUB", "DATASETS"):  # as m4ser's commands do
+        os.environ.setdefault(f"HF_{library}_DISABLE_PROGRESS_BARS", "1")
     os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="m4ser-tests-")
 
 

@@ -24,7 +24,6 @@ from pathlib import Path
 PROGRAMS = ("accelerate", "m4ser", "python", "torchrun")
 CLIENT, SERVER = (Path(__file__).with_name(f"{name}.py") for name in ("client", "server"))
 PATIENCE_SECONDS = 300
-ENVIRONMENT = dict(os.environ)  # before any test changes it
 
 
 def warm(program):
@@ -34,7 +33,7 @@ def warm(program):
 
 @functools.cache
 def _shared():
-    started = WarmPython(ENVIRONMENT).__enter__()
+    started = WarmPython(dict(os.environ)).__enter__()
     atexit.register(started.__exit__)
     return started
 
