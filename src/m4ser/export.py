@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # A file of Protocol Buffers ends at 2 GB; beyond that the weights lie beside the graph.
 LARGEST_FILE = 1.8e9
+# Samples, 17 minutes: PyTorch 2.10 refuses lengths that 32-bit indices do not suffice for.
+LONGEST = 2**24
 
 
 def export_onnx(model: str | Path, output: str | Path | None = None, int8: bool = False) -> Path:
@@ -168,7 +170,7 @@ class Graph(nn.Module):
 
     def dynamic_shapes(self) -> dict[str, dict[int, Any]]:
         """Return the axes that are free, by input: recordings, and their samples, frames or tokens."""
-        batch, steps = torch.export.Dim("batch"), torch.export.Dim("steps")
+        batch, steps = torch.export.Dim("batch"), torch.export.Dim("steps", max=LONGEST)
         tokens = torch.export.Dim("tokens", max=self.model.max_text_length)
         return {
             **{name: {0: batch, 1: steps} for name in self.example_speech()},

@@ -113,9 +113,10 @@ import os, sys
 from m4ser.training import main, runs
 def noted(arguments, train=runs.train):
     with open({str(log)!r}, "a") as file:
-        print("begun", os.path.basename(arguments.training.output_dir), os.getpid(), file=file, flush=True)
+        run, command = os.path.basename(arguments.training.output_dir), os.environ.get("COMMAND")
+        print("begun", run, command, file=file, flush=True)
         results = train(arguments)
-        print("finished", os.path.basename(arguments.training.output_dir), os.getpid(), file=file, flush=True)
+        print("finished", run, command, file=file, flush=True)
     return results
 runs.train = noted
 main.main(sys.argv[1:])
@@ -138,10 +139,13 @@ def test_two_commands_share_the_runs_and_one_is_killed(argv, tmp_path):
     options = [*argv, "--fold", "all", "--seeds", "0", "1", "--epochs", "3", "--output_dir"]
     log, shared = tmp_path / "log", tmp_path / "shared"
     command = [warm("python"), "-c", counted(log), *options, str(shared)]
-    started = [subprocess.Popen(command, cwd=ROOT, env=ON_CPU, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    started = [
+        subprocess.Popen(command, cwd=ROOT, env=ON_CPU | {"COMMAND": name}, stderr=subprocess.PIPE, text=True)
+        for name in ("first", "second")
+    ]
     wait_until(lambda: len({line[2] for line in lines(log)}) == 2, started[0])
     owner = {line[1]: line[2] for line in lines(log) if line[0] == "begun"}
-    (victim,) = [name for name, process in owner.items() if process == str(started[0].pid)][-1:]
+    (victim,) = [name for name, command in owner.items() if command == "first"][-1:]
     wait_until((shared / victim / "metrics.csv").exists, started[0])
     started[0].kill()
     started[0].communicate()
