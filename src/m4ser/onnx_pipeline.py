@@ -57,6 +57,7 @@ class OnnxGraph:
 
     def __init__(self, path: str | Path, inputs: Sequence[str], outputs: Sequence[str]):
         try:
+            import onnx
             import onnxruntime
         except ImportError as error:
             raise ValueError(NOT_INSTALLED) from error
@@ -64,8 +65,9 @@ class OnnxGraph:
             raise ValueError(f"There is no ONNX file {path}: write it with `m4ser export`.")
         self.path, self.inputs, self.outputs = path, inputs, outputs
         try:
+            onnx.checker.check_model(str(path))  # its weights may lie beside it, but ONNX Runtime reads any file
             self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except Exception as error:  # of ONNX Runtime, which has many and no common one
+        except Exception as error:  # both libraries have many, and no common one
             raise ValueError(f"{path} is no ONNX graph that can be run: {first_line(error)}") from error
         self.weights_digest = self.session.get_modelmeta().custom_metadata_map.get(WEIGHTS_DIGEST)
         names = [item.name for item in self.session.get_inputs()]
