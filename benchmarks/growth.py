@@ -149,7 +149,7 @@ def load_manifest(folder, rows):
 def fresh_processes():
     """Return a pool that runs each call in a new process with the imports already done."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["m4ser.data.labels", "m4ser.corpora.manifest"])
+    context.set_forkserver_preload(["benchmarks.growth"])
     return ProcessPoolExecutor(max_workers=1, mp_context=context, max_tasks_per_child=1)
 
 
