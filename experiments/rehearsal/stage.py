@@ -55,7 +55,7 @@ def set_stage(folder: Path, meld_csvs: Path | None, share: float) -> Path:
 
     Args:
         meld_csvs: folder of MELD's three CSVs; made up with the published counts by default. share: of IEMOCAP's and
-            MELD's recordings, 1 for all; for less, RAVDESS has half of its own.
+            MELD's recordings, 1 for all; for less, RAVDESS has half of its own, and shorter ones.
     """
     stage = folder / "m4ser"
     stage.mkdir(parents=True)
@@ -92,7 +92,8 @@ def write_releases(folder: Path, stage: Path, meld_csvs: Path | None, share: flo
     release = write_meld(folder / "meld", paths)
     release.rename(stage / release.name)
     words = sorted({word.lower() for text in texts for word in text.split() if word.isalpha()})
-    make_distinct(write_ravdess(folder / "shared" / "data" / "ravdess16k", 1.5, words, 2 if share == 1 else 1))
+    seconds, repetitions = (1.5, 2) if share == 1 else (0.5, 1)
+    make_distinct(write_ravdess(folder / "shared" / "data" / "ravdess16k", seconds, words, repetitions))
 
 
 def first_dialogues(source: Path, folder: Path, share: float) -> dict[str, Path]:
