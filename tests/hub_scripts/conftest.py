@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.loopback_hub import LoopbackHub
+from tests.warm_python import WarmPython
 
 
 @pytest.fixture(scope="module")
@@ -18,20 +19,22 @@ def hub():
 
 
 @pytest.fixture(scope="module")
-def push(hub, tmp_path_factory):
+def typed(hub, tmp_path_factory):
+    """typed(*arguments): `python` with these, with that Hub and an empty home."""
+    environment = os.environ | hub.environment(tmp_path_factory.mktemp("home"))
+    with WarmPython(environment) as started:
+
+        def run(*arguments):
+            command = [str(started.folder / "python"), *map(str, arguments)]
+            return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
+
+        yield run
+
+
+@pytest.fixture(scope="module")
+def push(typed):
     """push(script, folder, repo_id): run the script against the Hub."""
-
-    def run(script, folder, repo_id):
-        return subprocess.run(
-            [sys.executable, f"hub_scripts/{script}.py", str(folder), "--repo_id", repo_id],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env=os.environ | hub.environment(tmp_path_factory.mktemp("home")),
-            timeout=300,
-        )
-
-    return run
+    return lambda script, folder, repo_id: typed(f"hub_scripts/{script}.py", folder, "--repo_id", repo_id)
 
 
 @pytest.fixture

@@ -76,14 +76,8 @@ def test_no_local_path_is_pushed(hub, pushed, tiny_run):
         assert str(tiny_run.parent).encode() not in content, name
 
 
-def test_installed_m4ser_needs_no_trust(hub, pushed, tiny_run, recording, tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-c", WITH_M4SER, REPO_ID, *recording, pushed.rpartition("/")[2]],
-        capture_output=True,
-        text=True,
-        env=os.environ | hub.environment(tmp_path),
-        timeout=300,
-    )
+def test_installed_m4ser_needs_no_trust(typed, pushed, tiny_run, recording):
+    result = typed("-c", WITH_M4SER, REPO_ID, *recording, pushed.rpartition("/")[2])
     expected = M4SERPipeline.from_pretrained(tiny_run)(dict(zip(("path", "text"), recording, strict=True)))
     assert (result.returncode, result.stdout.strip()) == (0, str(expected)), result.stderr
 
