@@ -77,7 +77,7 @@ class Plan:
 
 
 FULL = Plan()
-QUICK = Plan(joint_epochs=1, mosi_epochs=1, limit=60, timed=5)
+QUICK = Plan(joint_epochs=1, mosi_epochs=1, limit=32, timed=5)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
