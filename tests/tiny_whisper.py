@@ -56,7 +56,7 @@ def save_tiny_whisper(folder, window_seconds=WINDOW_SECONDS):
         is_multilingual=False,
         return_timestamps=False,
         max_initial_timestamp_index=50,
-        max_new_tokens=16,  # a max_length counts the prompt in some versions of transformers
+        max_length=16,
     )
     model.save_pretrained(folder)
     WhisperProcessor(features, tokenizer).save_pretrained(folder)
