@@ -14,7 +14,6 @@ import json
 import statistics
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -150,7 +149,7 @@ def fresh_processes():
     """Return a pool that runs each call in a new process with the imports already done."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.growth"])
-    return ProcessPoolExecutor(max_workers=1, mp_context=context, max_tasks_per_child=1)
+    return context.Pool(1, maxtasksperchild=1)
 
 
 def measure(name, curve, folder, pool, rounds):
@@ -159,7 +158,7 @@ def measure(name, curve, folder, pool, rounds):
     for _ in range(rounds):
         for size, points in zip(curve.sizes, found, strict=True):
             if max(points, default=(0,))[0] < SLOW:
-                points.append(pool.submit(measure_point, name, size, folder).result())
+                points.append(pool.apply(measure_point, (name, size, folder)))
     curve.seconds = [statistics.median(seconds for seconds, _ in points) for points in found]
     curve.megabytes = [max(FLOOR, *(megabytes for _, megabytes in points)) for points in found]
 
