@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,11 @@ def test_numbers_stay_numbers():
     assert escape_csv(-0.5) == -0.5 and escape_csv(None) is None
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",))))
+# Python 3.10's csv writes no NUL.
+NO_NUL = "\0" if sys.version_info < (3, 11) else ""
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters=NO_NUL)))
 def test_every_text_comes_back_from_a_file(text):
     file = io.StringIO(newline="")
     csv.writer(file).writerow([escape_csv(text)])
