@@ -1,6 +1,7 @@
-"""The hardware and the versions of the libraries that a measurement was made with."""
+"""The hardware, the versions of the libraries and the command that a measurement was made with."""
 
 import platform
+import sys
 from collections.abc import Iterable
 from importlib.metadata import version
 
@@ -27,3 +28,10 @@ def multiplies_bfloat16() -> bool:
 def versions(libraries: Iterable[str]) -> dict[str, str]:
     """Return the installed version of each library by its name."""
     return {name: version(name) for name in libraries}
+
+
+def command() -> str:
+    """Return what was typed after `python`: of `python -m`, the module's name, where sys.argv has a path."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    program = sys.argv[0] if module is None else f"-m {module.name.removesuffix('.__main__')}"
+    return " ".join([program, *sys.argv[1:]])

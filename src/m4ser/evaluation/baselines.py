@@ -5,7 +5,6 @@ given, each is a run, too, fold by fold, which `m4ser report` compares with the 
 """
 
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from transformers.audio_utils import mel_filter_bank
 
 from m4ser.data.loading import load_dataset
 from m4ser.data.schema import SAMPLING_RATE, DataError
-from m4ser.environment import hardware, versions
+from m4ser.environment import command, hardware, versions
 from m4ser.evaluation.metrics import evaluate_predictions
 from m4ser.evaluation.protocols import FOLDLESS, PROTOCOLS, check_disjoint, fold_count, partition
 from m4ser.model.audio_m4ser import load_audio
@@ -138,7 +137,7 @@ def write_run(
             "seed": SEED,
             "seconds": scored["seconds"],
             "hardware": hardware(),
-            "command": " ".join(sys.argv),
+            "command": command(),
             "splits": {"test": scored["scores"]},
             "config": {"data": {"dataset": str(dataset), "protocol": protocol}},
         },

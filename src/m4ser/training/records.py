@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from tqdm.auto import tqdm
 
 from m4ser import run_folder
-from m4ser.environment import hardware, versions
+from m4ser.environment import command, hardware, versions
 from m4ser.evaluation.protocols import Partition, shared_transcripts
 from m4ser.evaluation.report import plot_losses
 from m4ser.files import write_whole
@@ -221,7 +221,7 @@ def write_results(
         "hardware": hardware(),
         "threads": torch.get_num_threads(),
         "versions": versions(LIBRARIES),
-        "command": " ".join(sys.argv),
+        "command": command(),
         "splits": splits,
         "config": arguments.as_dict(),
     }
