@@ -12,6 +12,7 @@ import pytest
 from tests.warm_python import warm
 
 PYTHON = Path(sys.executable)
+pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells that a process has ended so")
 
 
 def run(program, *arguments, **options):

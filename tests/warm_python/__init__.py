@@ -8,7 +8,7 @@ A server imports them once. `python`, `m4ser`, `accelerate` and `torchrun` of it
 path, have it fork, as multiprocessing's forkserver does, and the new process runs the program with the caller's
 arguments, files, folder and environment. Signals, death and exit code pass through. What libraries read from the
 environment as they are imported has to be as the server has it, and an option such as -I is not for it: then the real
-Python runs. Linux only.
+Python runs.
 """
 
 import atexit
@@ -27,8 +27,12 @@ PATIENCE_SECONDS = 300
 
 
 def warm(program):
-    """Return the path of a program that the server of this process runs, which the first call starts."""
-    return str(_shared().folder / program)
+    """Return the path of a program that the server of this process runs, which the first call starts.
+
+    Elsewhere than on Linux it is the real one.
+    """
+    folder = _shared().folder if hasattr(os, "pidfd_open") else Path(sys.executable).parent
+    return str(folder / program)
 
 
 @functools.cache
