@@ -59,6 +59,8 @@ def test_imports_are_done_unless_python_would_be_another_one():
     code = "import sys; print('torch' in sys.modules)"
     assert run(warm("python"), "-c", code).stdout == "True\n"
     assert run(warm("python"), "-I", "-c", code).stdout == "False\n"
+    environment = os.environ | {"PYTHONBREAKPOINT": "0"}  # which breakpoint() reads, whenever it is called
+    assert run(warm("python"), "-c", code, env=environment).stdout == "True\n"
     environment = os.environ | {"HF_HOME": "elsewhere"}  # which huggingface_hub reads on import
     assert run(warm("python"), "-c", code, env=environment).stdout == "False\n"
 

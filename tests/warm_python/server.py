@@ -29,6 +29,7 @@ MODULES = (
 )
 # What libraries read from the environment as they are imported begins so.
 IMPORTED_WITH = ("HF_", "OMP_NUM_THREADS", "PYTHON", "TRANSFORMERS_")
+READ_LATER = ("PYTHONBREAKPOINT",)  # Ray sets it, for good, in a process that uses it
 DECLINED = 256
 REAL_PYTHON = sys.executable
 
@@ -108,7 +109,7 @@ class Server:
 def differs(environment):
     """Tell whether the libraries would not be the same, had they been imported in this environment."""
     here, there = (
-        {name: value for name, value in variables.items() if name.startswith(IMPORTED_WITH)}
+        {name: value for name, value in variables.items() if name.startswith(IMPORTED_WITH) and name not in READ_LATER}
         for variables in (os.environ, environment)
     )
     return here != there
