@@ -1,13 +1,16 @@
 """The exported graphs give the network's output, for inputs of any shape."""
 
 import logging
+import os
 import shutil
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from m4ser import M4SERConfig, M4SERModel, M4SERPipeline
 from m4ser.export import _without_exporter_messages, export_onnx
@@ -15,9 +18,11 @@ from m4ser.inference.scorer import Scorer
 from m4ser.model.pipeline_m4ser import LoadedRecording
 from m4ser.model.processing_m4ser import load_processor
 from m4ser.onnx_pipeline import OnnxNetwork, OnnxPipeline
+from m4ser.run_folder import WEIGHTS_DIGEST, weights_digest
 from tests.saved_models import SENTENCES, save_tiny_model
 
-onnxruntime = pytest.importorskip("onnxruntime", reason="needs the export extra")
+onnx = pytest.importorskip("onnx", reason="needs the export extra")
+pytest.importorskip("onnxruntime", reason="needs the export extra")
 pytest.importorskip("onnxscript", reason="needs the export extra")
 
 RECOGNITION = ["detection", "correction", "recognition"]
@@ -41,13 +46,51 @@ MODELS = {
 }
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def exported(request, tmp_path_factory):
-    """A saved model's folder, with its graph."""
-    folder = tmp_path_factory.mktemp("exported")
-    save_tiny_model(folder, **MODELS[request.param])
-    export_onnx(folder, folder / "model.onnx")
-    return folder
+@pytest.fixture(scope="session")
+def export_once(tmp_path_factory):
+    """export_once(name): a folder with a model of `MODELS` and its graphs; all processes of the tests share it.
+
+    An export takes half a minute. Whoever changes something takes a copy.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+
+    def exported(name):
+        folder = shared / f"exported, {name}"
+        with FileLock(f"{folder}.lock"):
+            if not (folder / "model.onnx").exists():
+                save_tiny_model(folder, **MODELS[name])
+                export_onnx(folder)
+        return folder
+
+    return exported
+
+
+@pytest.fixture(params=MODELS)
+def exported(request, export_once):
+    return export_once(request.param)
+
+
+@pytest.fixture
+def copy(export_once, tmp_path):
+    """copy(name): the same model and graphs in a folder of the test's own."""
+    return lambda name: Path(shutil.copytree(export_once(name), tmp_path / "copy"))
+
+
+def add_to_bias(folder, layer):
+    """Change one of the weights of the model in a folder."""
+    model = M4SERModel.from_pretrained(folder)
+    with torch.no_grad():
+        model.get_submodule(layer).bias.add_(1)
+    model.save_pretrained(folder)
+
+
+def bind(graph, folder):
+    """Have a graph say that it was made of the weights in a folder."""
+    content = onnx.load(graph)
+    (made_of,) = (item for item in content.metadata_props if item.key == WEIGHTS_DIGEST)
+    made_of.value = weights_digest(folder)
+    onnx.save(content, graph)
 
 
 def random_inputs(generator):
@@ -89,13 +132,10 @@ def test_pipeline_matches_network(exported):
         assert scores == pytest.approx(others, abs=1e-5)
 
 
-@pytest.fixture(scope="module")
-def transcribing(tmp_path_factory):
+@pytest.fixture
+def transcribing(export_once):
     """A saved model that transcribes, with its two graphs."""
-    folder = tmp_path_factory.mktemp("transcribing")
-    save_tiny_model(folder, auxiliary_tasks=RECOGNITION)
-    export_onnx(folder)
-    return folder
+    return export_once("recognition")
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +186,10 @@ def test_given_text_is_kept_by_graphs_that_transcribe(transcribing, waveforms):
     )
 
 
-def test_eight_bits_transcribe(transcribing, waveforms, tmp_path):
+def test_eight_bits_transcribe(transcribing, waveforms, tmp_path, capfd):
     graph = export_onnx(transcribing, tmp_path / "int8.onnx", int8=True)
+    printed = capfd.readouterr().err
+    assert "torchvision" not in printed and "pre-processing" not in printed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["int8.frames.onnx", "int8.onnx"]
     for name in ("", ".frames"):
         exact = transcribing / f"model{name}.onnx"
@@ -156,26 +198,21 @@ def test_eight_bits_transcribe(transcribing, waveforms, tmp_path):
     assert isinstance(found["transcript"], str)
 
 
-def test_graphs_of_other_weights_or_characters_are_refused(transcribing, tmp_path):
-    shutil.copytree(transcribing, tmp_path, dirs_exist_ok=True)
-    frames = tmp_path / "model.frames.onnx"
-    save_tiny_model(tmp_path / "other", auxiliary_tasks=RECOGNITION, recognition_vocabulary=["", "a", " "])
-    export_onnx(tmp_path / "other")
-    (tmp_path / "other" / frames.name).replace(frames)
-    with pytest.raises(ValueError, match=r"frames\.onnx is another model's .* config has 29 characters"):
-        OnnxPipeline.from_pretrained(tmp_path)
-    shutil.copy(transcribing / frames.name, frames)
-    model = M4SERModel.from_pretrained(tmp_path)
-    with torch.no_grad():
-        model.recognition_head.lm_head.bias.add_(1)
-    model.save_pretrained(tmp_path)
-    shutil.copy(export_onnx(tmp_path), tmp_path / "new.onnx")
-    shutil.copy(transcribing / frames.name, tmp_path / "new.frames.onnx")
-    with pytest.raises(ValueError, match=r"new\.frames\.onnx was exported from other weights"):
-        OnnxPipeline.from_pretrained(tmp_path, tmp_path / "new.onnx")
-    frames.unlink()
+def test_graphs_of_other_weights_or_characters_are_refused(copy):
+    folder = copy("recognition")
+    save_tiny_model(folder, auxiliary_tasks=RECOGNITION, recognition_vocabulary=["", "a", " "])
+    with pytest.raises(ValueError, match=r"frames\.onnx is another model's .* config has 3 characters"):
+        OnnxPipeline.from_pretrained(folder)
+    save_tiny_model(folder, **MODELS["recognition"])
+    add_to_bias(folder, "recognition_head.lm_head")
+    bind(folder / "model.onnx", folder)
+    with pytest.raises(ValueError, match=r"model\.frames\.onnx was exported from other weights"):
+        OnnxPipeline.from_pretrained(folder)
+    bind(folder / "model.frames.onnx", folder)
+    OnnxPipeline.from_pretrained(folder)
+    (folder / "model.frames.onnx").unlink()
     with pytest.raises(ValueError, match=r"There is no ONNX file .*model\.frames\.onnx"):
-        OnnxPipeline.from_pretrained(tmp_path)
+        OnnxPipeline.from_pretrained(folder)
 
 
 def test_graph_scores_are_calibrated(exported):
@@ -226,31 +263,21 @@ def test_only_the_exporters_messages_are_silenced(caplog):
     assert exporter.isEnabledFor(logging.WARNING)
 
 
-def test_export_is_silent(tiny_folder, tmp_path, capfd):
-    export_onnx(tiny_folder, tmp_path / "model.onnx", int8=True)
-    printed = capfd.readouterr().err
-    assert "torchvision" not in printed and "pre-processing" not in printed
-
-
-def test_graph_of_other_weights_is_refused(tmp_path):
-    save_tiny_model(tmp_path, modalities=["text"])
-    export_onnx(tmp_path)
-    OnnxPipeline.from_pretrained(tmp_path)
-    model = M4SERModel.from_pretrained(tmp_path)
-    with torch.no_grad():
-        model.classifier.bias.add_(1)
-    model.save_pretrained(tmp_path)
+def test_graph_of_other_weights_is_refused(copy):
+    folder = copy("text only")
+    OnnxPipeline.from_pretrained(folder)
+    add_to_bias(folder, "classifier")
     with pytest.raises(ValueError, match=r"model\.onnx was exported from other weights than those of .* again\."):
-        OnnxPipeline.from_pretrained(tmp_path)
-    export_onnx(tmp_path)
-    OnnxPipeline.from_pretrained(tmp_path)
+        OnnxPipeline.from_pretrained(folder)
+    export_onnx(folder)
+    OnnxPipeline.from_pretrained(folder)
 
 
-def test_graphs_of_other_models_and_damaged_ones_are_refused(tmp_path):
-    save_tiny_model(tmp_path / "text", modalities=["text"])
-    save_tiny_model(tmp_path / "five", modalities=["text"], id2label=dict(enumerate("abcde")))
-    graph = export_onnx(tmp_path / "text")
+def test_graphs_of_other_models_and_damaged_ones_are_refused(copy, tmp_path):
+    folder = copy("text only")
+    graph = folder / "model.onnx"
     whole = graph.read_bytes()
+    save_tiny_model(tmp_path / "five", modalities=["text"], id2label=dict(enumerate("abcde")))
     with pytest.raises(ValueError, match=r"another model's graph: its logits .* the config has 5 emotions"):
         OnnxPipeline.from_pretrained(tmp_path / "five", graph)
     save_tiny_model(tmp_path / "speech", modalities=["speech"])
@@ -259,21 +286,19 @@ def test_graphs_of_other_models_and_damaged_ones_are_refused(tmp_path):
     for content in (b"", whole[: len(whole) // 2], b"\xff" * 1000):
         graph.write_bytes(content)
         with pytest.raises(ValueError, match=r"model\.onnx is (no ONNX|another model's) graph") as refused:
-            OnnxPipeline.from_pretrained(tmp_path / "text")
+            OnnxPipeline.from_pretrained(folder)
         assert "\n" not in str(refused.value)
 
 
-def test_graph_reads_no_file_outside_its_folder(tmp_path):
-    import onnx
-
-    save_tiny_model(tmp_path / "model", modalities=["text"])
-    graph = onnx.load(export_onnx(tmp_path / "model"))
+def test_graph_reads_no_file_outside_its_folder(copy, tmp_path):
+    folder = copy("text only")
+    graph = onnx.load(folder / "model.onnx")
     tensor = next(tensor for tensor in graph.graph.initializer if len(tensor.raw_data) > 1000)
     (tmp_path / "secret").write_bytes(tensor.raw_data)
     tensor.ClearField("raw_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="../secret")
-    (tmp_path / "model" / "model.onnx").write_bytes(graph.SerializeToString())
+    (folder / "model.onnx").write_bytes(graph.SerializeToString())
     with pytest.raises(ValueError, match=r"model\.onnx is no ONNX graph that can be run") as refused:
-        OnnxPipeline.from_pretrained(tmp_path / "model")
+        OnnxPipeline.from_pretrained(folder)
     assert "\n" not in str(refused.value)
