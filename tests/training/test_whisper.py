@@ -1,6 +1,7 @@
 """Training with Whisper's encoder: frozen unless it has a learning rate, on recordings of its window."""
 
 import csv
+import json
 
 import pytest
 import torch
@@ -30,6 +31,8 @@ FROZEN = ["--learning_rates", '{"speech_encoder.encoder": 0}']
 def encoders(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoders")
     save_tiny_whisper(folder / "whisper")
+    config = folder / "whisper" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"dropout": 0.5}))
     tokenizer = train_tokenizer([text for pair in TEXTS for text in pair], vocab_size=60, max_length=64)
     tokenizer.save_pretrained(folder / "bert")
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}

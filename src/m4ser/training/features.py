@@ -62,24 +62,26 @@ def add_speech_states(
         frames = [row[: int(length)].float().cpu().numpy() for row, length in zip(states, mask.sum(-1), strict=True)]
         return {"speech_states": [row.tobytes() for row in frames], "speech_width": [states.shape[-1]] * len(rows)}
 
-    return datasets.DatasetDict(
-        {
-            split: rows.map(
-                encode,
-                batched=True,
-                batch_size=BATCH,
-                new_fingerprint=datasets.fingerprint.Hasher.hash(
-                    (rows._fingerprint, weights.hexdigest(), max_seconds)
-                ),
-                features=datasets.Features(
-                    {
-                        **rows.features,
-                        "speech_states": datasets.Value("large_binary"),
-                        "speech_width": datasets.Value("int32"),
-                    }
-                ),
-                desc="Encoding speech",
-            )
-            for split, rows in corpus.items()
-        }
-    )
+    # Older transformers draw random numbers here: those after it would depend on what the cache has.
+    with torch.random.fork_rng(devices=[]):
+        return datasets.DatasetDict(
+            {
+                split: rows.map(
+                    encode,
+                    batched=True,
+                    batch_size=BATCH,
+                    new_fingerprint=datasets.fingerprint.Hasher.hash(
+                        (rows._fingerprint, weights.hexdigest(), max_seconds)
+                    ),
+                    features=datasets.Features(
+                        {
+                            **rows.features,
+                            "speech_states": datasets.Value("large_binary"),
+                            "speech_width": datasets.Value("int32"),
+                        }
+                    ),
+                    desc="Encoding speech",
+                )
+                for split, rows in corpus.items()
+            }
+        )

@@ -242,9 +242,13 @@ def stop_if(interrupted: Event, progress: Progress) -> None:
 def set_train_mode(model: nn.Module, learning_rates: Mapping[str, float], accelerator: Accelerator) -> None:
     """Switch all but the frozen parts, which keep dropout off, to training."""
     model.train()
+    network = accelerator.unwrap_model(model)
     for name, rate in learning_rates.items():
         if rate == 0:
-            accelerator.unwrap_model(model).get_submodule(name).eval()
+            network.get_submodule(name).eval()
+    for part in (network.speech_encoder, network.text_encoder):
+        if part is not None and not any(parameter.requires_grad for parameter in part.encoder.parameters()):
+            part.encoder.eval()  # Whisper's, which is frozen unless it has a learning rate
 
 
 def train_step(
