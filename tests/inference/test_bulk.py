@@ -145,9 +145,11 @@ def test_launched_processes_share(clips, tiny_folder, whole, tmp_path):
     launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "m4ser_cli"]
     arguments = command(tiny_folder, clips, output)
     launched = start([arguments[0], *launch, *arguments[3:]])
-    launched.communicate(timeout=TIMEOUT)
+    _, said = launched.communicate(timeout=TIMEOUT)
     assert launched.returncode == 1
-    pd.testing.assert_frame_equal(pd.read_parquet(output), whole)
+    table = pd.read_parquet(output)
+    assert len(table) == len(whole), said
+    pd.testing.assert_frame_equal(table, whole)
 
 
 def test_dataset_of_the_hub(clips, tiny_folder, whole, tmp_path):

@@ -53,6 +53,13 @@ def test_other_scores_are_refused(shards, recordings, settings, size, sentence):
     assert [path.name for path in shards.folder.iterdir()] == [".plan"]
 
 
+def test_plan_of_another_process_may_be_unfinished(tmp_path):
+    """As it is for a moment where several are started at once, and for good where one was killed then."""
+    (tmp_path / ".plan-of-another").mkdir()
+    (tmp_path / ".plan-of-another" / "recordings.parquet.part").touch()
+    assert len(ShardFolder.plan(tmp_path, RECORDINGS, SETTINGS, 2)) == (len(RECORDINGS) + 1) // 2
+
+
 def test_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(DataError, match="holds something else"):

@@ -58,7 +58,7 @@ class ShardFolder:
         """
         folder = Path(folder)
         there = folder / PLAN
-        if folder.exists() and not there.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or _holds_more_than_plans(folder)) and not there.exists():
             raise DataError(f"{folder} holds something else; give --output a folder that is new, or of this command.")
         made = folder / f"{PLAN}-{uuid4().hex}"
         made.mkdir(parents=True)
@@ -142,6 +142,11 @@ def _blocks(recordings: Iterable[Recording], size: int) -> Iterator[list[Recordi
     iterator = iter(recordings)
     while block := list(islice(iterator, size)):
         yield block
+
+
+def _holds_more_than_plans(folder: Path) -> bool:
+    """Tell whether a folder has what no other process of the same command can have begun there."""
+    return any(not path.name.startswith(PLAN) for path in folder.iterdir())
 
 
 def _refuse_other(folder: Path, settings: Mapping[str, Any]) -> None:
