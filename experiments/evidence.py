@@ -24,6 +24,7 @@ from m4ser.evaluation.protocols import fold_count
 from m4ser.evaluation.report.page import markdown_table
 from m4ser.evaluation.report.result_tables import comparison_table
 from m4ser.evaluation.report.runs import find_runs
+from m4ser.evaluation.report.speakers import known_speakers
 from m4ser.evaluation.report.table import UA
 from m4ser.processes import connect, disconnect
 from m4ser.training.arguments import Arguments
@@ -52,9 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     disconnect()
     if is_main_process:
         print(describe_rates(found, scores))
-        folders = [row.training.output_dir for row in chosen]
-        print(describe(*folders))
-        print(markdown_table(comparison_table("RAVDESS", find_runs(folders)[0])))
+        print(describe_runs(chosen))
 
 
 def candidates(argv: Sequence[str]) -> dict[str, list[Arguments]]:
@@ -103,6 +102,15 @@ def describe_rates(found: Mapping[str, Sequence[Arguments]], scores: Mapping[str
         shown[best] = f"**{shown[best]}**"
         lines.append(f"| {row} | {' | '.join(shown)} |")
     return "\n".join([*lines, ""])
+
+
+def describe_runs(chosen: Sequence[Arguments]) -> str:
+    """Return the rows' scores and how each differs from M4SER's as Markdown, intervals and tests by speakers."""
+    folders = [row.training.output_dir for row in chosen]
+    groups, _ = find_runs(folders)
+    speakers = known_speakers(groups, chosen[0].data.dataset)
+    compared = comparison_table("RAVDESS", groups, speakers)
+    return "\n".join([describe(*folders, speakers=speakers), "", markdown_table(compared), *compared.notes])
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from m4ser.evaluation.baselines import folds, score_baselines, write_run
 from m4ser.evaluation.report.page import by_corpus, markdown_table
 from m4ser.evaluation.report.result_tables import results_table
 from m4ser.evaluation.report.runs import find_runs
+from m4ser.evaluation.report.speakers import Speakers
 from m4ser.evaluation.report.table import UA
 from m4ser.processes import connect, disconnect
 from m4ser.training.tables import train_table
@@ -61,11 +62,11 @@ def train_baselines(options: argparse.Namespace) -> None:
             write_run(options.output_dir, options.dataset, PROTOCOL, fold, name, scored)
 
 
-def describe(*folders: str | Path) -> str:
+def describe(*folders: str | Path, speakers: Speakers | None = None) -> str:
     """Return the runs below folders as Markdown, the best UA first, and what they were made with."""
     groups, _ = find_runs(folders)
     groups.sort(key=lambda group: -mean(group.values(UA)))
-    tables = [results_table(*pair) for pair in by_corpus(groups).items()]
+    tables = [results_table(*pair, speakers) for pair in by_corpus(groups).items()]
     results = [run.results for group in groups if group.is_network for run in group.runs]
     made = {name: ", ".join(sorted({str(row[name]) for row in results})) for name in ("seed", "epochs", "hardware")}
     notes = [note for table in tables for note in table.notes]

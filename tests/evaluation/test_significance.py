@@ -47,6 +47,27 @@ def test_seeds_are_averaged_within_a_resample():
     assert np.ptp(spread[0]) < np.ptp(one[0])
 
 
+def test_cluster_counts_as_its_recordings_would_if_they_were_one():
+    speakers = np.repeat([f"speaker{number:02d}" for number in range(60)], 3)
+    labels, one = np.repeat(LABELS, 3), np.repeat(PREDICTIONS, 3)
+    expected = bootstrap_intervals(LABELS, PREDICTIONS, 4)
+    np.testing.assert_allclose(bootstrap_intervals(labels, one, 4, speakers), expected)
+    assert np.ptp(bootstrap_intervals(labels, one, 4)[0]) < np.ptp(expected[0])
+
+    other = RNG.permutation(PREDICTIONS)
+    expected = permutation_test(LABELS, PREDICTIONS, other, 4)
+    assert permutation_test(labels, one, np.repeat(other, 3), 4, speakers) == expected
+    assert permutation_test(labels, one, np.repeat(other, 3), 4) < expected
+
+
+def test_permutations_of_speakers_by_hand():
+    """Three speakers of unequal length, all better with the first: only all exchanged is as far off, 2 of 8."""
+    labels = np.array([0, 1, 0, 1, 0, 1, 1, 0])
+    speakers = ["a", "a", "b", "b", "b", "b", "c", "c"]
+    first, second = labels, 1 - labels
+    assert permutation_test(labels, first, second, 2, speakers, resamples=20_000) == pytest.approx(2 / 8, abs=0.01)
+
+
 def test_mcnemar_by_hand():
     # Of six recordings where one of them alone is right, the second has five: 2 (1 + 6) / 2^6.
     labels = np.zeros(8, int)

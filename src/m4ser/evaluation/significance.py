@@ -30,6 +30,7 @@ def bootstrap_intervals(
     labels: ArrayLike,
     predictions: ArrayLike,
     classes: int,
+    clusters: ArrayLike | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     confidence: float = 0.95,
@@ -38,15 +39,18 @@ def bootstrap_intervals(
 
     Args:
         labels: (n,). predictions: (systems, n), such as one row a seed, whose scores are averaged.
+        clusters: (n,), such as the speaker of each recording, which are not independent: whole clusters are drawn.
 
     Returns:
         (3, 2): low and high of each measure.
     """
     truth, systems = np.asarray(labels), np.atleast_2d(predictions)
+    member = _members(clusters, len(truth))
+    units = member.max() + 1
     generator, drawn = np.random.default_rng(seed), []
     for start in range(0, resamples, BLOCK):
         count = min(BLOCK, resamples - start)
-        weights = generator.multinomial(len(truth), np.full(len(truth), 1 / len(truth)), size=count).astype(float)
+        weights = generator.multinomial(units, np.full(units, 1 / units), size=count).astype(float)[:, member]
         drawn.append(np.mean([measures(weights, truth, row, classes) for row in systems], axis=0))
     tail = (1 - confidence) / 2
     return np.quantile(np.concatenate(drawn), [tail, 1 - tail], axis=0).T
@@ -70,6 +74,7 @@ def permutation_test(
     first: ArrayLike,
     second: ArrayLike,
     classes: int,
+    clusters: ArrayLike | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> float:
@@ -77,15 +82,22 @@ def permutation_test(
 
     Args:
         labels: (n,). first, second: (systems, n); those of a recording are exchanged together.
+        clusters: (n,), such as the speaker of each recording; those of a cluster are exchanged together.
     """
     truth, one, other = np.asarray(labels), np.atleast_2d(first), np.atleast_2d(second)
     support = np.bincount(truth, minlength=classes)
     weight = 1 / (support[truth] * np.count_nonzero(support))  # what a recording adds to UA when it is right
     gain = (((one == truth).mean(0)) - ((other == truth).mean(0))) * weight
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, len(truth)))
+    gain = np.bincount(_members(clusters, len(truth)), gain)
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, len(gain)))
     # A sum of floats in another order may differ in its last digit, which must not decide.
     as_large = np.abs(signs @ gain) >= abs(gain.sum()) - 1e-12
     return float((as_large.sum() + 1) / (resamples + 1))
+
+
+def _members(clusters: ArrayLike | None, recordings: int) -> np.ndarray:
+    """Return the number of each recording's cluster, (n,); without clusters each recording is one."""
+    return np.arange(recordings) if clusters is None else np.unique(clusters, return_inverse=True)[1]
 
 
 def holm(pvalues: Sequence[float]) -> list[float]:

@@ -79,6 +79,14 @@ def test_same_runs_give_same_bytes(runs, report, tmp_path):
         assert (tmp_path / file).read_bytes() == (report / file).read_bytes()
 
 
+def test_results_alone_can_be_reported(tmp_path):
+    run = finished_run(tmp_path / "run")
+    for name in ("metrics.csv", "validation.csv"):
+        (run / name).unlink()
+    text = write_report([run], tmp_path / "report").read_text(encoding="utf-8")
+    assert "Results on corpus" in text and "Fig. 8" not in text
+
+
 def test_csv_holds_unrounded_numbers_and_sources(report):
     with open(report / "report.csv", newline="") as file:
         rows = list(csv.DictReader(file))

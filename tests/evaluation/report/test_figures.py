@@ -39,6 +39,17 @@ def test_unlogged_loss_has_no_panel(tmp_path):
     assert "1.386" in everything.caption and "1.386" not in few.caption
 
 
+def test_curves_are_of_runs_whose_steps_were_kept(tmp_path):
+    for seed in range(2):
+        finished_run(tmp_path / "a" / f"seed{seed}", seed=seed)
+    ((group,), _) = find_runs([tmp_path / "a"])
+    for run, lines in zip(group.runs, ("for each of 2 runs", "single steps behind them"), strict=True):
+        assert lines in figures.losses(group).caption
+        for name in ("metrics.csv", "validation.csv"):
+            (run.folder / name).unlink()
+    assert figures.losses(group) is None
+
+
 @pytest.mark.parametrize("name", ["metrics.csv", "validation.csv"])
 @pytest.mark.parametrize(
     ("text", "reason"),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from m4ser.evaluation.report.result_tables import all_results_table, comparison_table, protocol_table, results_table
-from m4ser.evaluation.report.table import Entry, PValue, pooled
-from m4ser.evaluation.significance import bootstrap_intervals
+from m4ser.evaluation.report.table import Entry, PValue, folds_won, pooled
+from m4ser.evaluation.significance import bootstrap_intervals, permutation_test
 from tests.finished_runs import entries, finished_run, five_folds, groups_of, make_predictions
 
 
@@ -16,7 +16,7 @@ def test_results_show_mean_spread_and_interval(tmp_path):
     (group,) = groups_of(five_folds(tmp_path / "full", tested))
     row = entries(results_table("corpus", [group]), "full")
     scores = [100 * run.scores["weighted_accuracy"] for run in group.runs]
-    labels, predictions = pooled(group)
+    _, labels, predictions = pooled(group)
     assert sorted(zip(labels, predictions[0], strict=True)) == sorted(tested.values())
     low, high = 100 * bootstrap_intervals(labels, predictions, 4)[0]
     assert row["WA"] == f"{np.mean(scores):.1f} ± {stdev(scores):.1f} [{low:.1f}, {high:.1f}]"
@@ -76,6 +76,36 @@ def test_only_pairs_on_same_recordings_are_compared(tmp_path):
     assert row["WA difference"] == f"{wa[0] - wa[1]:+.1f}"
     assert row["p (WA)"] == row["p (UA)"] == "< .001"
     assert len(table.rows) == 1 and "elsewhere, bare" in table.notes[-1]
+
+
+def test_folds_won_are_those_with_higher_ua_over_the_seeds(tmp_path):
+    better, even, worse = make_predictions(60, 1.0), make_predictions(60, 1.0), make_predictions(60, 0.0)
+    half = {name: (worse if number % 5 < 2 else better)[name] for number, name in enumerate(better)}
+    (first,) = groups_of(five_folds(tmp_path / "better", better, seeds=(0, 1)))
+    for name, tested, won in (("even", even, "0 of 5"), ("half", half, "2 of 5"), ("worse", worse, "5 of 5")):
+        (other,) = groups_of(five_folds(tmp_path / name, tested, seeds=(1, 2)))
+        assert folds_won(first, other) == won
+    (foldless,) = groups_of(finished_run(tmp_path / "foldless", better))
+    assert folds_won(first, foldless) == "-"
+
+
+def test_speakers_are_resampled_where_they_are_known(tmp_path):
+    better, worse = make_predictions(80, 0.9), make_predictions(80, 0.6, seed=1)
+    groups = groups_of(finished_run(tmp_path / "better", better), finished_run(tmp_path / "worse", worse))
+    speakers = {name: f"speaker{number % 8}" for number, name in enumerate(better)}
+    ids, labels, predictions = pooled(groups[0])
+    by_speaker = [speakers[name] for name in ids]
+
+    results = results_table("corpus", groups, speakers)
+    low, high = 100 * bootstrap_intervals(labels, predictions, 4, by_speaker)[1]
+    assert entries(results, "better")["UA"].endswith(f"[{low:.1f}, {high:.1f}]")
+    assert "over test speakers" in results.notes[1] and "not independent" not in results.notes[1]
+    assert "over test recordings" in results_table("corpus", groups).notes[1]
+
+    compared = comparison_table("corpus", groups, speakers)
+    chance = permutation_test(labels, predictions, pooled(groups[1])[2], 4, by_speaker)
+    assert entries(compared, "better")["p (UA)"] == f"{chance:.3f}"
+    assert "of a speaker exchanged" in compared.notes[0]
 
 
 def test_reference_is_most_comparable_full_model(tmp_path):

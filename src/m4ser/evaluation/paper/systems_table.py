@@ -7,6 +7,7 @@ from typing import Any
 
 from m4ser.evaluation.paper.published import published
 from m4ser.evaluation.report.runs import Group
+from m4ser.evaluation.report.speakers import Speakers, clusters
 from m4ser.evaluation.report.table import (
     NOTHING,
     TITLES,
@@ -41,20 +42,22 @@ class Origin:
     caveat: str = NOTHING
 
 
-def systems_table(corpus: str, groups: Sequence[Group]) -> Table | None:
+def systems_table(corpus: str, groups: Sequence[Group], speakers: Speakers | None = None) -> Table | None:
     """Show every network, the best UA first; None where no other system than M4SER is among the groups.
 
     Each is compared with the best by a permutation test of UA on the recordings of both, and stands beside the figures
     of its publication. Systems that could not be built follow, with the reason.
+
+    Intervals and tests are by speakers where they are known, else by recordings.
     """
     networks = sorted((group for group in groups if group.is_network), key=lambda group: -mean(group.values(UA)))
     if all(system_name(group) == M4SERConfig.model_type for group in networks):
         return None
     best = networks[0]
     rows: list[list[str | Entry]] = []
-    for group, chance in zip(networks, _chances(best, networks), strict=True):
+    for group, chance in zip(networks, _chances(best, networks, speakers), strict=True):
         origin = origin_of(group)
-        scores = [score_entry(group, *pair) for pair in zip(MEASURES, intervals(group), strict=True)]
+        scores = [score_entry(group, *pair) for pair in zip(MEASURES, intervals(group, speakers), strict=True)]
         difference = None if group is best else 100 * (mean(group.values(UA)) - mean(best.values(UA)))
         rows.append(
             [
@@ -76,7 +79,8 @@ def systems_table(corpus: str, groups: Sequence[Group]) -> Table | None:
         ours.append(False)
     columns = ["system", "as its publication", "runs", *TITLES.values(), "UA against the best", "p (UA)"]
     columns += ["parameters (M)", "s a step", "ms a recording", "published", "known of the published figure"]
-    return Table(f"systems-{corpus}", f"Systems on {corpus}", columns, rows, _notes(networks), ours)
+    notes = _notes(networks, "speaker" if speakers else "recording")
+    return Table(f"systems-{corpus}", f"Systems on {corpus}", columns, rows, notes, ours)
 
 
 def _title(group: Group) -> str:
@@ -139,13 +143,14 @@ def _in_words(corpus: str, values: Mapping[str, float]) -> str:
     return f"{corpus} {', '.join(f'{name} {value:.1f}' for name, value in values.items())}"
 
 
-def _chances(best: Group, groups: Sequence[Group]) -> list[Entry]:
+def _chances(best: Group, groups: Sequence[Group], speakers: Speakers | None) -> list[Entry]:
     """Return Holm's p of each group's UA against the best's; nothing where they cannot be compared."""
     tested = {}
     for index, group in enumerate(groups):
         pair = None if group is best else aligned(best, group)
         if pair is not None:
-            tested[index] = permutation_test(*pair, len(best.labels))
+            ids, labels, first, second = pair
+            tested[index] = permutation_test(labels, first, second, len(best.labels), clusters(ids, speakers))
     adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
     sources = [f"{sources_of(best)}, {sources_of(group)}" for group in groups]
     return [
@@ -169,12 +174,12 @@ def _costs(group: Group) -> list[Entry]:
     ]
 
 
-def _notes(networks: Sequence[Group]) -> list[str]:
+def _notes(networks: Sequence[Group], unit: str) -> list[str]:
     hardware = sorted({run.results.get("hardware", NOTHING) for group in networks for run in group.runs})
     return [
         "Per cent; ± is the standard deviation over the runs of a row, [ ] the 95 % bootstrap interval over test "
-        "recordings. Sorted by UA as measured here.",
-        "p: permutation test against the best, the predictions of a recording exchanged at random 2,000 times; "
+        f"{unit}s. Sorted by UA as measured here.",
+        f"p: permutation test against the best, the predictions of a {unit} exchanged at random 2,000 times; "
         "Holm's, for the number of rows. The best was chosen by the same figures, so that small p flatters it.",
         "As its publication: A, B and C say how far a network follows it; its own protocol and settings are in "
         "its docstring. No published figure is claimed by a network here. Published: GT for human transcripts.",

@@ -103,11 +103,14 @@ def finished(figure: "Figure", key: str, title: str, caption: str, sources: Sequ
 
 
 @styled
-def losses(group: Group) -> Plot:
-    """Draw every loss by step, and validation by epoch, of each run of a group."""
-    curves = [_curves(run.folder) for run in group.runs]
+def losses(group: Group) -> Plot | None:
+    """Draw every loss by step, and validation by epoch, of each run of a group; None where only results were kept."""
+    runs = [run for run in group.runs if any((run.folder / name).exists() for name in (METRICS, VALIDATION))]
+    if not runs:
+        return None
+    curves = [_curves(run.folder) for run in runs]
     figure = draw_losses(curves)
-    sources = [run.folder / name for run in group.runs for name in (METRICS, VALIDATION)]
+    sources = [run.folder / name for run in runs for name in (METRICS, VALIDATION)]
     caption = (
         "Running means over a fiftieth of the run"
         + (", single steps behind them" if len(curves) == 1 else f", a line for each of {len(curves)} runs")

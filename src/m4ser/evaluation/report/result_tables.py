@@ -1,9 +1,10 @@
 """Tables of any runs: what was measured, whether it differs, under which protocol, and where it comes from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import mean
 
 from m4ser.evaluation.report.runs import Group
+from m4ser.evaluation.report.speakers import Speakers, clusters
 from m4ser.evaluation.report.table import (
     NOTHING,
     TITLES,
@@ -13,6 +14,7 @@ from m4ser.evaluation.report.table import (
     PValue,
     Table,
     aligned,
+    folds_won,
     intervals,
     pooled,
     runs_text,
@@ -37,18 +39,23 @@ def all_results_table(corpora: Mapping[str, Sequence[Group]]) -> Table:
     return Table("all-results", "All results", columns, rows, notes, [True] * len(rows))
 
 
-def results_table(corpus: str, groups: Sequence[Group]) -> Table:
-    """Show every group of runs on one corpus: WA, UA, weighted F1 with spread and interval."""
+def results_table(corpus: str, groups: Sequence[Group], speakers: Speakers | None = None) -> Table:
+    """Show every group of runs on one corpus: WA, UA, weighted F1 with spread and interval.
+
+    Intervals and tests are by speakers where they are known, else by recordings.
+    """
     rows: list[list[str | Entry]] = []
     for group in groups:
         n = sum(run.scores["n"] for run in group.runs)
-        scores = [score_entry(group, *pair) for pair in zip(MEASURES, intervals(group), strict=True)]
+        scores = [score_entry(group, *pair) for pair in zip(MEASURES, intervals(group, speakers), strict=True)]
         rows.append([group.name, group.variant or "", group.protocol, runs_text(group), str(n), *scores])
     notes = [
         "Per cent. ± is the standard deviation over the runs of a row (folds and seeds); none where there is one run.",
-        "[ ] is the 95 % bootstrap interval over test recordings: of all folds together, the mean of the seeds. "
-        "Recordings of one speaker are not independent, so that the true interval is wider.",
+        f"[ ] is the 95 % bootstrap interval over test {'speakers' if speakers else 'recordings'}: of all folds "
+        "together, the mean of the seeds.",
     ]
+    if not speakers:
+        notes[-1] += " Recordings of one speaker are not independent, so that the true interval is wider."
     without = [group.name for group in groups if pooled(group) is None]
     if without:
         notes.append(f"No interval for {', '.join(without)}: no predictions.csv in every run's folder.")
@@ -61,11 +68,13 @@ def results_table(corpus: str, groups: Sequence[Group]) -> Table:
     return Table(f"results-{corpus}", f"Results on {corpus}", columns, rows, notes, [True] * len(rows))
 
 
-def comparison_table(corpus: str, groups: Sequence[Group]) -> Table:
+def comparison_table(corpus: str, groups: Sequence[Group], speakers: Speakers | None = None) -> Table:
     """Compare each group with one, on the recordings of both: differences, and whether they could be chance.
 
     The one is the full model that can be compared with the most groups, of several that with the most runs; the first
     group where there is no full model.
+
+    Intervals and tests are by speakers where they are known, else by recordings.
     """
     candidates = [group for group in groups if group.variant == "full"] or groups[:1]
     one = max(candidates, key=lambda group: (_comparable(group, groups), len(group.runs)))
@@ -75,14 +84,17 @@ def comparison_table(corpus: str, groups: Sequence[Group]) -> Table:
             both = aligned(one, other)
             pairs.append((one, other, *both)) if both else left_out.append(other.name)
     tests = [
-        (mcnemar(labels, first[0], second[0]), permutation_test(labels, first, second, len(one.labels)))
-        for one, _, labels, first, second in pairs
+        (
+            mcnemar(labels, first[0], second[0]),
+            permutation_test(labels, first, second, len(one.labels), clusters(ids, speakers)),
+        )
+        for one, _, ids, labels, first, second in pairs
     ]
     adjusted = [holm(values) for values in zip(*tests, strict=True)]
     rows: list[list[str | Entry]] = []
-    for number, (one, other, labels, _, _) in enumerate(pairs):
+    for number, (one, other, ids, *_) in enumerate(pairs):
         source = f"{sources_of(one)}, {sources_of(other)}"
-        row: list[str | Entry] = [one.name, other.name, str(len(labels))]
+        row: list[str | Entry] = [one.name, other.name, str(len(ids)), folds_won(one, other)]
         for measure, chances in zip((WA, UA), adjusted, strict=True):
             difference = 100 * (mean(one.values(measure)) - mean(other.values(measure)))
             row += [
@@ -91,14 +103,15 @@ def comparison_table(corpus: str, groups: Sequence[Group]) -> Table:
             ]
         rows.append(row)
     notes = [
-        "WA: exact McNemar test of the first seed both have. UA: permutation test, the predictions of a recording "
-        "exchanged at random 2,000 times. p is Holm's, adjusted for the number of pairs in this table.",
+        "WA: exact McNemar test of the first seed both have, by recordings. UA: permutation test, the predictions of "
+        f"a {'speaker' if speakers else 'recording'} exchanged at random 2,000 times. p is Holm's, adjusted for the "
+        "number of pairs in this table. Folds won: those with a higher UA, by the mean of the seeds.",
     ]
     if not rows:
         notes = [f"No pair of runs on {corpus} can be compared."]
     if left_out:
         notes.append(f"Not comparable (other recordings tested, or no predictions.csv): {', '.join(left_out)}.")
-    columns = ["run", "against", "recordings", "WA difference", "p (WA)", "UA difference", "p (UA)"]
+    columns = ["run", "against", "recordings", "folds won", "WA difference", "p (WA)", "UA difference", "p (UA)"]
     title = f"Paired comparisons on {corpus}"
     return Table(f"pairs-{corpus}", title, columns, rows, notes, [True] * len(rows))
 
@@ -154,7 +167,3 @@ def runs_table(groups: Sequence[Group]) -> Table:
             )
     columns = ["run", "file", "protocol", "seed", "best epoch", "minutes", "hardware", "command"]
     return Table("runs", "The runs", columns, rows, [], [True] * len(rows))
-
-
-# Of each corpus, in the order of the report.
-TABLES: tuple[Callable[[str, Sequence[Group]], Table], ...] = (results_table, comparison_table, protocol_table)

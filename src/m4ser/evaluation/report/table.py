@@ -7,6 +7,7 @@ from statistics import mean, stdev
 import numpy as np
 
 from m4ser.evaluation.report.runs import Group
+from m4ser.evaluation.report.speakers import Speakers, clusters
 from m4ser.evaluation.significance import bootstrap_intervals
 from m4ser.run_folder import MEASURES
 
@@ -77,16 +78,20 @@ def score_entry(group: Group, measure: str, interval: Sequence[float | None] = (
     return Entry(mean(values), spread, low, high, source=sources_of(group))
 
 
-def intervals(group: Group) -> list[Sequence[float | None]]:
-    """Return 95 % bootstrap intervals (low, high) of WA, UA and weighted F1 in per cent; None without predictions."""
+def intervals(group: Group, speakers: Speakers | None = None) -> list[Sequence[float | None]]:
+    """Return 95 % bootstrap intervals (low, high) of WA, UA and weighted F1 in per cent; None without predictions.
+
+    Recordings are drawn, or whole speakers where they are known.
+    """
     found = pooled(group)
     if found is None:
         return [(None, None)] * len(MEASURES)
-    return (100 * bootstrap_intervals(*found, len(group.labels))).tolist()
+    ids, labels, predictions = found
+    return (100 * bootstrap_intervals(labels, predictions, len(group.labels), clusters(ids, speakers))).tolist()
 
 
-def pooled(group: Group) -> tuple[np.ndarray, np.ndarray] | None:
-    """Pool the test recordings of all folds, by their ids' order: labels (n,) and predictions (seeds, n).
+def pooled(group: Group) -> tuple[list[str], np.ndarray, np.ndarray] | None:
+    """Pool the test recordings of all folds: their ids, sorted, labels (n,) and predictions (seeds, n).
 
     None where a run has no predictions, or the seeds did not test the same recordings.
     """
@@ -97,7 +102,7 @@ def pooled(group: Group) -> tuple[np.ndarray, np.ndarray] | None:
     if any(sorted(predictions) != ids for predictions in found.values()):
         return None
     labels = [next(iter(found.values()))[name][0] for name in ids]
-    return np.array(labels), np.array([[predictions[name][1] for name in ids] for predictions in found.values()])
+    return ids, np.array(labels), np.array([[predictions[name][1] for name in ids] for predictions in found.values()])
 
 
 def _by_seed(group: Group) -> dict[int, dict[str, tuple[int, int]]] | None:
@@ -110,8 +115,8 @@ def _by_seed(group: Group) -> dict[int, dict[str, tuple[int, int]]] | None:
     return found
 
 
-def aligned(one: Group, other: Group) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Return labels (n,) and both groups' predictions (seeds, n) where they were tested on the same recordings."""
+def aligned(one: Group, other: Group) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray] | None:
+    """Return ids, labels (n,) and both groups' predictions (seeds, n) where they tested the same recordings."""
     first, second = _by_seed(one), _by_seed(other)
     if first is None or second is None or one.labels != other.labels:
         return None
@@ -125,7 +130,22 @@ def aligned(one: Group, other: Group) -> tuple[np.ndarray, np.ndarray, np.ndarra
     one_side, other_side = (
         np.array([[predictions[seed][name][1] for name in ids] for seed in seeds]) for predictions in (first, second)
     )
-    return labels, one_side, other_side
+    return ids, labels, one_side, other_side
+
+
+def folds_won(one: Group, other: Group) -> str:
+    """Say in how many of the folds that both were tested on the first has the higher UA, by the mean of the seeds."""
+    first, second = _scores_by_fold(one), _scores_by_fold(other)
+    gains: dict[tuple[int, int], float] = {}
+    for fold, seed in first.keys() & second.keys():
+        gains[fold] = gains.get(fold, 0.0) + first[fold, seed] - second[fold, seed]
+    won = sum(gain > 0 for gain in gains.values())
+    return f"{won} of {len(gains)}" if gains else NOTHING
+
+
+def _scores_by_fold(group: Group) -> dict[tuple[tuple[int, int], int], float]:
+    """Return the UA of each fold, (its number, of how many), and seed."""
+    return {(run.fold, run.results["seed"]): run.scores[UA] for run in group.runs if run.fold}
 
 
 def sources_of(group: Group) -> str:
