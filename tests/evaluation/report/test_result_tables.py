@@ -24,6 +24,15 @@ def test_results_show_mean_spread_and_interval(tmp_path):
     assert row["row of the paper"] == "full" and row["protocol"] == "loso"
 
 
+def test_recordings_are_counted_once_for_all_seeds(tmp_path):
+    tested = make_predictions(60)
+    (folds,) = groups_of(five_folds(tmp_path / "folds", tested, seeds=(0, 1)))
+    for seed in range(3):
+        finished_run(tmp_path / "seeds" / f"seed{seed}", tested, seed=seed)
+    table = results_table("corpus", [folds, *groups_of(tmp_path / "seeds")])
+    assert [row[4] for row in table.rows] == ["60", "60"]
+
+
 def test_all_results_have_a_row_for_each_group_of_each_corpus(tmp_path):
     one, other = (groups_of(finished_run(tmp_path / name)) for name in ("one", "other"))
     table = all_results_table({"emodb": one, "ravdess": other})

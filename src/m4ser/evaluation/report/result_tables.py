@@ -46,7 +46,7 @@ def results_table(corpus: str, groups: Sequence[Group], speakers: Speakers | Non
     """
     rows: list[list[str | Entry]] = []
     for group in groups:
-        n = sum(run.scores["n"] for run in group.runs)
+        n = sum({run.fold: run.scores["n"] for run in group.runs}.values())  # seeds test the same recordings
         scores = [score_entry(group, *pair) for pair in zip(MEASURES, intervals(group, speakers), strict=True)]
         rows.append([group.name, group.variant or "", group.protocol, runs_text(group), str(n), *scores])
     notes = [
