@@ -325,9 +325,7 @@ def wer(
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, or folders of such folders.")],
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Where the report goes.")],
-    dataset: Annotated[
-        list[str] | None, typer.Option(help="Dataset of the runs; draws representations, tests by speakers.")
-    ] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="For representations, and tests by speakers.")] = None,
 ) -> None:
     """Write the paper's tables and figures with these runs beside them: a page, Markdown, CSV, SVG and PNG."""
     from m4ser.evaluation.paper import write_report
