@@ -3,8 +3,10 @@
 import csv
 from html.parser import HTMLParser
 
+import datasets
 import pytest
 
+from m4ser.evaluation.paper import report as report_of_runs
 from m4ser.evaluation.paper import write_report
 from tests.finished_runs import finished_run, make_predictions
 
@@ -77,6 +79,18 @@ def test_same_runs_give_same_bytes(runs, report, tmp_path):
     assert {file.suffix for file in files} == {".html", ".md", ".csv", ".svg", ".png"}
     for file in files:
         assert (tmp_path / file).read_bytes() == (report / file).read_bytes()
+
+
+def test_dataset_tells_the_speakers_by_whom_is_tested(tmp_path, monkeypatch):
+    monkeypatch.setattr(report_of_runs, "representations", lambda *_: ([], []))  # they need weights
+    tested = make_predictions()
+    runs = [finished_run(tmp_path / "one", tested), finished_run(tmp_path / "other", make_predictions(seed=1))]
+    speakers = [f"speaker{number % 8}" for number in range(len(tested))]
+    rows = datasets.Dataset.from_dict({"id": list(tested), "speaker": speakers})
+    rows.to_parquet(str(tmp_path / "corpus" / "data" / "test.parquet"))
+    text = write_report(runs, tmp_path / "report", [tmp_path / "corpus"]).read_text(encoding="utf-8")
+    assert "over test speakers" in text and "predictions of a speaker exchanged" in text
+    assert "over test recordings" in write_report(runs, tmp_path / "without").read_text(encoding="utf-8")
 
 
 def test_results_alone_can_be_reported(tmp_path):

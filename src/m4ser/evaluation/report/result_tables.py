@@ -42,7 +42,7 @@ def all_results_table(corpora: Mapping[str, Sequence[Group]]) -> Table:
 def results_table(corpus: str, groups: Sequence[Group], speakers: Speakers | None = None) -> Table:
     """Show every group of runs on one corpus: WA, UA, weighted F1 with spread and interval.
 
-    Intervals and tests are by speakers where they are known, else by recordings.
+    Intervals are by speakers where they are known, else by recordings.
     """
     rows: list[list[str | Entry]] = []
     for group in groups:
@@ -74,7 +74,7 @@ def comparison_table(corpus: str, groups: Sequence[Group], speakers: Speakers | 
     The one is the full model that can be compared with the most groups, of several that with the most runs; the first
     group where there is no full model.
 
-    Intervals and tests are by speakers where they are known, else by recordings.
+    Tests of UA are by speakers where they are known, else by recordings.
     """
     candidates = [group for group in groups if group.variant == "full"] or groups[:1]
     one = max(candidates, key=lambda group: (_comparable(group, groups), len(group.runs)))
