@@ -7,9 +7,10 @@ Each row of configs/tables/evidence.yaml is trained on the first fold, with the 
 half of the corpus's, that, and twice it. The best UA on the fold's validation speakers chooses one, the smallest where
 several are equal; these four actors are tested in another fold, by models that were not trained on them, but whose
 rate they helped to choose. At its rate, a row is trained on all six folds by every seed, fold by fold for all rows, so
-that what has been trained when the time is up can be compared. Other options are those of train.py. Prints Markdown;
-run again, it resumes where it stopped, and several such commands on one folder share the runs. Of a finished run it
-needs results.json alone: experiments/results/evidence, copied to --output_dir, counts as trained.
+that what has been trained when the time is up can be compared. Other options are those of train.py. Prints Markdown,
+as in experiments/results/evidence.md; run again, it resumes where it stopped, and several such commands on one folder
+share the runs. Of a finished run it needs results.json and predictions.csv alone: experiments/results/evidence, copied
+to --output_dir, counts as trained.
 """
 
 import argparse
