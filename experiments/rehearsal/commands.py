@@ -31,6 +31,8 @@ LEFT_OUT = {
     "accelerate launch train.py configs/ravdess.yaml configs/recognition/recognition.yaml --recognition_weight 0.01 "
     '--name "+ recognition, weight .01" --epochs 20 --protocol speakers --fold all --seeds 0 1 --dataset data/ravdess '
     "--output_dir runs/evidence/recognition_weight_0.01_at_0.0005": "twelve runs take hours",
+    "accelerate launch -m experiments.evidence --dataset data/ravdess --output_dir runs/evidence --epochs 20 "
+    "--seeds 0 1": "140 runs take hours; the tests run it on a smaller corpus",
     "python -m experiments.sweep --output_dir runs/sweep": "takes an hour; the tests run it on a few recordings",
     "m4ser serve --model runs/mine --asr openai/whisper-medium.en": "serves until it is stopped; the tests use it",
 }
